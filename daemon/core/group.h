@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* core/group.h - the object behind /dev/vfio/<group>. At most one open file each. */
+#ifndef CORE_GROUP_H
+#define CORE_GROUP_H
+
+#include <stdint.h>
+#include <core/caller.h>
+#include <core/container.h>
+#include <core/topology.h>
+
+struct device_file;
+
+/* CG-049 … CG-053. Return: 0, -ENODEV, -EPERM, -EBUSY. */
+int group_open(struct group *group, const struct caller *caller);
+/* CG-056, CG-119, CG-124: the open file is gone. Open devices keep the group open. */
+void group_release(struct group *group);
+
+/* CG-059 … CG-062. Return: 0 with flags, -ENODEV. */
+int group_get_status(struct group *group, uint32_t *ret_flags);
+
+/* What a client's fd number turned out to be (CG-065, CG-068 … CG-070). */
+struct container_arg {
+	int err;			/* -EBADF, or -EBADFD: not a VFIO container; 0 */
+	struct container *container;	/* borrowed, if err is 0 */
+};
+/* CG-065 … CG-077, in that order. Return: 0 or -errno. */
+int group_set_container(struct group *group, const struct caller *caller,
+			const struct container_arg *arg);
+/* CG-083 … CG-085. */
+int group_unset_container(struct group *group);
+/*
+ * CG-089 … CG-103.
+ * @name: NUL-terminated, at most 4095 characters
+ * @ret: one open file of the device; device_file_release() when its last fd is gone
+ */
+int group_get_device(struct group *group, const struct caller *caller, const char *name,
+		     struct device_file **ret);
+
+unsigned group_id(const struct group *group);
+enum group_kind group_kind(const struct group *group);
+
+/* Some other driver owns the group's DMA ("not viable"): CG-062, CG-073, CG-138. For
+ * tests and fault injection. */
+void group_set_foreign_owner(struct group *group, bool owned);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * core/internal.h - calls between the files of the core, for the core alone.
+ */
+#ifndef CORE_INTERNAL_H
+#define CORE_INTERNAL_H
+
+#include <core/container.h>
+#include <core/device.h>
+#include <core/group.h>
+#include <core/ioas.h>
+#include <core/iommu_driver.h>
+#include <core/topology.h>
+
+/* ---- device.c, for topology.c and group.c ---- */
+
+/* Make and describe the model; nothing is published. Errors as topology_add_device(). */
+int device_new(struct topology *topology, struct group *group,
+	       const struct device_params *params, struct device **ret,
+	       struct cused_error *err);
+void device_free(struct device *device);	/* must be closed; NULL is allowed */
+
+/* CG-104 … CG-113. Return: 0 it is this device; -ENODEV; -EINVAL, -EACCES (CG-090). */
+int device_match_name(const struct device *device, const char *name);
+
+/*
+ * One more open file (CG-102, CG-103; the first: PCI-011).
+ * @ioas: what the device's DMA goes through from the first open to the last close; NULL
+ *        for a noiommu group
+ * Locks: called with the group's lock held; takes the device's.
+ * Return: 0; -ENOMEM; on the first open also the model's errors.
+ */
+int device_open(struct device *device, struct ioas *ioas, struct device_file **ret);
+/* One open file less; frees it. Return: true if it was the last one (PCI-014).
+ * Locks: as device_open(). */
+bool device_close(struct device_file *file);
+
+/* ---- group.c, for device.c ---- */
+
+/* device_file_release(): close the file under the group's lock, then let go of the group
+ * (CG-124 … CG-127). */
+void group_close_device(struct group *group, struct device_file *file);
+
+/* ---- group.c and topology.c between themselves ---- */
+
+int group_new(struct topology *topology, unsigned id, enum group_kind kind,
+	      struct group **ret);
+void group_free(struct group *group);
+int group_add_device(struct group *group, struct device *device);
+struct topology *group_topology(const struct group *group);
+
+/* ---- container.c, for iommu_type1.c and other drivers ---- */
+
+/*
+ * Run a typed call of an IOMMU driver: takes the container's lock and checks that @driver
+ * is in force.
+ * Return: 0 with the lock held and *ret_data set; -EINVAL no driver (CG-045); -ENOTTY
+ * another driver (CG-046); in both cases without the lock.
+ */
+int container_driver_lock(struct container *container, const struct iommu_driver *driver,
+			  void **ret_data);
+void container_driver_unlock(struct container *container);
+
+/* For group.c: attach and detach (6.2.1, CG-114 … CG-117). Locks: called with the group's
+ * lock held; take the container's. */
+int container_attach_group(struct container *container, struct group *group,
+			   const struct caller *caller);
+void container_detach_group(struct container *container, struct group *group);
+/* Is a driver set, and what map do devices use? Return: 0, or -EINVAL (CG-097). */
+int container_get_ioas(struct container *container, struct ioas **ret_ioas);
+struct container *container_ref(struct container *container);
+void container_unref(struct container *container);
+
+#endif

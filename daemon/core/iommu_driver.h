@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * core/iommu_driver.h - an IOMMU driver: one personality of the container API, as in the
+ * kernel's list of registered drivers. A further driver is one file.
+ */
+#ifndef CORE_IOMMU_DRIVER_H
+#define CORE_IOMMU_DRIVER_H
+
+#include <core/caller.h>
+#include <core/container.h>
+#include <core/topology.h>
+
+struct ioas;
+
+struct iommu_driver {
+	const char *name;
+	enum container_driver kind;
+	bool noiommu;		/* serves noiommu groups, and only those (CG-022, CG-038) */
+
+	/* @data: of the container's driver, or NULL when asked without one (CG-021). */
+	int (*check_extension)(struct topology *topology, void *data, uint64_t id);
+	/* CG-039 … CG-041. */
+	int (*open)(struct topology *topology, const struct caller *caller, uint64_t id,
+		    void **ret_data);
+	void (*release)(void *data);	/* CG-114: all mappings go */
+	int (*attach_group)(void *data, struct group *group, const struct caller *caller);
+	void (*detach_group)(void *data, struct group *group);
+	/* The IOVA map that devices of attached groups translate through; NULL: none. */
+	struct ioas *(*ioas)(void *data);
+};
+
+/* Newest first in every walk. Return: 0, -EEXIST registered already, -ENOMEM. */
+int iommu_driver_register(struct topology *topology, const struct iommu_driver *driver);
+
+extern const struct iommu_driver iommu_type1_driver;
+extern const struct iommu_driver iommu_noiommu_driver;
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * core/topology.h - which groups and devices exist, and the settings they share.
+ *
+ * Lock order of the whole core: topology → group → (container) → device → ioas → irq.
+ * See daemon/README.md. A lock is taken only in the file that declares it.
+ */
+#ifndef CORE_TOPOLOGY_H
+#define CORE_TOPOLOGY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <vfio-cused/device.h>
+#include <vfio-cused/iommu.h>
+
+struct topology;
+struct group;
+struct device;
+struct iommu_driver;
+
+enum group_kind { GROUP_REAL, GROUP_EMULATED, GROUP_NOIOMMU };
+
+/* Where the bytes of a BAR's memory pages live, so that a transport can let clients map
+ * them. Without it the core uses memory of its own. */
+struct backing_ops {
+	/* @bar: 0 … 5; @size: bytes, a multiple of the page size; zeroed memory.
+	 * Return: 0, -ENOMEM, or another errno of the transport's. */
+	int (*alloc)(void *arg, unsigned bar, uint64_t size, void **ret_base);
+	void (*free)(void *arg, unsigned bar, uint64_t size, void *base);
+};
+
+struct pci_address {
+	uint16_t segment;
+	uint8_t bus, slot, function;
+};
+
+struct topology_params {
+	const struct cused_iommu_ops *iommu;	/* backend of all real groups */
+	void *iommu_state;			/* from its create(); topology does not own it */
+	uint32_t dma_entry_limit;		/* 0: 65535, the kernel's default */
+	bool unsafe_noiommu;			/* enable_unsafe_noiommu_mode */
+	bool memlock_enforced;			/* false: charges are counted, never refused */
+	bool reports_nesting;			/* CG-030: id 6 as Linux <= 6.12 answers it */
+};
+
+/* Return: 0, -ENOMEM.  Registers no IOMMU driver: see iommu_driver.h. */
+int topology_new(const struct topology_params *params, struct topology **ret);
+/* All devices must be closed. Frees groups and devices too. NULL is allowed. */
+void topology_free(struct topology *topology);
+const struct topology_params *topology_params(const struct topology *topology);
+
+/* Return: 0, -EEXIST (number in use, within the noiommu or the other groups), -ENOMEM. */
+int topology_add_group(struct topology *topology, unsigned id, enum group_kind kind,
+		       struct group **ret);
+/* NULL if there is none. @noiommu selects "noiommu-<id>". Groups are not freed before
+ * the topology, so the pointer stays good. */
+struct group *topology_find_group(struct topology *topology, unsigned id, bool noiommu);
+
+struct device_params {
+	struct pci_address address;
+	const struct cused_device_ops *ops;
+	const struct cused_value *values;	/* parallel to ops->params; must outlive it */
+	const struct backing_ops *backing;	/* or NULL */
+	void *backing_arg;
+	uint64_t offset_base;	/* added to index << 40 in GET_REGION_INFO; accesses come
+				 * with it already taken off. Low 44 bits 0. */
+	uint64_t bar_base;	/* host address shown in BAR0; further BARs follow. 0: chosen */
+};
+
+/*
+ * Make a model and put it in a group. Published or aborted, never half visible.
+ * Return: 0; -EEXIST the address is taken; an error of the model's, with @err set in all
+ * cases.
+ */
+int topology_add_device(struct topology *topology, struct group *group,
+			const struct device_params *params, struct device **ret,
+			struct cused_error *err);
+
+/* Walks; the callback must not add. Stops at the first non-zero return and returns it. */
+int topology_each_group(struct topology *topology,
+			int (*fn)(struct group *group, void *arg), void *arg);
+int topology_each_device(struct topology *topology, struct group *group_or_null,
+			 int (*fn)(struct device *device, void *arg), void *arg);
+
+#endif
