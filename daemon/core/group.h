@@ -40,7 +40,7 @@ unsigned group_id(const struct group *group);
 enum group_kind group_kind(const struct group *group);
 
 /* Some other driver owns the group's DMA ("not viable"): CG-062, CG-073, CG-138. For
- * tests and fault injection. */
-void group_set_foreign_owner(struct group *group, bool owned);
+ * tests and fault injection. Return: 0, -EBUSY a container owns it (CG-141). */
+int group_set_foreign_owner(struct group *group, bool owned);
 
 #endif

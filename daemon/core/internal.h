@@ -46,8 +46,11 @@ void group_close_device(struct group *group, struct device_file *file);
 int group_new(struct topology *topology, unsigned id, enum group_kind kind,
 	      struct group **ret);
 void group_free(struct group *group);
-int group_add_device(struct group *group, struct device *device);
 struct topology *group_topology(const struct group *group);
+/* Newest first; as the walks of topology.h. */
+int topology_each_driver(struct topology *topology,
+			 int (*fn)(const struct iommu_driver *driver, void *arg),
+			 void *arg);
 
 /* ---- container.c, for iommu_type1.c and other drivers ---- */
 
@@ -66,6 +69,10 @@ void container_driver_unlock(struct container *container);
 int container_attach_group(struct container *container, struct group *group,
 			   const struct caller *caller);
 void container_detach_group(struct container *container, struct group *group);
+/* container.c asks group.c back, while attaching and detaching, for the ownership of the
+ * group's DMA. Locks: group's held. Return: 0, or -EPERM owned already (CG-073). */
+int group_claim_dma(struct group *group);
+void group_disclaim_dma(struct group *group);
 /* Is a driver set, and what map do devices use? Return: 0, or -EINVAL (CG-097). */
 int container_get_ioas(struct container *container, struct ioas **ret_ioas);
 struct container *container_ref(struct container *container);

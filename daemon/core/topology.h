@@ -76,7 +76,8 @@ int topology_add_device(struct topology *topology, struct group *group,
 			const struct device_params *params, struct device **ret,
 			struct cused_error *err);
 
-/* Walks; the callback must not add. Stops at the first non-zero return and returns it. */
+/* Walks, oldest first. Stops at the first non-zero return and returns it. No lock is held:
+ * the callback may take any. What is added meanwhile may or may not be seen. */
 int topology_each_group(struct topology *topology,
 			int (*fn)(struct group *group, void *arg), void *arg);
 int topology_each_device(struct topology *topology, struct group *group_or_null,

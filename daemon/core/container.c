@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * core/container.c - a set of groups that share an IOMMU driver and its mappings.
+ *
+ * Theory of operation
+ *
+ *   EMPTY ──attach──▶ HAS_GROUPS ──set_iommu──▶ DRIVER_SET
+ *     ▲                   │                         │
+ *     └─── last detach ───┴────── last detach ──────┘
+ *
+ *   References: one of the open file, one per attached group. So a container outlives
+ *   its file as long as a group is attached (CG-122), and an attached group keeps the
+ *   driver, because only the last detach releases it (CG-114).
+ *
+ *   Locks: `lock` orders everything that happens to one container (T1-132), the driver's
+ *   callbacks included. Drivers learn of a group its number and kind, which are constant,
+ *   because set_iommu attaches groups without their locks.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include <core/internal.h>
+#include <util/cleanup.h>
+#include <util/list.h>
+
+struct attachment {
+	struct list link;
+	struct group *group;
+};
+
+struct container {
+	struct topology *topology;		/* constant */
+	atomic_uint refs;
+	pthread_mutex_t lock;
+	struct list groups;			/* struct attachment; lock */
+	bool noiommu;				/* CG-117: means nothing while empty; lock */
+	const struct iommu_driver *driver;	/* lock */
+	void *driver_data;			/* lock */
+};
+
+int container_open(struct topology *topology, struct container **ret)
+{
+	struct container *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->topology = topology;
+	atomic_init(&c->refs, 1);
+	pthread_mutex_init(&c->lock, NULL);
+	list_init(&c->groups);
+	*ret = c;
+	return 0;
+}
+
+struct container *container_ref(struct container *container)
+{
+	atomic_fetch_add_explicit(&container->refs, 1, memory_order_relaxed);
+	return container;
+}
+
+void container_unref(struct container *container)
+{
+	if (atomic_fetch_sub_explicit(&container->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	/* Each attached group has a reference, so none is left, and no driver either. */
+	pthread_mutex_destroy(&container->lock);
+	free(container);
+}
+
+void container_release(struct container *container)
+{
+	container_unref(container);
+}
+
+enum container_driver container_driver(struct container *container)
+{
+	enum container_driver kind;
+
+	pthread_mutex_lock(&container->lock);
+	kind = container->driver ? container->driver->kind : CONTAINER_DRIVER_NONE;
+	pthread_mutex_unlock(&container->lock);
+	return kind;
+}
+
+/* ---- CHECK_EXTENSION ---- */
+
+/* CG-022, CG-038: noiommu containers and others never meet each other's drivers. */
+static bool driver_allowed(const struct container *container,
+			   const struct iommu_driver *driver)
+{
+	return list_empty(&container->groups) || container->noiommu == driver->noiommu;
+}
+
+struct extension_walk {
+	struct container *container;
+	uint64_t id;
+};
+
+static int ask_driver(const struct iommu_driver *driver, void *arg)
+{
+	const struct extension_walk *walk = arg;
+
+	if (!driver_allowed(walk->container, driver))
+		return 0;
+	return driver->check_extension(walk->container->topology, NULL, walk->id);
+}
+
+int container_check_extension(struct container *container, uint64_t id)
+{
+	struct extension_walk walk = { container, id };
+	int r;
+
+	pthread_mutex_lock(&container->lock);
+	if (container->driver)	/* CG-020 */
+		r = container->driver->check_extension(container->topology,
+						       container->driver_data, id);
+	else			/* CG-021 */
+		r = topology_each_driver(container->topology, ask_driver, &walk);
+	pthread_mutex_unlock(&container->lock);
+	return r;
+}
+
+/* ---- SET_IOMMU ---- */
+
+/* CG-042: all of the container's groups or none. */
+static int attach_all(struct container *container, const struct iommu_driver *driver,
+		      void *data, const struct caller *caller)
+{
+	struct list *done;
+	int r = 0;
+
+	list_for_each(it, &container->groups) {
+		done = it;
+		r = driver->attach_group(data, container_of(it, struct attachment,
+							     link)->group, caller);
+		if (r)
+			goto err_detach;
+	}
+	return 0;
+
+err_detach:
+	for (struct list *it = done->prev; it != &container->groups; it = it->prev)
+		driver->detach_group(data, container_of(it, struct attachment,
+							link)->group);
+	return r;
+}
+
+struct set_walk {
+	struct container *container;
+	const struct caller *caller;
+	uint64_t id;
+	int err;			/* CG-044: of the driver that failed last */
+};
+
+/* Return: 1 the driver is in force; 0 try the next one. */
+static int try_driver(const struct iommu_driver *driver, void *arg)
+{
+	struct set_walk *walk = arg;
+	struct container *c = walk->container;
+	void *data = NULL;
+	int r;
+
+	if (!driver_allowed(c, driver))					/* CG-038 */
+		return 0;
+	if (driver->check_extension(c->topology, NULL, walk->id) <= 0)	/* CG-039 */
+		return 0;
+	r = driver->open(c->topology, walk->caller, walk->id, &data);
+	if (r) {							/* CG-040 */
+		walk->err = r;
+		return 0;
+	}
+	r = attach_all(c, driver, data, walk->caller);
+	if (r) {							/* CG-042 */
+		driver->release(data);
+		walk->err = r;
+		return 0;
+	}
+	c->driver = driver;						/* CG-043 */
+	c->driver_data = data;
+	return 1;
+}
+
+int container_set_iommu(struct container *container, const struct caller *caller,
+			uint64_t id)
+{
+	struct set_walk walk = { container, caller, id, -ENODEV };
+	int r;
+
+	pthread_mutex_lock(&container->lock);
+	if (list_empty(&container->groups) || container->driver)
+		r = -EINVAL;						/* CG-036, CG-037 */
+	else if (topology_each_driver(container->topology, try_driver, &walk))
+		r = 0;
+	else
+		r = walk.err;						/* CG-044 */
+	pthread_mutex_unlock(&container->lock);
+	return r;
+}
+
+/* ---- for drivers and groups ---- */
+
+int container_driver_lock(struct container *container, const struct iommu_driver *driver,
+			  void **ret_data)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&container->lock);
+	if (!container->driver)
+		r = -EINVAL;						/* CG-045 */
+	else if (container->driver != driver)
+		r = -ENOTTY;						/* CG-046 */
+	if (r)
+		pthread_mutex_unlock(&container->lock);
+	else
+		*ret_data = container->driver_data;
+	return r;
+}
+
+void container_driver_unlock(struct container *container)
+{
+	pthread_mutex_unlock(&container->lock);
+}
+
+/* CG-072 … CG-076. Locks: group's and container's held. */
+static int attach_locked(struct container *container, struct group *group,
+			 const struct caller *caller, struct attachment *attachment)
+{
+	bool noiommu = group_kind(group) == GROUP_NOIOMMU;
+	int r;
+
+	if (!list_empty(&container->groups) && container->noiommu != noiommu)
+		return -EPERM;						/* CG-072 */
+	r = group_claim_dma(group);					/* CG-073 */
+	if (r)
+		return r;
+	if (container->driver) {
+		r = container->driver->attach_group(container->driver_data, group, caller);
+		if (r) {						/* CG-076 */
+			group_disclaim_dma(group);
+			return r;
+		}
+	}
+	container->noiommu = noiommu;
+	attachment->group = group;
+	list_push_back(&container->groups, &attachment->link);
+	return 0;
+}
+
+int container_attach_group(struct container *container, struct group *group,
+			   const struct caller *caller)
+{
+	cleanup_free struct attachment *attachment = NULL;
+	int r;
+
+	if (group_kind(group) == GROUP_NOIOMMU && !caller->cap_sys_rawio)
+		return -EPERM;						/* CG-071 */
+	attachment = calloc(1, sizeof(*attachment));
+	if (!attachment)
+		return -ENOMEM;
+	pthread_mutex_lock(&container->lock);
+	r = attach_locked(container, group, caller, attachment);
+	if (!r) {
+		container_ref(container);				/* CG-077 */
+		attachment = NULL;	/* the list's now */
+	}
+	pthread_mutex_unlock(&container->lock);
+	return r;
+}
+
+static struct attachment *find_attachment(struct container *container,
+					  const struct group *group)
+{
+	list_for_each(it, &container->groups) {
+		struct attachment *a = container_of(it, struct attachment, link);
+
+		if (a->group == group)
+			return a;
+	}
+	return NULL;
+}
+
+void container_detach_group(struct container *container, struct group *group)
+{
+	struct attachment *attachment;
+
+	pthread_mutex_lock(&container->lock);
+	if (container->driver)
+		container->driver->detach_group(container->driver_data, group);
+	group_disclaim_dma(group);
+	attachment = find_attachment(container, group);
+	list_remove(&attachment->link);
+	if (list_empty(&container->groups) && container->driver) {	/* CG-114 */
+		container->driver->release(container->driver_data);
+		container->driver = NULL;
+		container->driver_data = NULL;
+	}
+	pthread_mutex_unlock(&container->lock);
+	free(attachment);
+	container_unref(container);
+}
+
+int container_get_ioas(struct container *container, struct ioas **ret_ioas)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&container->lock);
+	if (!container->driver)
+		r = -EINVAL;						/* CG-097 */
+	else
+		*ret_ioas = container->driver->ioas ?
+			container->driver->ioas(container->driver_data) : NULL;
+	pthread_mutex_unlock(&container->lock);
+	return r;
+}
+
+void container_get_status(struct container *container, struct container_status *ret)
+{
+	struct ioas *ioas = NULL;
+
+	*ret = (struct container_status){ 0 };
+	pthread_mutex_lock(&container->lock);
+	list_for_each(it, &container->groups)
+		ret->groups++;
+	if (container->driver && container->driver->ioas)
+		ioas = container->driver->ioas(container->driver_data);
+	if (ioas) {
+		ret->mappings = ioas_count(ioas);
+		ret->mapped_bytes = ioas_mapped_bytes(ioas);
+	}
+	pthread_mutex_unlock(&container->lock);
+}

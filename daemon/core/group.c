@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * core/group.c - a group's open file, its container and its open devices.
+ *
+ * Theory of operation
+ *
+ *   CLOSED ──open──▶ OPEN ──set_container──▶ ATTACHED ──get_device──▶ devices open
+ *     ▲                │  ◀─unset_container──    │                        │
+ *     └── last of: the open file, each open device ── (detaches first) ───┘
+ *
+ *   Two counts, which the rules treat differently:
+ *     file_refs        1 for the open file, 1 per device that is open. The group is
+ *                      "open", and stays attached, until it drops to 0 (CG-119, CG-124).
+ *     container_users  1 for the container, 1 per device that is open. UNSET_CONTAINER
+ *                      needs exactly 1 (CG-084).
+ *   A device counts once, however many files it has (CG-103, CG-128).
+ *
+ *   The struct itself lives as long as the topology, so nobody needs a reference to it.
+ *   iommufd as a second thing that a group can be attached to would be a second member
+ *   beside `container`, judged where `container` is.
+ *
+ *   Locks: `lock`, over everything that changes; taken before the container's and the
+ *   device's. It is held across the open and close callbacks of a device's model, so that
+ *   counts and device agree, and across no other.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <linux/vfio.h>
+
+#include <core/internal.h>
+
+struct group {
+	struct topology *topology;	/* constant, as are id and kind */
+	unsigned id;
+	enum group_kind kind;
+	pthread_mutex_t lock;
+	unsigned file_refs;		/* lock */
+	struct container *container;	/* a reference, or NULL; lock */
+	unsigned container_users;	/* lock */
+	bool dma_claimed;		/* by our container; lock */
+	bool foreign_owner;		/* a host driver does DMA (CG-138); lock */
+};
+
+int group_new(struct topology *topology, unsigned id, enum group_kind kind,
+	      struct group **ret)
+{
+	struct group *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return -ENOMEM;
+	g->topology = topology;
+	g->id = id;
+	g->kind = kind;
+	pthread_mutex_init(&g->lock, NULL);
+	*ret = g;
+	return 0;
+}
+
+void group_free(struct group *group)
+{
+	if (!group)
+		return;
+	pthread_mutex_destroy(&group->lock);
+	free(group);
+}
+
+unsigned group_id(const struct group *group)
+{
+	return group->id;
+}
+
+enum group_kind group_kind(const struct group *group)
+{
+	return group->kind;
+}
+
+struct topology *group_topology(const struct group *group)
+{
+	return group->topology;
+}
+
+static int found_one(struct device *device, void *arg)
+{
+	return 1;
+}
+
+static bool has_devices(struct group *group)
+{
+	return topology_each_device(group->topology, group, found_one, NULL);
+}
+
+/* ---- ownership of DMA; called back by container.c with the lock held ---- */
+
+int group_claim_dma(struct group *group)
+{
+	if (group->kind != GROUP_REAL)
+		return 0;
+	if (group->foreign_owner || group->dma_claimed)
+		return -EPERM;						/* CG-073 */
+	group->dma_claimed = true;
+	return 0;
+}
+
+void group_disclaim_dma(struct group *group)
+{
+	group->dma_claimed = false;
+}
+
+int group_set_foreign_owner(struct group *group, bool owned)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&group->lock);
+	if (owned && group->dma_claimed)
+		r = -EBUSY;						/* CG-141 */
+	else
+		group->foreign_owner = owned;
+	pthread_mutex_unlock(&group->lock);
+	return r;
+}
+
+/* ---- open and close ---- */
+
+int group_open(struct group *group, const struct caller *caller)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&group->lock);
+	if (!has_devices(group))
+		r = -ENODEV;						/* CG-049 */
+	else if (group->kind == GROUP_NOIOMMU && !caller->cap_sys_rawio)
+		r = -EPERM;						/* CG-050 */
+	else if (group->file_refs)
+		r = -EBUSY;						/* CG-052 */
+	else
+		group->file_refs = 1;
+	pthread_mutex_unlock(&group->lock);
+	return r;
+}
+
+/* Locks: group's held. */
+static void detach(struct group *group)
+{
+	struct container *container = group->container;
+
+	group->container = NULL;
+	group->container_users = 0;
+	container_detach_group(container, group);
+}
+
+/* One reference to the open file less. Locks: group's held. */
+static void put_file(struct group *group)
+{
+	if (--group->file_refs == 0 && group->container)
+		detach(group);						/* CG-056, CG-125 */
+}
+
+void group_release(struct group *group)
+{
+	pthread_mutex_lock(&group->lock);
+	put_file(group);
+	pthread_mutex_unlock(&group->lock);
+}
+
+/* ---- ioctls ---- */
+
+int group_get_status(struct group *group, uint32_t *ret_flags)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&group->lock);
+	if (!has_devices(group))
+		r = -ENODEV;						/* CG-059 */
+	else if (group->container)					/* CG-060 */
+		*ret_flags = VFIO_GROUP_FLAGS_VIABLE | VFIO_GROUP_FLAGS_CONTAINER_SET;
+	else								/* CG-061, CG-062 */
+		*ret_flags = group->foreign_owner ? 0 : VFIO_GROUP_FLAGS_VIABLE;
+	pthread_mutex_unlock(&group->lock);
+	return r;
+}
+
+int group_set_container(struct group *group, const struct caller *caller,
+			const struct container_arg *arg)
+{
+	int r;
+
+	if (arg->err == -EBADF)
+		return -EBADF;						/* CG-065 */
+	pthread_mutex_lock(&group->lock);
+	if (group->container)
+		r = -EINVAL;						/* CG-066 */
+	else if (!has_devices(group))
+		r = -ENODEV;						/* CG-067 */
+	else if (arg->err)
+		r = arg->err;						/* CG-070 */
+	else
+		r = container_attach_group(arg->container, group, caller);
+	if (!r) {
+		group->container = arg->container;
+		group->container_users = 1;
+	}
+	pthread_mutex_unlock(&group->lock);
+	return r;
+}
+
+int group_unset_container(struct group *group)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&group->lock);
+	if (!group->container)
+		r = -EINVAL;						/* CG-083 */
+	else if (group->container_users != 1)
+		r = -EBUSY;						/* CG-084 */
+	else
+		detach(group);						/* CG-085 */
+	pthread_mutex_unlock(&group->lock);
+	return r;
+}
+
+/* ---- devices ---- */
+
+struct name_walk {
+	const char *name;
+	struct device *found;
+};
+
+static int match_device(struct device *device, void *arg)
+{
+	struct name_walk *walk = arg;
+	int r = device_match_name(device, walk->name);
+
+	if (r == -ENODEV)
+		return 0;
+	if (!r)
+		walk->found = device;
+	return r ? r : 1;
+}
+
+/* First open of a device: what its DMA goes through. Locks: group's held. */
+static int first_open_ioas(struct group *group, const struct caller *caller,
+			   struct ioas **ret_ioas)
+{
+	int r = container_get_ioas(group->container, ret_ioas);
+
+	if (r)
+		return r;						/* CG-097 */
+	if (group->kind == GROUP_NOIOMMU && !caller->cap_sys_rawio)
+		return -EPERM;						/* CG-098 */
+	return 0;
+}
+
+static int get_device_locked(struct group *group, const struct caller *caller,
+			     struct device *device, struct device_file **ret)
+{
+	struct ioas *ioas = NULL;
+	bool first;
+	int r;
+
+	if (!group->container)
+		return -EINVAL;						/* CG-094 */
+	first = !device_is_open(device);
+	if (first) {
+		r = first_open_ioas(group, caller, &ioas);
+		if (r)
+			return r;
+	}
+	r = device_open(device, ioas, ret);				/* CG-100, CG-102 */
+	if (!r && first) {
+		group->container_users++;
+		group->file_refs++;
+	}
+	return r;
+}
+
+int group_get_device(struct group *group, const struct caller *caller, const char *name,
+		     struct device_file **ret)
+{
+	struct name_walk walk = { name, NULL };
+	int r;
+
+	r = topology_each_device(group->topology, group, match_device, &walk);
+	if (r < 0)
+		return r;						/* CG-090 */
+	if (!walk.found)
+		return -ENODEV;						/* CG-089 */
+	pthread_mutex_lock(&group->lock);
+	r = get_device_locked(group, caller, walk.found, ret);
+	pthread_mutex_unlock(&group->lock);
+	return r;
+}
+
+void group_close_device(struct group *group, struct device_file *file)
+{
+	pthread_mutex_lock(&group->lock);
+	if (device_close(file)) {					/* CG-127 */
+		group->container_users--;
+		put_file(group);
+	}
+	pthread_mutex_unlock(&group->lock);
+}

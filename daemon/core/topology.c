@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * core/topology.c - the lists of groups, devices and IOMMU drivers.
+ *
+ * Theory of operation
+ *
+ *   The three lists only ever grow until topology_free(). An entry is complete before a
+ *   release store links it, so walks take no lock: a callback may take any lock of the
+ *   core, and a model's callback may run under a walk. The lock serialises those who add.
+ *
+ *   A device is made by its model (create() may open files and take its time), hence
+ *   without a lock. So that two adds do not both make a device for one address, the
+ *   address is reserved in `pending` meanwhile.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include <core/internal.h>
+#include <util/cleanup.h>
+#include <util/list.h>
+
+struct node {
+	_Atomic(struct node *) next;
+	union {
+		struct group *group;
+		struct {
+			struct device *device;
+			struct group *device_group;
+			struct pci_address address;
+		};
+		const struct iommu_driver *driver;
+	};
+};
+
+struct chain {
+	_Atomic(struct node *) first;
+	_Atomic(struct node *) *tail;		/* topology.lock */
+};
+
+struct reservation {
+	struct list link;
+	struct pci_address address;
+};
+
+struct topology {
+	struct topology_params params;		/* constant */
+	pthread_mutex_t lock;
+	struct chain groups, devices;		/* oldest first */
+	_Atomic(struct node *) drivers;		/* newest first */
+	struct list pending;			/* struct reservation; lock */
+};
+
+static void chain_init(struct chain *chain)
+{
+	atomic_init(&chain->first, NULL);
+	chain->tail = &chain->first;
+}
+
+static void chain_append(struct chain *chain, struct node *node)
+{
+	atomic_init(&node->next, NULL);
+	atomic_store_explicit(chain->tail, node, memory_order_release);
+	chain->tail = &node->next;
+}
+
+static struct node *load(_Atomic(struct node *) *at)
+{
+	return atomic_load_explicit(at, memory_order_acquire);
+}
+
+#define node_for_each(it, first) \
+	for (struct node *it = load(first); it; it = load(&it->next))
+
+static void nodes_free(_Atomic(struct node *) *first, void (*fn)(struct node *node))
+{
+	struct node *next;
+
+	for (struct node *it = load(first); it; it = next) {
+		next = load(&it->next);
+		if (fn)
+			fn(it);
+		free(it);
+	}
+}
+
+int topology_new(const struct topology_params *params, struct topology **ret)
+{
+	struct topology *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	t->params = *params;
+	if (t->params.dma_entry_limit == 0)
+		t->params.dma_entry_limit = 65535;
+	pthread_mutex_init(&t->lock, NULL);
+	chain_init(&t->groups);
+	chain_init(&t->devices);
+	atomic_init(&t->drivers, NULL);
+	list_init(&t->pending);
+	*ret = t;
+	return 0;
+}
+
+static void free_device(struct node *node)
+{
+	device_free(node->device);
+}
+
+static void free_group(struct node *node)
+{
+	group_free(node->group);
+}
+
+void topology_free(struct topology *topology)
+{
+	if (!topology)
+		return;
+	nodes_free(&topology->devices.first, free_device);
+	nodes_free(&topology->groups.first, free_group);
+	nodes_free(&topology->drivers, NULL);
+	pthread_mutex_destroy(&topology->lock);
+	free(topology);
+}
+
+const struct topology_params *topology_params(const struct topology *topology)
+{
+	return &topology->params;
+}
+
+/* ---- groups ---- */
+
+struct group *topology_find_group(struct topology *topology, unsigned id, bool noiommu)
+{
+	node_for_each(it, &topology->groups.first) {
+		if (group_id(it->group) == id &&
+		    (group_kind(it->group) == GROUP_NOIOMMU) == noiommu)
+			return it->group;
+	}
+	return NULL;
+}
+
+int topology_add_group(struct topology *topology, unsigned id, enum group_kind kind,
+		       struct group **ret)
+{
+	cleanup_free struct node *node = calloc(1, sizeof(*node));
+	struct group *group;
+	int r;
+
+	if (!node)
+		return -ENOMEM;
+	pthread_mutex_lock(&topology->lock);
+	r = topology_find_group(topology, id, kind == GROUP_NOIOMMU) ? -EEXIST : 0;
+	if (!r)
+		r = group_new(topology, id, kind, &group);
+	if (!r) {
+		node->group = group;
+		chain_append(&topology->groups, steal_ptr(node));
+	}
+	pthread_mutex_unlock(&topology->lock);
+	if (!r)
+		*ret = group;
+	return r;
+}
+
+int topology_each_group(struct topology *topology,
+			int (*fn)(struct group *group, void *arg), void *arg)
+{
+	node_for_each(it, &topology->groups.first) {
+		int r = fn(it->group, arg);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- devices ---- */
+
+static bool address_eq(struct pci_address a, struct pci_address b)
+{
+	return a.segment == b.segment && a.bus == b.bus && a.slot == b.slot &&
+	       a.function == b.function;
+}
+
+/* Locks: topology.lock held. */
+static bool address_taken(struct topology *topology, struct pci_address address)
+{
+	node_for_each(it, &topology->devices.first) {
+		if (address_eq(it->address, address))
+			return true;
+	}
+	list_for_each(it, &topology->pending) {
+		if (address_eq(container_of(it, struct reservation, link)->address,
+			       address))
+			return true;
+	}
+	return false;
+}
+
+static int reserve(struct topology *topology, struct reservation *reservation)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&topology->lock);
+	if (address_taken(topology, reservation->address))
+		r = -EEXIST;
+	else
+		list_push_back(&topology->pending, &reservation->link);
+	pthread_mutex_unlock(&topology->lock);
+	return r;
+}
+
+int topology_add_device(struct topology *topology, struct group *group,
+			const struct device_params *params, struct device **ret,
+			struct cused_error *err)
+{
+	struct reservation reservation = { .address = params->address };
+	cleanup_free struct node *node = calloc(1, sizeof(*node));
+	struct device *device = NULL;
+	int r;
+
+	if (!node)
+		return cused_error_set(err, -ENOMEM, "out of memory for a device");
+	r = reserve(topology, &reservation);
+	if (r)
+		return cused_error_set(err, r,
+			"PCI address %04x:%02x:%02x.%x is used by two devices; give one of them another address",
+			params->address.segment, params->address.bus,
+			params->address.slot, params->address.function);
+	r = device_new(topology, group, params, &device, err);
+
+	pthread_mutex_lock(&topology->lock);
+	list_remove(&reservation.link);
+	if (!r) {
+		node->device = device;
+		node->device_group = group;
+		node->address = params->address;
+		chain_append(&topology->devices, steal_ptr(node));
+	}
+	pthread_mutex_unlock(&topology->lock);
+	if (!r)
+		*ret = device;
+	return r;
+}
+
+int topology_each_device(struct topology *topology, struct group *group_or_null,
+			 int (*fn)(struct device *device, void *arg), void *arg)
+{
+	node_for_each(it, &topology->devices.first) {
+		int r;
+
+		if (group_or_null && it->device_group != group_or_null)
+			continue;
+		r = fn(it->device, arg);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- IOMMU drivers ---- */
+
+int iommu_driver_register(struct topology *topology, const struct iommu_driver *driver)
+{
+	cleanup_free struct node *node = calloc(1, sizeof(*node));
+	int r = 0;
+
+	if (!node)
+		return -ENOMEM;
+	node->driver = driver;
+	pthread_mutex_lock(&topology->lock);
+	node_for_each(it, &topology->drivers) {
+		if (it->driver == driver)
+			r = -EEXIST;
+	}
+	if (!r) {
+		atomic_init(&node->next, load(&topology->drivers));
+		atomic_store_explicit(&topology->drivers, steal_ptr(node),
+				      memory_order_release);
+	}
+	pthread_mutex_unlock(&topology->lock);
+	return r;
+}
+
+int topology_each_driver(struct topology *topology,
+			 int (*fn)(const struct iommu_driver *driver, void *arg), void *arg)
+{
+	node_for_each(it, &topology->drivers) {
+		int r = fn(it->driver, arg);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
