@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conf.h"
+#include "registry.h"
+
+const struct cused_param conf_device_params[CONF_DEVICE_KEYS] = {
+	[CONF_DEVICE_BDF] = {
+		.name = "bdf", .type = CUSED_PARAM_STRING,
+		.text = "PCI address, [SSSS:]BB:DD.F in hex digits; left out: the first bus "
+			"from 0000:01 that nothing else uses",
+	},
+	[CONF_DEVICE_GROUP] = {
+		.name = "group", .type = CUSED_PARAM_UINT, .max = CONF_GROUP_MAX,
+		.text = "number of the IOMMU group, which several devices may share; left "
+			"out: the first number that nothing else uses",
+	},
+	[CONF_DEVICE_ID] = {
+		.name = "id", .type = CUSED_PARAM_STRING,
+		.text = "name of the device in messages and output; left out: the model and "
+			"a number",
+	},
+	[CONF_DEVICE_NOIOMMU] = {
+		.name = "noiommu", .type = CUSED_PARAM_BOOL, .preset = "off",
+		.text = "put the device in a noiommu group, /dev/vfio/noiommu-GROUP; needs "
+			"--iommu with unsafe_noiommu=on",
+	},
+};
+
+const struct cused_param conf_iommu_params[CONF_IOMMU_KEYS] = {
+	[CONF_IOMMU_DMA_ENTRY_LIMIT] = {
+		.name = "dma_entry_limit", .type = CUSED_PARAM_UINT, .preset = "65535",
+		.min = 1, .max = UINT32_MAX,
+		.text = "most mappings in one container, as the kernel module's parameter of "
+			"this name",
+	},
+	[CONF_IOMMU_MEMLOCK] = {
+		.name = "memlock", .type = CUSED_PARAM_STRING, .preset = "off",
+		.text = "enforce or off: whether mappings beyond the client's RLIMIT_MEMLOCK "
+			"fail, as they do where the kernel pins memory; nothing is pinned here",
+	},
+	[CONF_IOMMU_UNSAFE_NOIOMMU] = {
+		.name = "unsafe_noiommu", .type = CUSED_PARAM_BOOL, .preset = "off",
+		.text = "what enable_unsafe_noiommu_mode is to the kernel: allow noiommu groups",
+	},
+	[CONF_IOMMU_NESTING] = {
+		.name = "nesting", .type = CUSED_PARAM_BOOL, .preset = "off",
+		.text = "answer the nesting extension (id 6) as Linux 6.12 and older do",
+	},
+};
+
+void conf_init(struct conf *conf)
+{
+	memset(conf, 0, sizeof(*conf));
+}
+
+static void device_done(struct conf_device *device)
+{
+	params_list_done(&device->list);
+	free(device->values);
+}
+
+void conf_done(struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_devices; i++)
+		device_done(&conf->devices[i]);
+	free(conf->devices);
+	params_list_done(&conf->iommu_list);
+	free(conf->iommu_values);
+	conf_init(conf);
+}
+
+int conf_parse_bdf(const char *text, struct pci_address *ret)
+{
+	static const unsigned widths[4] = { 4, 2, 2, 1 };	/* SSSS BB DD F */
+	static const unsigned limits[4] = { 0xffff, 0xff, 0x1f, 7 };
+	unsigned v[4] = { 0 };
+	const char *first = strchr(text, ':');
+	unsigned part = first && strchr(first + 1, ':') ? 0 : 1;
+
+	for (; part < 4; part++) {
+		unsigned n = 0;
+
+		for (; isxdigit((unsigned char)*text); text++, n++) {
+			if (n == widths[part])
+				return -EINVAL;
+			v[part] = v[part] * 16 + (isdigit((unsigned char)*text) ?
+				(unsigned)(*text - '0') :
+				(unsigned)(tolower((unsigned char)*text) - 'a' + 10));
+		}
+		if (n == 0 || v[part] > limits[part] || *text != ("::.")[part])
+			return -EINVAL;
+		text++;		/* at the last part this steps over the NUL, unread */
+	}
+	*ret = (struct pci_address){ (uint16_t)v[0], (uint8_t)v[1], (uint8_t)v[2],
+				     (uint8_t)v[3] };
+	return 0;
+}
+
+static int check_id(const char *model, const char *id, struct cused_error *err)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_.-";
+
+	if (strlen(id) >= sizeof(((struct conf_device *)0)->id))
+		return cused_error_set(err, -EINVAL, "--device %s: id=%s is longer than %zu "
+				       "characters; shorten it", model, id,
+				       sizeof(((struct conf_device *)0)->id) - 1);
+	if (id[strspn(id, allowed)])
+		return cused_error_set(err, -EINVAL, "--device %s: id=%s has a character "
+				       "other than letters, digits, '_', '.' and '-'; rename "
+				       "it", model, id);
+	return 0;
+}
+
+/* What can be judged of one device alone. */
+static int check_device(struct conf_device *device, struct cused_error *err)
+{
+	const struct cused_value *common = device->common;
+	const char *bdf = common[CONF_DEVICE_BDF].string;
+
+	if (bdf && conf_parse_bdf(bdf, &device->address) < 0)
+		return cused_error_set(err, -EINVAL, "--device %s: bdf=%s is not a PCI "
+				       "address; write it like 0000:01:00.0", device->ops->name,
+				       bdf);
+	if (common[CONF_DEVICE_ID].string)
+		return check_id(device->ops->name, common[CONF_DEVICE_ID].string, err);
+	return 0;
+}
+
+/* "a, b, c": the names there are. */
+static void known_names(bool iommus, char *buf, size_t size)
+{
+	size_t at = 0;
+
+	buf[0] = '\0';
+	for (size_t i = 0; at < size; i++) {
+		const struct cused_device_ops *device = iommus ? NULL : registry_device(i);
+		const struct cused_iommu_ops *iommu = iommus ? registry_iommu(i) : NULL;
+
+		if (!device && !iommu)
+			break;
+		at += (size_t)snprintf(buf + at, size - at, "%s%s", at ? ", " : "",
+				       device ? device->name : iommu->name);
+	}
+}
+
+int conf_add_device(struct conf *conf, const char *text, struct cused_error *err)
+{
+	struct conf_device device = { 0 }, *grown;
+	struct params_table tables[2];
+	char what[64], known[256];
+	int r;
+
+	if (conf->n_devices == CONF_DEVICES_MAX)
+		return cused_error_set(err, -E2BIG, "--device %s: there are %d devices "
+				       "already, and that is the most; leave one out", text,
+				       CONF_DEVICES_MAX);
+	r = params_split("--device", text, &device.list, err);
+	if (r < 0)
+		return r;
+	device.ops = registry_find_device(device.list.name);
+	if (!device.ops) {
+		known_names(false, known, sizeof(known));
+		r = cused_error_set(err, -ENOENT, "--device %s: no such device; known are %s",
+				    device.list.name, known);
+		goto err;
+	}
+	device.values = calloc(device.ops->n_params + 1, sizeof(*device.values));
+	grown = realloc(conf->devices, (conf->n_devices + 1) * sizeof(*grown));
+	if (grown)
+		conf->devices = grown;
+	if (!device.values || !grown) {
+		r = cused_error_set(err, -ENOMEM, "--device %s: out of memory", text);
+		goto err;
+	}
+	tables[0] = (struct params_table){ conf_device_params, CONF_DEVICE_KEYS,
+					   device.common };
+	tables[1] = (struct params_table){ device.ops->params, device.ops->n_params,
+					   device.values };
+	snprintf(what, sizeof(what), "--device %s", device.ops->name);
+	r = params_parse(what, &device.list, tables, 2, err);
+	if (r == 0)
+		r = check_device(&device, err);
+	if (r < 0)
+		goto err;
+	device.noiommu = device.common[CONF_DEVICE_NOIOMMU].number;
+	conf->devices[conf->n_devices++] = device;
+	return 0;
+err:
+	device_done(&device);
+	return r;
+}
+
+int conf_set_iommu(struct conf *conf, const char *text, struct cused_error *err)
+{
+	struct params_list list = { 0 };
+	struct cused_value *values = NULL, common[CONF_IOMMU_KEYS];
+	const struct cused_iommu_ops *ops;
+	struct params_table tables[2];
+	char what[64], known[256];
+	const char *memlock;
+	int r;
+
+	r = params_split("--iommu", text, &list, err);
+	if (r < 0)
+		return r;
+	ops = registry_find_iommu(list.name);
+	if (!ops) {
+		known_names(true, known, sizeof(known));
+		r = cused_error_set(err, -ENOENT, "--iommu %s: no such backend; known are %s",
+				    list.name, known);
+		goto err;
+	}
+	values = calloc(ops->n_params + 1, sizeof(*values));
+	if (!values) {
+		r = cused_error_set(err, -ENOMEM, "--iommu %s: out of memory", text);
+		goto err;
+	}
+	tables[0] = (struct params_table){ conf_iommu_params, CONF_IOMMU_KEYS, common };
+	tables[1] = (struct params_table){ ops->params, ops->n_params, values };
+	snprintf(what, sizeof(what), "--iommu %s", ops->name);
+	r = params_parse(what, &list, tables, 2, err);
+	if (r < 0)
+		goto err;
+	memlock = common[CONF_IOMMU_MEMLOCK].string;
+	if (strcmp(memlock, "off") && strcmp(memlock, "enforce")) {
+		r = cused_error_set(err, -EINVAL, "%s: memlock=%s is neither off nor enforce; "
+				    "write one of them", what, memlock);
+		goto err;
+	}
+	params_list_done(&conf->iommu_list);
+	free(conf->iommu_values);
+	conf->iommu = ops;
+	conf->iommu_list = list;
+	conf->iommu_values = values;
+	memcpy(conf->iommu_common, common, sizeof(common));
+	return 0;
+err:
+	params_list_done(&list);
+	free(values);
+	return r;
+}
+
+/* ---- conf_finish(): what was left open ---- */
+
+static void format_bdf(struct conf_device *device)
+{
+	snprintf(device->bdf, sizeof(device->bdf), "%04x:%02x:%02x.%x",
+		 device->address.segment, device->address.bus, device->address.slot,
+		 device->address.function);
+}
+
+static bool host_has(const char *sysfs, const char *dir, const char *name)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s/%s", sysfs, dir, name);
+	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int check_host_address(const struct conf_device *device, const char *sysfs,
+			      struct cused_error *err)
+{
+	if (!host_has(sysfs, "bus/pci/devices", device->bdf))
+		return 0;
+	return cused_error_set(err, -EEXIST, "--device %s: bdf=%s is a device of this "
+			       "machine; choose an address that lspci -D does not list, or "
+			       "leave bdf out", device->ops->name, device->bdf);
+}
+
+/* Mark the buses of segment 0 that are in use. */
+static void used_buses(const struct conf *conf, const char *sysfs, bool used[256])
+{
+	struct pci_address address;
+	char path[512];
+	struct dirent *entry;
+	DIR *dir;
+
+	memset(used, 0, 256);
+	used[0] = true;
+	for (size_t i = 0; i < conf->n_devices; i++)
+		if (conf->devices[i].bdf[0] && conf->devices[i].address.segment == 0)
+			used[conf->devices[i].address.bus] = true;
+	snprintf(path, sizeof(path), "%s/bus/pci/devices", sysfs);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		if (conf_parse_bdf(entry->d_name, &address) == 0 && address.segment == 0)
+			used[address.bus] = true;
+	if (dir)
+		closedir(dir);
+}
+
+static int finish_addresses(struct conf *conf, const char *sysfs, struct cused_error *err)
+{
+	bool used[256];
+	unsigned bus;
+
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		struct conf_device *device = &conf->devices[i];
+
+		if (!device->common[CONF_DEVICE_BDF].set)
+			continue;
+		format_bdf(device);
+		for (size_t k = 0; k < i; k++)
+			if (!strcmp(conf->devices[k].bdf, device->bdf))
+				return cused_error_set(err, -EEXIST, "--device %s: bdf=%s is "
+					"given to --device %s too; give each its own, or leave "
+					"bdf out", device->ops->name, device->bdf,
+					conf->devices[k].ops->name);
+		int r = check_host_address(device, sysfs, err);
+
+		if (r < 0)
+			return r;
+	}
+	used_buses(conf, sysfs, used);
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		struct conf_device *device = &conf->devices[i];
+
+		if (device->bdf[0])
+			continue;
+		for (bus = 1; bus < 256 && used[bus]; bus++)
+			;
+		if (bus == 256)
+			return cused_error_set(err, -ENOSPC, "--device %s: no PCI bus of "
+				"segment 0000 is free; choose an address with bdf=",
+				device->ops->name);
+		used[bus] = true;
+		device->address = (struct pci_address){ .bus = (uint8_t)bus };
+		format_bdf(device);
+	}
+	return 0;
+}
+
+static int check_group(const struct conf *conf, const struct conf_device *device,
+		       const char *sysfs, struct cused_error *err)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "%u", device->group);
+	if (host_has(sysfs, "kernel/iommu_groups", name))
+		return cused_error_set(err, -EEXIST, "--device %s: group=%u is a group of "
+			"this machine; choose a number that %s/kernel/iommu_groups does not "
+			"have, or leave group out", device->ops->name, device->group, sysfs);
+	for (const struct conf_device *other = conf->devices; other != device; other++) {
+		if (!other->common[CONF_DEVICE_GROUP].set || other->group != device->group)
+			continue;
+		/* A noiommu group is made for one device, and numbers come from one set. */
+		if (other->noiommu || device->noiommu)
+			return cused_error_set(err, -EEXIST, "--device %s: group=%u is used by "
+				"--device %s too, and a noiommu group holds one device alone; "
+				"give each its own", device->ops->name, device->group,
+				other->ops->name);
+	}
+	return 0;
+}
+
+static bool group_is_used(const struct conf *conf, size_t n_assigned, unsigned group)
+{
+	for (size_t i = 0; i < conf->n_devices; i++)
+		if ((i < n_assigned || conf->devices[i].common[CONF_DEVICE_GROUP].set) &&
+		    conf->devices[i].group == group)
+			return true;
+	return false;
+}
+
+static int finish_groups(struct conf *conf, const char *sysfs, struct cused_error *err)
+{
+	unsigned next = 0;
+	char name[16];
+	int r;
+
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		struct conf_device *device = &conf->devices[i];
+
+		if (!device->common[CONF_DEVICE_GROUP].set)
+			continue;
+		device->group = (unsigned)device->common[CONF_DEVICE_GROUP].number;
+		r = check_group(conf, device, sysfs, err);
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		struct conf_device *device = &conf->devices[i];
+
+		if (device->common[CONF_DEVICE_GROUP].set)
+			continue;
+		for (;; next++) {
+			snprintf(name, sizeof(name), "%u", next);
+			if (!group_is_used(conf, i, next) &&
+			    !host_has(sysfs, "kernel/iommu_groups", name))
+				break;
+			if (next == CONF_GROUP_MAX)
+				return cused_error_set(err, -ENOSPC, "--device %s: no group "
+					"number is free; choose one with group=",
+					device->ops->name);
+		}
+		device->group = next;
+	}
+	return 0;
+}
+
+static bool id_is_used(const struct conf *conf, const struct conf_device *but,
+		       const char *id)
+{
+	for (size_t i = 0; i < conf->n_devices; i++)
+		if (&conf->devices[i] != but && !strcmp(conf->devices[i].id, id))
+			return true;
+	return false;
+}
+
+static int finish_ids(struct conf *conf, struct cused_error *err)
+{
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		struct conf_device *device = &conf->devices[i];
+		const char *given = device->common[CONF_DEVICE_ID].string;
+
+		device->id[0] = '\0';
+		if (!given)
+			continue;
+		if (id_is_used(conf, device, given))
+			return cused_error_set(err, -EEXIST, "--device %s: id=%s is given to "
+				"another device too; give each its own", device->ops->name,
+				given);
+		snprintf(device->id, sizeof(device->id), "%s", given);
+	}
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		struct conf_device *device = &conf->devices[i];
+		char id[sizeof(device->id)];
+
+		for (unsigned n = 0; !device->id[0]; n++) {
+			snprintf(id, sizeof(id), "%.20s%u", device->ops->name, n);
+			if (!id_is_used(conf, device, id))
+				memcpy(device->id, id, sizeof(id));
+		}
+	}
+	return 0;
+}
+
+int conf_finish(struct conf *conf, const char *sysfs, struct cused_error *err)
+{
+	int r = 0;
+
+	if (!conf->iommu)
+		r = conf_set_iommu(conf, "sim", err);
+	if (r == 0 && conf->n_devices == 0)
+		r = conf_add_device(conf, CONF_DEFAULT_DEVICE, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < conf->n_devices; i++)
+		if (conf->devices[i].noiommu &&
+		    !conf->iommu_common[CONF_IOMMU_UNSAFE_NOIOMMU].number)
+			return cused_error_set(err, -EINVAL, "--device %s: noiommu=on without "
+				"enable_unsafe_noiommu_mode, as the kernel refuses it; add "
+				"--iommu %s,unsafe_noiommu=on", conf->devices[i].ops->name,
+				conf->iommu->name);	/* SD-062 */
+	r = finish_addresses(conf, sysfs, err);
+	if (r == 0)
+		r = finish_groups(conf, sysfs, err);
+	if (r == 0)
+		r = finish_ids(conf, err);
+	return r;
+}
+
+static void dump_table(FILE *f, const struct cused_param *params, size_t n,
+		       const struct cused_value *values)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!values[i].set)
+			continue;
+		fprintf(f, "%s = ", params[i].name);
+		params_print_value(f, &params[i], &values[i]);
+		fputc('\n', f);
+	}
+}
+
+void conf_dump(const struct conf *conf, FILE *f)
+{
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		const struct conf_device *device = &conf->devices[i];
+
+		fprintf(f, "[device \"%s\"]\nmodel = %s\nbdf = %s\ngroup = %u\nnoiommu = %s\n",
+			device->id, device->ops->name, device->bdf, device->group,
+			device->noiommu ? "on" : "off");
+		dump_table(f, device->ops->params, device->ops->n_params, device->values);
+		fputc('\n', f);
+	}
+	fprintf(f, "[iommu]\nbackend = %s\n", conf->iommu->name);
+	dump_table(f, conf_iommu_params, CONF_IOMMU_KEYS, conf->iommu_common);
+	dump_table(f, conf->iommu->params, conf->iommu->n_params, conf->iommu_values);
+}

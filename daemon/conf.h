@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * conf.h - what the user asked for: devices, IOMMU, verbosity.
+ *
+ * conf_init ─ ( conf_add_device | conf_set_iommu )* ─ conf_finish ─ … ─ conf_done
+ *
+ * Texts are parsed and checked as they come in; conf_finish() chooses what was left
+ * open (addresses, group numbers, names) and refuses what cannot go together or beside
+ * the machine's own devices.
+ */
+#ifndef CONF_H
+#define CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <core/topology.h>
+#include <vfio-cused/device.h>
+#include <vfio-cused/iommu.h>
+
+#include "params.h"
+
+#define CONF_DEVICES_MAX 128		/* one byte of a region offset names the device */
+#define CONF_GROUP_MAX 65535u		/* highest group number */
+#define CONF_DEFAULT_DEVICE "nvme,size=64M"	/* for `run` without --device */
+
+/* Keys of every --device, and their places in conf_device.common. */
+enum conf_device_key {
+	CONF_DEVICE_BDF, CONF_DEVICE_GROUP, CONF_DEVICE_ID, CONF_DEVICE_NOIOMMU,
+	CONF_DEVICE_KEYS
+};
+extern const struct cused_param conf_device_params[CONF_DEVICE_KEYS];
+
+/* Keys of every --iommu, and their places in conf.iommu_common. */
+enum conf_iommu_key {
+	CONF_IOMMU_DMA_ENTRY_LIMIT, CONF_IOMMU_MEMLOCK, CONF_IOMMU_UNSAFE_NOIOMMU,
+	CONF_IOMMU_NESTING, CONF_IOMMU_KEYS
+};
+extern const struct cused_param conf_iommu_params[CONF_IOMMU_KEYS];
+
+struct conf_device {
+	const struct cused_device_ops *ops;
+	struct params_list list;
+	struct cused_value common[CONF_DEVICE_KEYS];
+	struct cused_value *values;	/* parallel to ops->params */
+
+	/* good after conf_finish() */
+	struct pci_address address;
+	char bdf[16];			/* "0000:01:00.0" */
+	unsigned group;
+	bool noiommu;
+	char id[32];			/* "nvme0" unless given */
+};
+
+struct conf {
+	struct conf_device *devices;
+	size_t n_devices;
+
+	const struct cused_iommu_ops *iommu;
+	struct params_list iommu_list;
+	struct cused_value iommu_common[CONF_IOMMU_KEYS];
+	struct cused_value *iommu_values;	/* parallel to iommu->params */
+
+	int verbose;			/* number of -v */
+};
+
+void conf_init(struct conf *conf);
+void conf_done(struct conf *conf);
+
+/*
+ * conf_add_device - one --device.
+ * @text: "NAME[,key=value]…"
+ * Return: 0; -EINVAL, -ERANGE, -ENOENT (no such model), -E2BIG (too many), -ENOMEM, each
+ * with @err set.
+ */
+int conf_add_device(struct conf *conf, const char *text, struct cused_error *err);
+/* --iommu; the last one wins. Errors as conf_add_device(). */
+int conf_set_iommu(struct conf *conf, const char *text, struct cused_error *err);
+
+/*
+ * conf_finish - choose what was left open and check the whole.
+ * @sysfs: the machine's own, "/sys"; a test gives a directory of its own
+ *
+ * Addresses: the first free bus >= 1 of segment 0, slot 0, function 0; a bus is free if
+ * neither the machine nor another simulated device has a device on it. Groups: the first
+ * number that neither the machine nor another simulated device has.
+ * Return: 0; -EEXIST an address, id or group is taken; -EINVAL keys that exclude each
+ * other; -ENOSPC no bus or group is left; -ENOMEM; each with @err set.
+ */
+int conf_finish(struct conf *conf, const char *sysfs, struct cused_error *err);
+
+/* Write the effective configuration: [device "ID"] and [iommu] sections of key = value,
+ * in the words of the command line. After conf_finish(). */
+void conf_dump(const struct conf *conf, FILE *f);
+
+/* "[SSSS:]BB:DD.F", hex. Return: 0, -EINVAL. */
+int conf_parse_bdf(const char *text, struct pci_address *ret);
+
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <core/device.h>
+#include <core/group.h>
+#include <core/iommu_driver.h>
+#include <util/cleanup.h>
+
+#include "instance.h"
+
+struct instance {
+	const struct conf *conf;
+	void *iommu_state;
+	struct topology *topology;
+	size_t n_devices;
+	struct device **devices;	/* parallel to conf->devices; the topology owns them */
+};
+
+/* The kernel's noiommu driver registers with the container code, type1 with its module
+ * later, so that a walk, newest first, asks type1 first (CG-036). */
+static const struct iommu_driver *const drivers[] = {
+	&iommu_noiommu_driver, &iommu_type1_driver,
+};
+
+static int make_topology(struct instance *instance, struct cused_error *err)
+{
+	const struct conf *conf = instance->conf;
+	const struct cused_value *common = conf->iommu_common;
+	struct topology_params params = {
+		.iommu = conf->iommu,
+		.dma_entry_limit = (uint32_t)common[CONF_IOMMU_DMA_ENTRY_LIMIT].number,
+		.unsafe_noiommu = common[CONF_IOMMU_UNSAFE_NOIOMMU].number,
+		.memlock_enforced = !strcmp(common[CONF_IOMMU_MEMLOCK].string, "enforce"),
+		.reports_nesting = common[CONF_IOMMU_NESTING].number,
+	};
+	int r;
+
+	r = conf->iommu->create(conf->iommu_values, &instance->iommu_state, err);
+	if (r < 0)
+		return r;
+	params.iommu_state = instance->iommu_state;
+	r = topology_new(&params, &instance->topology);
+	if (r < 0)
+		return cused_error_set(err, r, "cannot make the topology: %s", strerror(-r));
+	for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
+		r = iommu_driver_register(instance->topology, drivers[i]);
+		if (r < 0)
+			return cused_error_set(err, r, "cannot register the IOMMU driver %s: "
+					       "%s", drivers[i]->name, strerror(-r));
+	}
+	return 0;
+}
+
+static int add_device(struct instance *instance, size_t index,
+		      instance_backing_fn backing, void *backing_arg,
+		      struct cused_error *err)
+{
+	const struct conf_device *device = &instance->conf->devices[index];
+	struct device_params params = {
+		.address = device->address, .ops = device->ops, .values = device->values,
+	};
+	struct group *group;
+	int r;
+
+	group = topology_find_group(instance->topology, device->group, device->noiommu);
+	if (!group) {
+		r = topology_add_group(instance->topology, device->group,
+				       device->noiommu ? GROUP_NOIOMMU : GROUP_REAL, &group);
+		if (r < 0)
+			return cused_error_set(err, r, "device %s: cannot make group %u: %s",
+					       device->id, device->group, strerror(-r));
+	}
+	if (backing) {
+		r = backing(backing_arg, (unsigned)index, &params.backing,
+			    &params.backing_arg, &params.offset_base);
+		if (r < 0)
+			return cused_error_set(err, r, "device %s: cannot make its BAR memory: "
+					       "%s", device->id, strerror(-r));
+	}
+	r = topology_add_device(instance->topology, group, &params,
+				&instance->devices[index], err);
+	if (r == 0)
+		instance->n_devices++;
+	return r;
+}
+
+int instance_new(const struct conf *conf, instance_backing_fn backing, void *backing_arg,
+		 struct instance **ret, struct cused_error *err)
+{
+	struct instance *instance = calloc(1, sizeof(*instance));
+	int r = -ENOMEM;
+
+	if (instance)
+		instance->devices = calloc(conf->n_devices + 1, sizeof(struct device *));
+	if (!instance || !instance->devices) {
+		cused_error_set(err, -ENOMEM, "out of memory");
+		goto err;
+	}
+	instance->conf = conf;
+	r = make_topology(instance, err);
+	for (size_t i = 0; r == 0 && i < conf->n_devices; i++)
+		r = add_device(instance, i, backing, backing_arg, err);
+	if (r < 0)
+		goto err;
+	*ret = instance;
+	return 0;
+err:
+	instance_free(instance);
+	return r;
+}
+
+void instance_free(struct instance *instance)
+{
+	if (!instance)
+		return;
+	topology_free(instance->topology);
+	if (instance->iommu_state && instance->conf->iommu->destroy)
+		instance->conf->iommu->destroy(instance->iommu_state);
+	free(instance->devices);
+	free(instance);
+}
+
+struct topology *instance_topology(const struct instance *instance)
+{
+	return instance->topology;
+}
+
+size_t instance_n_devices(const struct instance *instance)
+{
+	return instance->n_devices;
+}
+
+struct device *instance_device(const struct instance *instance, size_t index)
+{
+	return instance->devices[index];
+}
+
+/* ---- what clients see under /sys ---- */
+
+static int describe_group(const struct instance *instance, unsigned id, bool noiommu,
+			  struct sysfs_group *ret, uint64_t *aperture_last)
+{
+	const struct cused_iommu_ops *iommu = instance->conf->iommu;
+	struct cused_iommu_geometry geometry = { 0 };
+	int r;
+
+	*ret = (struct sysfs_group){ .id = id, .noiommu = noiommu };
+	if (noiommu)
+		return 0;
+	r = iommu->geometry(instance->iommu_state, id, &geometry);
+	if (r < 0)
+		return r;
+	ret->n_resv = geometry.n_resv;
+	memcpy(ret->resv, geometry.resv, geometry.n_resv * sizeof(geometry.resv[0]));
+	if (geometry.aperture.last > *aperture_last)
+		*aperture_last = geometry.aperture.last;
+	return 0;
+}
+
+static void describe_device(const struct instance *instance, size_t index,
+			    struct sysfs_device *ret)
+{
+	struct device *device = instance->devices[index];
+
+	ret->address = device_address(device);
+	ret->pci = *device_pci(device);
+	for (unsigned bar = 0; bar < CUSED_PCI_BARS; bar++)
+		ret->bars[bar] = device_bar_resource(device, bar);
+	device_config_snapshot(device, ret->config, &ret->config_size);
+}
+
+int instance_sysfs(const struct instance *instance, const char *sysfs,
+		   struct sysfs_plan **ret, struct cused_error *err)
+{
+	const struct conf *conf = instance->conf;
+	cleanup_free struct sysfs_device *devices = NULL;
+	cleanup_free struct sysfs_group *groups = NULL;
+	struct sysfs_desc desc = {
+		.n_devices = instance->n_devices,
+		.dma_entry_limit = topology_params(instance->topology)->dma_entry_limit,
+		.unsafe_noiommu = topology_params(instance->topology)->unsafe_noiommu,
+	};
+	uint64_t aperture_last = 0;
+	int r = 0;
+
+	devices = calloc(desc.n_devices + 1, sizeof(*devices));
+	groups = calloc(desc.n_devices + 1, sizeof(*groups));
+	if (!devices || !groups)
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; r == 0 && i < desc.n_devices; i++) {
+		const struct conf_device *device = &conf->devices[i];
+		size_t g = 0;
+
+		while (g < desc.n_groups && groups[g].id != device->group)
+			g++;
+		if (g == desc.n_groups)
+			r = describe_group(instance, device->group, device->noiommu,
+					   &groups[desc.n_groups++], &aperture_last);
+		describe_device(instance, i, &devices[i]);
+		devices[i].group = (unsigned)g;
+	}
+	desc.devices = devices;
+	desc.groups = groups;
+	desc.address_bits = aperture_last ? 64 - (unsigned)__builtin_clzll(aperture_last) : 48;
+	sysfs_host_read(sysfs, &desc.host);
+	if (r == 0)
+		r = sysfs_plan_new(&desc, ret);
+	if (r < 0)
+		cused_error_set(err, r, "cannot compute the simulated sysfs: %s", strerror(-r));
+	return r;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* instance.h - a running set of simulated devices, made from a configuration. */
+#ifndef INSTANCE_H
+#define INSTANCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <core/topology.h>
+#include <transport/sysfs.h>
+
+#include "conf.h"
+
+struct instance;
+
+/*
+ * Asked once per device, before it is made, for where its BAR memory lives.
+ * @index: position in conf->devices
+ * @ret_ops: NULL leaves the memory to the core
+ * @ret_offset_base: device_params.offset_base
+ * Return: 0 or a negative errno, which instance_new() passes on.
+ */
+typedef int (*instance_backing_fn)(void *arg, unsigned index,
+				   const struct backing_ops **ret_ops, void **ret_arg,
+				   uint64_t *ret_offset_base);
+
+/*
+ * instance_new - make the topology, the IOMMU backend, its drivers, groups and devices.
+ * @conf: after conf_finish(); has to outlive the instance
+ * @backing: NULL: the core's own memory for all
+ * Return: 0; errors of the models and of the core, with @err set in all cases.
+ * Locks: none held.
+ */
+int instance_new(const struct conf *conf, instance_backing_fn backing, void *backing_arg,
+		 struct instance **ret, struct cused_error *err);
+/* All devices must be closed. NULL is allowed. */
+void instance_free(struct instance *instance);
+
+struct topology *instance_topology(const struct instance *instance);
+size_t instance_n_devices(const struct instance *instance);
+struct device *instance_device(const struct instance *instance, size_t index);
+
+/* The plan of what clients see under /sys; see sysfs_mount(). @sysfs: "/sys".
+ * Return: 0, -ENOMEM, with @err set. */
+int instance_sysfs(const struct instance *instance, const char *sysfs,
+		   struct sysfs_plan **ret, struct cused_error *err);
+
+#endif

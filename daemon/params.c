@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "params.h"
+
+/* Cut the next part off at a single comma; doubled commas become one, in place. */
+static char *next_part(char **cursor)
+{
+	char *in = *cursor, *out = in, *start = in;
+
+	if (!in)
+		return NULL;
+	for (;; in++) {
+		if (*in == ',' && in[1] == ',') {
+			in++;
+		} else if (*in == ',' || *in == '\0') {
+			*cursor = *in ? in + 1 : NULL;
+			*out = '\0';
+			return start;
+		}
+		*out++ = *in;
+	}
+}
+
+static int add_pair(const char *option, struct params_list *list, char *part,
+		    struct cused_error *err)
+{
+	char *equals = strchr(part, '=');
+
+	if (!equals || equals == part)
+		return cused_error_set(err, -EINVAL,
+			"%s %s: '%s' is not of the form key=value; write key=value, and a "
+			"comma inside a value twice", option, list->name, part);
+	*equals = '\0';
+	for (size_t i = 0; i < list->n_pairs; i++)
+		if (!strcmp(list->pairs[i].key, part))
+			return cused_error_set(err, -EINVAL,
+				"%s %s: %s is given twice (%s and %s); keep one", option,
+				list->name, part, list->pairs[i].value, equals + 1);
+	list->pairs[list->n_pairs++] = (struct params_pair){ part, equals + 1 };
+	return 0;
+}
+
+int params_split(const char *option, const char *text, struct params_list *ret,
+		 struct cused_error *err)
+{
+	struct params_list list = { 0 };
+	size_t commas = 0;
+	char *cursor, *part;
+	int r = 0;
+
+	if (strlen(text) > PARAMS_TEXT_MAX)
+		return cused_error_set(err, -E2BIG,
+			"%s: the text is %zu bytes long; at most %d are allowed", option,
+			strlen(text), PARAMS_TEXT_MAX);
+	for (const char *p = text; *p; p++)
+		commas += *p == ',';
+	list.text = strdup(text);
+	list.pairs = calloc(commas + 1, sizeof(*list.pairs));
+	if (!list.text || !list.pairs) {
+		params_list_done(&list);
+		return cused_error_set(err, -ENOMEM, "%s: out of memory", option);
+	}
+	cursor = list.text;
+	list.name = next_part(&cursor);
+	while (r == 0 && (part = next_part(&cursor)))
+		r = add_pair(option, &list, part, err);
+	if (r < 0) {
+		params_list_done(&list);
+		return r;
+	}
+	*ret = list;
+	return 0;
+}
+
+void params_list_done(struct params_list *list)
+{
+	free(list->text);
+	free(list->pairs);
+	memset(list, 0, sizeof(*list));
+}
+
+static int parse_bool(const char *what, const char *key, const char *text,
+		      uint64_t *ret, struct cused_error *err)
+{
+	static const char *const words[2][4] = {
+		{ "off", "no", "false", "0" }, { "on", "yes", "true", "1" },
+	};
+
+	for (unsigned v = 0; v < 2; v++)
+		for (unsigned i = 0; i < 4; i++)
+			if (!strcmp(text, words[v][i])) {
+				*ret = v;
+				return 0;
+			}
+	return cused_error_set(err, -EINVAL, "%s: %s=%s is neither on nor off; write %s=on "
+			       "or %s=off", what, key, text, key, key);
+}
+
+static int suffix_shift(char c)
+{
+	switch (c) {
+	case 'k': case 'K': return 10;
+	case 'm': case 'M': return 20;
+	case 'g': case 'G': return 30;
+	case 't': case 'T': return 40;
+	default: return -1;
+	}
+}
+
+static int parse_number(const char *what, const struct cused_param *param,
+			const char *text, uint64_t *ret, struct cused_error *err)
+{
+	bool size = param->type == CUSED_PARAM_SIZE;
+	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+	unsigned long long v;
+	char *end;
+	int shift;
+
+	/* strtoull takes signs and blanks, which nobody means here. */
+	if (!isdigit((unsigned char)text[0]))
+		goto bad;
+	errno = 0;
+	v = strtoull(text, &end, hex ? 16 : 10);
+	if (errno == ERANGE)
+		goto range;
+	if (size && *end && !end[1] && (shift = suffix_shift(*end)) >= 0) {
+		if (v > UINT64_MAX >> shift)
+			goto range;
+		v <<= shift;
+		end++;
+	}
+	if (*end || (hex && end == text + 1))
+		goto bad;
+	if (v < param->min || (param->max && v > param->max))
+		goto range;
+	*ret = v;
+	return 0;
+bad:
+	return cused_error_set(err, -EINVAL, "%s: %s=%s is not %s; write digits%s", what,
+			       param->name, text, params_type_name(param->type),
+			       size ? ", perhaps followed by K, M, G or T" : " or 0x and "
+			       "hex digits");
+range:
+	return cused_error_set(err, -ERANGE,
+			       "%s: %s=%s is out of range; give a value from %" PRIu64
+			       " to %" PRIu64, what, param->name, text, param->min,
+			       param->max ? param->max : UINT64_MAX);
+}
+
+static int parse_value(const char *what, const struct cused_param *param,
+		       const char *text, struct cused_value *value,
+		       struct cused_error *err)
+{
+	int r = 0;
+
+	switch (param->type) {
+	case CUSED_PARAM_STRING:
+	case CUSED_PARAM_PATH:
+		if (!*text)
+			return cused_error_set(err, -EINVAL, "%s: %s= is empty; give %s or "
+					       "leave the key out", what, param->name,
+					       params_type_name(param->type));
+		value->string = text;
+		break;
+	case CUSED_PARAM_BOOL:
+		r = parse_bool(what, param->name, text, &value->number, err);
+		break;
+	case CUSED_PARAM_UINT:
+	case CUSED_PARAM_SIZE:
+		r = parse_number(what, param, text, &value->number, err);
+		break;
+	}
+	if (r == 0)
+		value->set = true;
+	return r;
+}
+
+/* "a, b, c" of all keys, cut short where @size ends. */
+static void known_keys(const struct params_table *tables, size_t n_tables, char *buf,
+		       size_t size)
+{
+	size_t at = 0;
+
+	buf[0] = '\0';
+	for (size_t t = 0; t < n_tables; t++)
+		for (size_t i = 0; i < tables[t].n_params && at < size; i++)
+			at += (size_t)snprintf(buf + at, size - at, "%s%s", at ? ", " : "",
+					       tables[t].params[i].name);
+}
+
+int params_parse(const char *what, const struct params_list *list,
+		 const struct params_table *tables, size_t n_tables,
+		 struct cused_error *err)
+{
+	char known[400];
+	int r;
+
+	for (size_t t = 0; t < n_tables; t++)
+		if (tables[t].n_params)
+			memset(tables[t].values, 0,
+			       tables[t].n_params * sizeof(*tables[t].values));
+
+	for (size_t p = 0; p < list->n_pairs; p++) {
+		const struct params_pair *pair = &list->pairs[p];
+		struct cused_value *value = NULL;
+
+		for (size_t t = 0; t < n_tables && !value; t++)
+			for (size_t i = 0; i < tables[t].n_params && !value; i++) {
+				const struct cused_param *param = &tables[t].params[i];
+
+				if (strcmp(param->name, pair->key))
+					continue;
+				value = &tables[t].values[i];
+				r = parse_value(what, param, pair->value, value, err);
+				if (r < 0)
+					return r;
+				value->given = true;
+			}
+		if (!value) {
+			known_keys(tables, n_tables, known, sizeof(known));
+			return cused_error_set(err, -EINVAL, "%s: unknown key %s; known are "
+					       "%s", what, pair->key, known);
+		}
+	}
+	for (size_t t = 0; t < n_tables; t++)
+		for (size_t i = 0; i < tables[t].n_params; i++) {
+			const struct cused_param *param = &tables[t].params[i];
+
+			if (tables[t].values[i].set || !param->preset)
+				continue;
+			r = parse_value(what, param, param->preset, &tables[t].values[i],
+					err);
+			if (r < 0)
+				return r;
+		}
+	return 0;
+}
+
+void params_print_value(FILE *f, const struct cused_param *param,
+			const struct cused_value *value)
+{
+	static const char suffixes[] = "KMGT";
+	uint64_t v = value->number;
+	int unit = -1;
+
+	switch (param->type) {
+	case CUSED_PARAM_STRING:
+	case CUSED_PARAM_PATH:
+		fputs(value->string, f);
+		break;
+	case CUSED_PARAM_BOOL:
+		fputs(v ? "on" : "off", f);
+		break;
+	case CUSED_PARAM_SIZE:
+		while (v && v % 1024 == 0 && unit < 3) {
+			v /= 1024;
+			unit++;
+		}
+		fprintf(f, "%" PRIu64 "%.1s", v, unit >= 0 ? &suffixes[unit] : "");
+		break;
+	case CUSED_PARAM_UINT:
+		fprintf(f, "%" PRIu64, v);
+		break;
+	}
+}
+
+const char *params_type_name(enum cused_param_type type)
+{
+	switch (type) {
+	case CUSED_PARAM_STRING: return "a word";
+	case CUSED_PARAM_PATH: return "a file name";
+	case CUSED_PARAM_BOOL: return "on or off";
+	case CUSED_PARAM_UINT: return "a number";
+	case CUSED_PARAM_SIZE: return "a size";
+	}
+	return "a value";
+}
