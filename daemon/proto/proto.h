@@ -41,6 +41,8 @@
 #include <core/event.h>
 #include <core/group.h>
 
+struct call_row;
+
 enum object_kind { OBJECT_NONE, OBJECT_CONTAINER, OBJECT_GROUP, OBJECT_DEVICE };
 
 struct object {
@@ -96,13 +98,14 @@ struct call {
 	struct device_file *grant;
 
 	/* proto's own */
-	const void *row;
+	const struct call_row *row;
 	unsigned stage;
-	size_t in_len;
+	uint8_t *tail;			/* what was fetched beyond the fixed part */
+	size_t tail_len;
+	size_t room_used;		/* of room[] */
 	void *heap[3];			/* freed by call_done() */
-	uint64_t scratch[8];
-	_Alignas(8) uint8_t in[CALL_INLINE];
-	_Alignas(8) uint8_t reply[CALL_INLINE];
+	_Alignas(8) uint8_t in[CALL_INLINE];	/* the fixed part, and small tails */
+	_Alignas(8) uint8_t room[CALL_INLINE];	/* small replies and arrays */
 };
 
 /* Prepare; only object, cmd, arg and caller are read. No allocation. */
