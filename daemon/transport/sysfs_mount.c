@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * transport/sysfs_mount.c - lay a plan over the machine's /sys.
+ *
+ * sysfs itself takes no new entries, so a directory that gets one is *mirrored*: a tmpfs
+ * is mounted on it that holds the plan's entries and, for each of the machine's own, the
+ * same link, or a bind mount of the same directory or file. Directories that get nothing
+ * stay as they are, and of a mirrored directory's children only those that are in the
+ * plan too are looked into. The highest directory that needs it gets the tmpfs; mirrored
+ * directories below it live in the same one.
+ *
+ *     /sys/bus/pci/devices       links of real devices copied, ours added
+ *     /sys/devices               real children bound, pci0000:01 added
+ *     /sys/devices/virtual       the same, in the tmpfs of /sys/devices
+ *     /sys/module, /sys/class …  the same
+ *
+ * The covered directory is held open, and its children are bound by names relative to it
+ * (fchdir), which needs neither a staging place nor /proc. Binds are recursive, because
+ * a user namespace may not show what lies below a mount it inherited. Each tmpfs ends up
+ * read-only: nothing would act on a write, and EROFS says so.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <util/cleanup.h>
+
+#include "sysfs.h"
+
+/* Enough for the links and small files of CONF_DEVICES_MAX devices; sparse files do not
+ * count. */
+#define TMPFS_OPTIONS "mode=0755,size=64m"
+#define PATH_SIZE 512
+
+struct mounting {
+	char path[PATH_SIZE];		/* of the directory at hand, for messages */
+	struct cused_error *err;
+};
+
+static int fail(struct mounting *m, const char *what, const char *name)
+{
+	int e = errno;
+
+	if (e == EFBIG)
+		return cused_error_set(m->err, -EFBIG, "cannot make %s/%s: the limit on file "
+			"sizes (ulimit -f) is too low; raise it or set it to unlimited",
+			m->path, name);
+	return cused_error_set(m->err, -e, "cannot %s %s/%s: %s", what, m->path, name,
+			       strerror(e));
+}
+
+static const struct sysfs_node *find_child(const struct sysfs_node *dir, const char *name)
+{
+	for (const struct sysfs_node *child = dir->children; child; child = child->next)
+		if (!strcmp(child->name, name))
+			return child;
+	return NULL;
+}
+
+static bool is_dot(const char *name)
+{
+	return !strcmp(name, ".") || !strcmp(name, "..");
+}
+
+/* Append a name to the path; *ret_length is what to cut it back to. */
+static int path_push(struct mounting *m, const char *name, size_t *ret_length)
+{
+	size_t length = strlen(m->path);
+
+	if (length + 1 + strlen(name) >= PATH_SIZE) {
+		errno = ENAMETOOLONG;
+		return fail(m, "enter", name);
+	}
+	m->path[length] = '/';
+	strcpy(m->path + length + 1, name);
+	*ret_length = length;
+	return 0;
+}
+
+static int write_file(struct mounting *m, int dir, const struct sysfs_node *node)
+{
+	cleanup_close int fd = openat(dir, node->name,
+				      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+				      0600);
+	ssize_t n = fd >= 0 && node->len ? write(fd, node->data, node->len) : 0;
+
+	/* A write across the limit on file sizes is cut short without an errno. */
+	if (n >= 0 && (size_t)n < node->len)
+		errno = EFBIG;
+	if (fd < 0 || n < (ssize_t)node->len ||
+	    (node->size > node->len && ftruncate(fd, (off_t)node->size) < 0) ||
+	    fchmod(fd, node->mode) < 0)
+		return fail(m, "make", node->name);
+	return 0;
+}
+
+/* One entry of the machine's own that the plan does not have: show it in @dir too. */
+static int show_real(struct mounting *m, int real, int dir, const char *name)
+{
+	char target[PATH_SIZE], path[PATH_SIZE];
+	struct stat st;
+	ssize_t n;
+
+	if (fstatat(real, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : fail(m, "look at", name);	/* gone: hot-plug */
+	if (S_ISLNK(st.st_mode)) {
+		n = readlinkat(real, name, target, sizeof(target) - 1);
+		if (n < 0)
+			return errno == ENOENT ? 0 : fail(m, "read", name);
+		target[n] = '\0';
+		return symlinkat(target, dir, name) < 0 ? fail(m, "make", name) : 0;
+	}
+	if (S_ISDIR(st.st_mode)) {
+		if (mkdirat(dir, name, 0755) < 0)
+			return fail(m, "make", name);
+	} else {
+		cleanup_close int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL |
+					      O_NOFOLLOW | O_CLOEXEC, 0600);
+
+		if (fd < 0)
+			return fail(m, "make", name);
+	}
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", m->path, name) >= sizeof(path)) {
+		errno = ENAMETOOLONG;
+		return fail(m, "bind", name);
+	}
+	if (fchdir(real) < 0 || mount(name, path, NULL, MS_BIND | MS_REC, NULL) < 0)
+		return errno == ENOENT ? 0 : fail(m, "bind", name);
+	return 0;
+}
+
+static int fill(struct mounting *m, int real, int dir, const struct sysfs_node *node);
+
+/* One entry of the plan, in a directory of ours. @real: the machine's directory, or -1. */
+static int show_planned(struct mounting *m, int real, int dir,
+			const struct sysfs_node *node)
+{
+	cleanup_close int real_child = -1;
+	cleanup_close int child = -1;
+	size_t length;
+	int r;
+
+	switch (node->kind) {
+	case SYSFS_FILE:
+		return write_file(m, dir, node);
+	case SYSFS_LINK:
+		return symlinkat(node->data, dir, node->name) < 0 ?
+			fail(m, "make", node->name) : 0;
+	case SYSFS_DIR:
+		break;
+	}
+	if (mkdirat(dir, node->name, 0755) < 0)
+		return fail(m, "make", node->name);
+	child = openat(dir, node->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (child < 0)
+		return fail(m, "open", node->name);
+	if (real >= 0)
+		real_child = openat(real, node->name,
+				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = path_push(m, node->name, &length);
+	if (r == 0) {
+		r = fill(m, real_child, child, node);
+		m->path[length] = '\0';
+	}
+	return r;
+}
+
+/* Fill the directory @dir of ours with what the machine has in @real and the plan in
+ * @node. */
+static int fill(struct mounting *m, int real, int dir, const struct sysfs_node *node)
+{
+	struct dirent *entry;
+	DIR *stream = NULL;
+	int fd, r = 0;
+
+	if (real >= 0) {
+		fd = fcntl(real, F_DUPFD_CLOEXEC, 0);
+		stream = fd >= 0 ? fdopendir(fd) : NULL;
+		if (!stream) {
+			if (fd >= 0)
+				close(fd);
+			return fail(m, "list", ".");
+		}
+	}
+	while (r == 0 && stream && (entry = readdir(stream)))
+		if (!is_dot(entry->d_name) && !find_child(node, entry->d_name))
+			r = show_real(m, real, dir, entry->d_name);
+	if (stream)
+		closedir(stream);
+	for (const struct sysfs_node *child = node->children; r == 0 && child;
+	     child = child->next)
+		r = show_planned(m, real, dir, child);
+	return r;
+}
+
+/* Cover m->path, which is open as @real, with a tmpfs. */
+static int mirror(struct mounting *m, int real, const struct sysfs_node *node)
+{
+	cleanup_close int dir = -1;
+	int r;
+
+	if (mount("vfio-cused", m->path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		  TMPFS_OPTIONS) < 0)
+		return fail(m, "mount a tmpfs on", ".");
+	dir = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return fail(m, "open", ".");
+	r = fill(m, real, dir, node);
+	if (r < 0)
+		return r;
+	if (mount(NULL, m->path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID |
+		  MS_NODEV | MS_NOEXEC, NULL) < 0)
+		return fail(m, "make read-only", ".");
+	return 0;
+}
+
+/* Does the plan add anything right here, or only further down? */
+static bool needs_mirror(int real, const struct sysfs_node *node)
+{
+	struct stat st;
+
+	for (const struct sysfs_node *child = node->children; child; child = child->next)
+		if (child->kind != SYSFS_DIR ||
+		    fstatat(real, child->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    !S_ISDIR(st.st_mode))
+			return true;
+	return false;
+}
+
+static int lay(struct mounting *m, const struct sysfs_node *node)
+{
+	cleanup_close int real = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	size_t length;
+	int r = 0;
+
+	if (real < 0)
+		return fail(m, "open", ".");
+	if (needs_mirror(real, node))
+		return mirror(m, real, node);
+	for (const struct sysfs_node *child = node->children; r == 0 && child;
+	     child = child->next) {
+		r = path_push(m, child->name, &length);
+		if (r == 0) {
+			r = lay(m, child);
+			m->path[length] = '\0';
+		}
+	}
+	return r;
+}
+
+int sysfs_mount(const struct sysfs_plan *plan, const char *root, struct cused_error *err)
+{
+	struct mounting m = { .err = err };
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, saved;
+	cleanup_close int cwd = -1;
+	mode_t mask;
+	int r;
+
+	if (strlen(root) >= PATH_SIZE / 2)
+		return cused_error_set(err, -ENAMETOOLONG, "the path %s is too long", root);
+	if (access(root, F_OK) < 0)
+		return cused_error_set(err, -ENOENT, "there is no %s to show simulated devices "
+			"in; mount sysfs there, or make it an empty directory", root);
+	strcpy(m.path, root);
+	cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	mask = umask(0);
+	/* With `ulimit -f`, a write would kill us before it could be said why. */
+	sigaction(SIGXFSZ, &ignore, &saved);
+	r = lay(&m, sysfs_plan_root(plan));
+	sigaction(SIGXFSZ, &saved, NULL);
+	umask(mask);
+	/* The directory may have been one of those that are covered now; that is no harm. */
+	if (cwd >= 0 && fchdir(cwd) < 0 && r == 0)
+		r = cused_error_set(err, -errno, "cannot go back to the working directory: %s",
+				    strerror(errno));
+	return r;
+}
