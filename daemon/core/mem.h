@@ -63,6 +63,7 @@ struct mm {
 	const struct mm_ops *ops;
 	atomic_uint refs;
 	atomic_uint_fast64_t locked_pages;	/* T1-045: pages charged by MAP_DMA */
+	atomic_uint share_misses;	/* shares refused in a row: see ioas_dma.c */
 };
 
 void mm_init(struct mm *mm, const struct mm_ops *ops);	/* refs = 1 */

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * core/type1.h - the inside of the type1 driver, for its own files alone:
+ * iommu_type1.c (the driver, GET_INFO), type1_group.c (attach, detach, the layout that
+ * follows from the groups), type1_map.c (MAP_DMA, UNMAP_DMA, accounting), type1_dirty.c.
+ *
+ * Locks: the container's lock orders all calls; each member of struct type1 is under it.
+ */
+#ifndef CORE_TYPE1_H
+#define CORE_TYPE1_H
+
+#include <core/internal.h>
+#include <core/iommu_type1.h>
+#include <util/list.h>
+
+/* Page of the processor, unit of accounting (T1-045). */
+#define TYPE1_PAGE 4096ull
+/* T1-036, T1-088: pages of the smallest size in one mapping, while tracking is on. */
+#define TYPE1_DIRTY_PAGES_MAX 0x7fffffffull
+
+#define TYPE1_RANGES_MAX (sizeof(((struct type1_info *)0)->ranges) / sizeof(struct cused_range))
+
+struct type1_group {
+	struct list link;
+	struct group *group;
+	bool real;			/* IOMMU-backed; else emulated */
+	struct cused_iommu_geometry geometry;	/* if real */
+};
+
+/* What follows from the groups attached (spec section 1). */
+struct type1_layout {
+	uint64_t page_sizes;
+	unsigned n;			/* ranges; 0: no real group, everything is valid */
+	struct cused_range ranges[TYPE1_RANGES_MAX];
+};
+
+struct type1 {
+	struct topology *topology;
+	bool v2;
+	struct list groups;		/* struct type1_group */
+	unsigned n_real, n_emulated;
+	void *domain;			/* the backend's; exists while n_real > 0 */
+	struct type1_layout layout;
+	struct ioas *ioas;
+	uint32_t dma_avail;
+	size_t n_invalid;		/* mappings whose vaddr is invalid */
+	bool tracking;			/* DIRTY_PAGES START */
+};
+
+/* The smallest page size, P; the unit of alignment. */
+static inline uint64_t type1_pgsize(const struct type1 *t)
+{
+	return t->layout.page_sizes & -t->layout.page_sizes;
+}
+
+static inline const struct cused_iommu_ops *type1_backend(const struct type1 *t)
+{
+	return topology_params(t->topology)->iommu;
+}
+
+/* Lock the container and get its type1 data. Return: as container_driver_lock(). */
+int type1_lock(struct container *container, struct type1 **ret);
+void type1_unlock(struct container *container);
+
+/* ---- type1_map.c ---- */
+
+/*
+ * Pin, charge and program one mapping, as MAP_DMA and the first real group do.
+ * @limit: of the caller, bytes
+ * Return: 0; -ENOMEM (T1-031); what the mm or the backend answers (T1-032 … T1-035).
+ * Nothing is left behind on failure.
+ */
+int type1_pin(struct type1 *t, const struct ioas_mapping *m, uint64_t limit);
+void type1_unpin(struct type1 *t, const struct ioas_mapping *m);
+/* Remove every mapping. Return: their bytes. */
+uint64_t type1_unmap_all(struct type1 *t);
+
+/* ---- type1_group.c ---- */
+
+void type1_layout_none(struct type1_layout *ret);
+int type1_attach_group(void *data, struct group *group, const struct caller *caller);
+void type1_detach_group(void *data, struct group *group);
+
+/* ---- type1_dirty.c ---- */
+
+/* T1-057 and T1-058, T1-097 and T1-098. @size: bytes of IOVAs. Return: 0, -EINVAL. */
+int type1_bitmap_check(const struct type1_bitmap *bitmap, uint64_t size);
+/* Report one mapping that is about to go. @base: IOVA of bit 0. Return: 0, -EFAULT. */
+int type1_bitmap_report(struct type1 *t, const struct type1_bitmap *bitmap, uint64_t base,
+			const struct ioas_mapping *m);
+/* The first real group came, the last one went (T1-106, T1-111). */
+void type1_dirty_real(struct type1 *t, bool real);
+
+#endif
