@@ -330,7 +330,7 @@ int main(void)
 	int failed;
 
 	if (!namespaces_work()) {
-		puts("skipped: this machine allows no user namespace");
+		puts("skip (host): this machine allows no user namespace");
 		return 77;
 	}
 	runner = srunner_create(suite);
