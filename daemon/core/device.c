@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Life of a device: made, opened, closed, freed; and its constant facts. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <core/bar_space.h>
+#include <core/device_priv.h>
+#include <util/cleanup.h>
+#include <util/range.h>
+#include <vfio-cused/log.h>
+
+/* ---- locks ---- */
+
+void fair_lock_init(struct fair_lock *lock)
+{
+	pthread_mutex_init(&lock->mutex, NULL);
+	pthread_cond_init(&lock->turn, NULL);
+	lock->next = lock->serving = 0;
+}
+
+void fair_lock_done(struct fair_lock *lock)
+{
+	pthread_cond_destroy(&lock->turn);
+	pthread_mutex_destroy(&lock->mutex);
+}
+
+void device_lock(struct device *device)
+{
+	struct fair_lock *lock = &device->lock;
+	uint64_t ticket;
+
+	pthread_mutex_lock(&lock->mutex);
+	ticket = lock->next++;
+	while (lock->serving != ticket)
+		pthread_cond_wait(&lock->turn, &lock->mutex);
+	pthread_mutex_unlock(&lock->mutex);
+}
+
+void device_unlock(struct device *device)
+{
+	struct fair_lock *lock = &device->lock;
+	bool waiting;
+
+	pthread_mutex_lock(&lock->mutex);
+	waiting = ++lock->serving != lock->next;
+	if (waiting)
+		pthread_cond_broadcast(&lock->turn);
+	pthread_mutex_unlock(&lock->mutex);
+}
+
+uint64_t device_new_cookie(struct device *device)
+{
+	return atomic_fetch_add(&device->next_cookie, 1) + 1;
+}
+
+/* ---- new, free ---- */
+
+static enum bar_window bar_window(const struct cused_pci *pci, unsigned i)
+{
+	if (i == CFG_ROM)
+		return BAR_WINDOW_32;
+	if (pci->bars[i].flags & CUSED_BAR_IO)
+		return BAR_WINDOW_IO;
+	return pci->bars[i].flags & CUSED_BAR_64 ? BAR_WINDOW_64 : BAR_WINDOW_32;
+}
+
+/* @next: where the user wants the next memory BAR; 0: anywhere. */
+static int place_bar(struct device *device, unsigned i, uint64_t *next,
+		     struct cused_error *err)
+{
+	uint64_t size = device->bars[i].size, base = *next;
+	enum bar_window window = bar_window(&device->pci, i);
+	int r;
+
+	if (!base || window == BAR_WINDOW_IO) {
+		r = bar_space_alloc(window, size, &device->bars[i].host);
+		if (r < 0)
+			cused_error_set(err, r,
+					"%s: no room for BAR%u (%llu bytes) among the addresses of its kind; use fewer or smaller devices",
+					device->name, i, (unsigned long long)size);
+		return r;
+	}
+	base = (base + size - 1) & ~(size - 1);
+	if (window == BAR_WINDOW_32 && base + size > 1ull << 32)
+		r = -EINVAL;
+	else
+		r = bar_space_claim(base, size);
+	if (r < 0)
+		return cused_error_set(err, r,
+				       "%s: BAR%u (%llu bytes) cannot be at %#llx: %s; choose another address",
+				       device->name, i, (unsigned long long)size,
+				       (unsigned long long)base,
+				       r == -EEXIST ? "another device is there" :
+						      "below 1M or out of its reach");
+	device->bars[i].host = base;
+	*next = base + (size < device->page_size ? device->page_size : size);
+	return 0;
+}
+
+static int place_bars(struct device *device, uint64_t bar_base, struct cused_error *err)
+{
+	if (bar_base && !is_aligned(bar_base, device->page_size))
+		return cused_error_set(err, -EINVAL,
+				       "%s: BAR address %#llx is not a multiple of the page size; round it",
+				       device->name, (unsigned long long)bar_base);
+	for (unsigned i = 0; i < CFG_BARS; i++) {
+		int r;
+
+		if (!device->bars[i].size)
+			continue;
+		r = place_bar(device, i, &bar_base, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int alloc_memory(struct device *device, struct cused_error *err)
+{
+	for (unsigned i = 0; i < CUSED_PCI_BARS; i++) {
+		struct device_bar *bar = &device->bars[i];
+		uint64_t size = device->pci.bars[i].size;
+		void *base = NULL;
+		int r = 0;
+
+		if (!size || !device->pci.bars[i].n_areas)
+			continue;
+		size = (size + device->page_size - 1) & ~(device->page_size - 1);
+		if (device->backing) {
+			r = device->backing->alloc(device->backing_arg, i, size, &base);
+		} else {
+			base = mmap(NULL, size, PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+			if (base == MAP_FAILED)
+				r = -errno;
+		}
+		if (r < 0)
+			return cused_error_set(err, r,
+					       "%s: no memory for BAR%u (%llu bytes): %s; use a smaller BAR",
+					       device->name, i, (unsigned long long)size,
+					       strerror(-r));
+		bar->memory = base;
+		bar->alloc_size = size;
+	}
+	return 0;
+}
+
+static void free_bars(struct device *device)
+{
+	for (unsigned i = 0; i < CFG_BARS; i++) {
+		struct device_bar *bar = &device->bars[i];
+
+		bar_space_free(bar->host);
+		if (!bar->memory)
+			continue;
+		if (device->backing)
+			device->backing->free(device->backing_arg, i, bar->alloc_size,
+					      bar->memory);
+		else
+			munmap(bar->memory, bar->alloc_size);
+	}
+}
+
+static void rebuild_config(struct device *device)
+{
+	uint64_t hosts[CFG_BARS];
+
+	for (unsigned i = 0; i < CFG_BARS; i++)
+		hosts[i] = device->bars[i].host;
+	cfg_build(&device->cfg, &device->pci, hosts);
+}
+
+void device_free(struct device *device)
+{
+	if (!device)
+		return;
+	if (device->state)
+		device->ops->destroy(device->state);
+	free_bars(device);
+	irq_done(device);
+	fair_lock_done(&device->lock);
+	free(device);
+}
+
+/* Everything that can be said before the model exists. */
+static struct device *device_alloc(struct topology *topology, struct group *group,
+				   const struct device_params *params)
+{
+	const struct pci_address *a = &params->address;
+	struct device *device = calloc(1, sizeof(*device));
+
+	if (!device)
+		return NULL;
+	device->topology = topology;
+	device->group = group;
+	device->address = *a;
+	snprintf(device->name, sizeof(device->name), "%04x:%02x:%02x.%x", a->segment, a->bus,
+		 a->slot & 0x1fu, a->function & 7u);
+	device->ops = params->ops;
+	device->backing = params->backing;
+	device->backing_arg = params->backing_arg;
+	device->offset_base = params->offset_base;
+	device->port.device = device;
+	device->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
+	fair_lock_init(&device->lock);
+	list_init(&device->ioeventfds);
+	pthread_mutex_init(&device->irq.lock, NULL);
+	device->irq.mode = IRQ_NONE;
+	return device;
+}
+
+int device_new(struct topology *topology, struct group *group,
+	       const struct device_params *params, struct device **ret,
+	       struct cused_error *err)
+{
+	struct device *device = device_alloc(topology, group, params);
+	int r;
+
+	if (!device)
+		return cused_error_set(err, -ENOMEM, "%s: out of memory", params->ops->name);
+	r = params->ops->create(&device_services, &device->port, params->values, &device->pci,
+				&device->state, err);
+	if (r < 0) {
+		device->state = NULL;
+		goto err_free;
+	}
+	r = cfg_check(&device->pci, device->name, device->page_size, err);
+	if (r < 0)
+		goto err_free;
+	rebuild_config(device);
+	device->config_size = device->cfg.size;
+	for (unsigned i = 0; i < CFG_BARS; i++)
+		device->bars[i].size = device->cfg.bar_size[i];
+	r = place_bars(device, params->bar_base, err);
+	if (r == 0)
+		r = alloc_memory(device, err);
+	if (r < 0)
+		goto err_free;
+	r = irq_init(device);
+	if (r < 0) {
+		cused_error_set(err, r, "%s: out of memory", device->name);
+		goto err_free;
+	}
+	rebuild_config(device);
+	*ret = device;
+	return 0;
+err_free:
+	device_free(device);
+	return r;
+}
+
+/* ---- open, close ---- */
+
+static int first_open(struct device *device, struct ioas *ioas)
+{
+	int r = 0;
+
+	device_lock(device);
+	rebuild_config(device);			/* PCI-011 */
+	device->ioas = ioas;
+	if (device->ops->open)
+		r = device->ops->open(device->state);
+	if (r == 0)
+		atomic_store(&device->open_count, 1);
+	else
+		device->ioas = NULL;
+	device_unlock(device);
+	return r;
+}
+
+/* PCI-014. The poller is gone by now, or never ran. */
+static void last_close(struct device *device)
+{
+	device_lock(device);
+	irq_off(device);
+	ioeventfd_remove_all(device);
+	event_unref(device->wakeup);
+	device->wakeup = NULL;
+	atomic_store(&device->low_power, false);
+	if (device->ops->close)
+		device->ops->close(device->state);
+	else if (device->ops->reset)
+		device->ops->reset(device->state);
+	poller_reset(device);
+	irq_off(device);			/* what close() may have raised */
+	device->ioas = NULL;
+	rebuild_config(device);
+	atomic_store(&device->open_count, 0);
+	device_unlock(device);
+}
+
+int device_open(struct device *device, struct ioas *ioas, struct device_file **ret)
+{
+	struct device_file *file = malloc(sizeof(*file));
+	int r;
+
+	if (!file)
+		return -ENOMEM;
+	file->device = device;
+	if (atomic_load(&device->open_count) > 0) {	/* PCI-013 */
+		atomic_fetch_add(&device->open_count, 1);
+		*ret = file;
+		return 0;
+	}
+	r = first_open(device, ioas);
+	if (r < 0)
+		goto err_free;
+	r = poller_start(device);
+	if (r < 0)
+		goto err_close;
+	*ret = file;
+	return 0;
+err_close:
+	last_close(device);
+err_free:
+	free(file);
+	return r;
+}
+
+bool device_close(struct device_file *file)
+{
+	struct device *device = file->device;
+
+	free(file);
+	if (atomic_load(&device->open_count) > 1) {
+		atomic_fetch_sub(&device->open_count, 1);
+		return false;
+	}
+	poller_stop(device);
+	last_close(device);
+	return true;
+}
+
+void device_file_release(struct device_file *file)
+{
+	group_close_device(file->device->group, file);
+}
+
+/* ---- facts ---- */
+
+struct device *device_file_device(struct device_file *file)
+{
+	return file->device;
+}
+
+const char *device_name(const struct device *device)
+{
+	return device->name;
+}
+
+struct pci_address device_address(const struct device *device)
+{
+	return device->address;
+}
+
+struct group *device_group(const struct device *device)
+{
+	return device->group;
+}
+
+const struct cused_pci *device_pci(const struct device *device)
+{
+	return &device->pci;
+}
+
+const struct cused_device_ops *device_ops(const struct device *device)
+{
+	return device->ops;
+}
+
+struct cused_range device_bar_resource(const struct device *device, unsigned bar)
+{
+	if (bar >= CFG_BARS || !device->bars[bar].size)
+		return (struct cused_range){ 0, 0 };
+	return (struct cused_range){ device->bars[bar].host,
+				     device->bars[bar].host + (device->bars[bar].size - 1) };
+}
+
+bool device_is_open(struct device *device)
+{
+	return atomic_load(&device->open_count) > 0;
+}
+
+/* CG-104 … CG-107, CG-113: a simulated function is neither physical nor virtual function
+ * of SR-IOV, so that every option, well formed or not, ends in the same answer. */
+int device_match_name(const struct device *device, const char *name)
+{
+	size_t len = strlen(device->name);
+
+	if (strncmp(name, device->name, len) != 0)
+		return -ENODEV;
+	name += len;
+	if (*name != '\0' && *name != ' ')
+		return -ENODEV;
+	return name[strspn(name, " ")] == '\0' ? 0 : -EINVAL;
+}
+
+void device_get_counters(struct device *device, struct device_counters *ret)
+{
+	*ret = (struct device_counters){
+		.dma_read_bytes = atomic_load(&device->counters.dma_read),
+		.dma_write_bytes = atomic_load(&device->counters.dma_write),
+		.dma_faults = atomic_load(&device->counters.faults),
+		.interrupts = atomic_load(&device->counters.interrupts),
+		.polls = atomic_load(&device->counters.polls),
+	};
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * core/device_priv.h - what the files behind core/device.h share.
+ *
+ * Theory of operation
+ *
+ *   Two locks guard a device. The *device lock* is held around every callback into the
+ *   model, so whoever reads or changes registers, configuration space or life state has
+ *   it. It is handed on in order of arrival: the poller takes it anew for each poll(),
+ *   and a client's access waits for one poll() at most. The *irq lock* comes last in the
+ *   whole order (topology, group, container, device, ioas, irq); it is held for a few
+ *   stores and signals, never across anything that blocks. An unmask eventfd needs it
+ *   alone, so unmasking does not wait for a model at work.
+ *
+ *   Interrupt state is changed under both locks where it decides what a model sees (mode,
+ *   vectors), so that a callback, which has the device lock, reads it without the other.
+ *
+ *   Life: new - (open - close)* - free. Open and close are called under the group's lock
+ *   and so never overlap. The last close takes the poller down first, without the device
+ *   lock, because the poller may be waiting for it.
+ */
+#ifndef CORE_DEVICE_PRIV_H
+#define CORE_DEVICE_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <linux/vfio.h>
+
+#include <core/cfgspace.h>
+#include <core/device.h>
+#include <core/internal.h>
+#include <util/list.h>
+
+#define DEVICE_IOEVENTFD_MAX 1000	/* PCI-142 */
+#define DEVICE_REGIONS VFIO_PCI_NUM_REGIONS
+#define REGION_SHIFT 40
+#define REGION_MASK ((1ull << REGION_SHIFT) - 1)
+
+/* A lock that is handed on in order of arrival. */
+struct fair_lock {
+	pthread_mutex_t mutex;
+	pthread_cond_t turn;
+	uint64_t next, serving;		/* mutex */
+};
+
+/* ---- interrupts (irq.c, irq_msg.c) ---- */
+
+enum irq_mode { IRQ_NONE = -1, IRQ_INTX = 0, IRQ_MSI = 1, IRQ_MSIX = 2 };
+
+struct irq_vector {
+	struct event *trigger;		/* NULL: none */
+	bool allocated;			/* PCI-085 */
+	bool pending;			/* raised while there was no trigger, or masked */
+};
+
+struct irq_state {
+	pthread_mutex_t lock;
+	/* Device lock and irq lock to change, either to read: */
+	enum irq_mode mode;
+	struct irq_vector *vectors;	/* of the larger of MSI and MSI-X */
+	/* Irq lock: */
+	struct {
+		struct event *trigger;
+		struct event *unmask;
+		uint64_t unmask_cookie;	/* 0: none */
+		bool masked;
+		bool disabled;		/* virtual INTX_DISABLE, PCI-226 */
+		bool level;		/* of the line */
+	} intx;
+	struct event *err, *req;
+};
+
+/* ---- the device's thread (poller.c) ---- */
+
+struct poller {
+	bool running;			/* group's lock (open and close) */
+	pthread_t thread;
+	atomic_bool stop;
+	atomic_uint word;		/* futex: enum poller_word */
+	uint64_t timers[CUSED_TIMERS];	/* device lock; deadline, 0: not armed */
+};
+
+struct cused_port {
+	struct device *device;
+};
+
+struct device_bar {
+	uint64_t size;			/* 0: not implemented */
+	uint64_t host;			/* address */
+	uint64_t alloc_size;
+	uint8_t *memory;		/* NULL: no memory pages */
+};
+
+struct device {
+	/* Constant after device_new(): */
+	struct topology *topology;
+	struct group *group;
+	struct pci_address address;
+	char name[16];
+	const struct cused_device_ops *ops;
+	const struct backing_ops *backing;
+	void *backing_arg;
+	uint64_t offset_base;
+	struct cused_port port;
+	void *state;
+	struct cused_pci pci;
+	struct device_bar bars[CFG_BARS];
+	uint64_t page_size;
+	unsigned config_size;
+
+	struct fair_lock lock;
+	/* Device lock: */
+	struct ioas *ioas;
+	struct cfgspace cfg;
+	struct list ioeventfds;
+	unsigned n_ioeventfds;
+	struct event *wakeup;		/* of low power; NULL: without wakeup */
+	atomic_bool low_power;		/* device lock to change */
+	atomic_uint open_count;		/* device lock to change */
+
+	struct irq_state irq;
+	struct poller poller;
+	atomic_uint_fast64_t next_cookie;
+	struct {
+		atomic_uint_fast64_t dma_read, dma_write, faults, interrupts, polls;
+	} counters;
+};
+
+struct device_file {
+	struct device *device;
+};
+
+/* ---- device.c ---- */
+
+void fair_lock_init(struct fair_lock *lock);
+void fair_lock_done(struct fair_lock *lock);
+void device_lock(struct device *device);
+void device_unlock(struct device *device);
+/* PCI-171: any use by a client wakes the device. Locks: takes the device's. */
+void device_wake(struct device *device);
+/* Can the function work: open, in D0, not in low power? Locks: device lock held. */
+bool device_is_awake(const struct device *device);
+/* Function reset, PCI-108. Locks: device lock held; the device is open. */
+void device_reset_locked(struct device *device);
+/* A number for event watches that no other watch of this device has. */
+uint64_t device_new_cookie(struct device *device);
+
+/* ---- region.c ---- */
+
+/* Write to a BAR as a client does, decode checked. Locks: device lock held.
+ * Return: 0; -EIO memory decode is off. @len bytes must lie inside the BAR. */
+int region_bar_write(struct device *device, unsigned bar, uint64_t off, const void *buf,
+		     size_t len);
+/* Bytes of the MSI-X table inside @bar; false: there is no table. */
+bool region_msix_table(const struct device *device, unsigned bar, struct cused_range *ret);
+
+/* ---- irq.c, irq_msg.c ---- */
+
+int irq_init(struct device *device);			/* Return: 0, -ENOMEM */
+void irq_done(struct device *device);
+/* Last close: no mode, no events (PCI-014). Locks: device lock held. */
+void irq_off(struct device *device);
+/* Reset: line low, nothing pending; mode and events stay (PCI-108). Device lock held. */
+void irq_reset(struct device *device);
+/* After a config write with CFG_EFFECT_INTX or CFG_EFFECT_MSI. Device lock held. */
+void irq_update_disable(struct device *device);
+void irq_update_masks(struct device *device);
+void irq_set_level(struct device *device, bool asserted);	/* device lock held */
+/* Count and signal. Locks: irq lock held. NULL is allowed. */
+void irq_signal(struct device *device, struct event *event);
+/* Drop a reference and forget. Locks: irq lock held. */
+void irq_drop(struct event **event);
+
+/* One vector fires. Locks: device lock held. */
+void irq_message(struct device *device, unsigned vector);
+/* PCI-080 … PCI-094. Locks: device and irq lock held. */
+int irq_message_set(struct device *device, enum irq_mode mode, uint32_t flags,
+		    uint32_t start, uint32_t count, const uint8_t *bools,
+		    const struct event_arg *events);
+void irq_message_off(struct device *device);		/* device and irq lock held */
+uint32_t irq_vectors(const struct device *device, enum irq_mode mode);
+
+/* ---- ioeventfd.c ---- */
+
+void ioeventfd_remove_all(struct device *device);	/* device lock held */
+
+/* ---- dma.c ---- */
+
+extern const struct cused_services device_services;
+
+/* ---- poller.c ---- */
+
+/* Start the thread if the model has anything to run. Locks: group's lock, not the
+ * device's. Return: 0 or -errno. */
+int poller_start(struct device *device);
+/* Stop and join. Locks: group's lock; the device lock must not be held. */
+void poller_stop(struct device *device);
+void poller_kick(struct device *device);		/* any thread, any lock */
+/* Locks: device lock held. */
+void poller_arm(struct device *device, unsigned id, uint64_t ns);
+void poller_reset(struct device *device);
+uint64_t poller_now(void);
+
+#endif
