@@ -182,6 +182,7 @@ void device_free(struct device *device)
 		device->ops->destroy(device->state);
 	free_bars(device);
 	irq_done(device);
+	poller_done(&device->poller);
 	fair_lock_done(&device->lock);
 	free(device);
 }
@@ -207,6 +208,7 @@ static struct device *device_alloc(struct topology *topology, struct group *grou
 	device->port.device = device;
 	device->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
 	fair_lock_init(&device->lock);
+	poller_init(&device->poller);
 	list_init(&device->ioeventfds);
 	pthread_mutex_init(&device->irq.lock, NULL);
 	device->irq.mode = IRQ_NONE;

@@ -79,7 +79,9 @@ struct poller {
 	bool running;			/* group's lock (open and close) */
 	pthread_t thread;
 	atomic_bool stop;
-	atomic_uint word;		/* futex: enum poller_word */
+	pthread_mutex_t nap;		/* for sleeping alone; a leaf */
+	pthread_cond_t wake;
+	atomic_uint word;		/* enum poller_word */
 	uint64_t timers[CUSED_TIMERS];	/* device lock; deadline, 0: not armed */
 };
 
@@ -193,6 +195,8 @@ extern const struct cused_services device_services;
 
 /* ---- poller.c ---- */
 
+void poller_init(struct poller *poller);
+void poller_done(struct poller *poller);
 /* Start the thread if the model has anything to run. Locks: group's lock, not the
  * device's. Return: 0 or -errno. */
 int poller_start(struct device *device);

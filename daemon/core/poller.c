@@ -12,15 +12,10 @@
  *     word     RUNNING ─ sleep ─▶ SLEEPING ─ kick or time ─▶ RUNNING
  *              RUNNING ─ kick ──▶ KICKED ─ next look ─▶ RUNNING
  */
-#include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <core/device_priv.h>
 
@@ -44,27 +39,31 @@ uint64_t poller_now(void)
 
 void poller_kick(struct device *device)
 {
-	atomic_uint *word = &device->poller.word;
+	struct poller *poller = &device->poller;
 
-	if (atomic_exchange(word, KICKED) == SLEEPING)
-		syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	if (atomic_exchange(&poller->word, KICKED) != SLEEPING)
+		return;
+	pthread_mutex_lock(&poller->nap);
+	pthread_cond_signal(&poller->wake);
+	pthread_mutex_unlock(&poller->nap);
 }
 
 /* Until @deadline, or a kick. Return: true if it was a kick. */
-static bool sleep_until(atomic_uint *word, uint64_t deadline)
+static bool sleep_until(struct poller *poller, uint64_t deadline)
 {
+	struct timespec ts = { (time_t)(deadline / 1000000000ull),
+			       (long)(deadline % 1000000000ull) };
 	unsigned expected = RUNNING;
+	int r = 0;
 
-	if (atomic_compare_exchange_strong(word, &expected, SLEEPING)) {
-		struct timespec ts = { (time_t)(deadline / 1000000000ull),
-				       (long)(deadline % 1000000000ull) };
-
-		/* Without FUTEX_CLOCK_REALTIME the time is absolute and monotonic. An
-		 * early end, by a signal or by the word, is a look too many, no more. */
-		syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, SLEEPING,
-			deadline == NEVER ? NULL : &ts, NULL, FUTEX_BITSET_MATCH_ANY);
-	}
-	return atomic_exchange(word, RUNNING) == KICKED;
+	pthread_mutex_lock(&poller->nap);
+	if (atomic_compare_exchange_strong(&poller->word, &expected, SLEEPING))
+		while (r == 0 && atomic_load(&poller->word) == SLEEPING)
+			r = deadline == NEVER ?
+				    pthread_cond_wait(&poller->wake, &poller->nap) :
+				    pthread_cond_timedwait(&poller->wake, &poller->nap, &ts);
+	pthread_mutex_unlock(&poller->nap);
+	return atomic_exchange(&poller->word, RUNNING) == KICKED;
 }
 
 /* ---- timers; device lock held ---- */
@@ -169,10 +168,27 @@ static void *poller_main(void *arg)
 			continue;
 		}
 		until = next_look(device, now, idle_since);
-		if (sleep_until(&poller->word, until < deadline ? until : deadline))
+		if (sleep_until(poller, until < deadline ? until : deadline))
 			idle_since = 0;
 	}
 	return NULL;
+}
+
+void poller_init(struct poller *poller)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&poller->nap, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&poller->wake, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+void poller_done(struct poller *poller)
+{
+	pthread_cond_destroy(&poller->wake);
+	pthread_mutex_destroy(&poller->nap);
 }
 
 int poller_start(struct device *device)
