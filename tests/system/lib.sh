@@ -73,11 +73,14 @@ need()
 	done
 }
 
-# Processes that this test started and that still run.
+# Processes that this test started and that still run. For use in $(…) alone.
 marked()
 {
-	env -u CUSED_TEST grep -lzsx "CUSED_TEST=$CUSED_TEST" /proc/[0-9]*/environ |
-		sed 's,/proc/\([0-9]*\)/.*,\1,' || :
+	local mark=CUSED_TEST=$CUSED_TEST
+
+	# Not in the environment of those that search.
+	unset CUSED_TEST
+	grep -lzsx "$mark" /proc/[0-9]*/environ | sed 's,/proc/\([0-9]*\)/.*,\1,' || :
 }
 
 # Wait until none is left: wait_gone SECONDS
