@@ -190,7 +190,7 @@ static uint8_t *edu_dma_buffer(struct edu *edu, uint64_t addr)
 	if (addr < BUFFER_BASE || addr - BUFFER_BASE > BUFFER_SIZE ||
 	    edu->dma_count > BUFFER_SIZE - (addr - BUFFER_BASE)) {
 		cused_log(CUSED_LOG_DEBUG, "edu",
-			  "%s: DMA of %" PRIu64 " bytes at 0x%" PRIx64 " is not within the buffer",
+			  "%s: DMA of %" PRIu64 " bytes at 0x%" PRIx64 " misses the buffer",
 			  edu->services->name(edu->port), edu->dma_count, addr);
 		return NULL;
 	}
@@ -202,7 +202,7 @@ static uint64_t edu_dma_clamp(const struct edu *edu, uint64_t addr)
 {
 	if (addr & ~edu->dma_mask)
 		cused_log(CUSED_LOG_DEBUG, "edu",
-			  "%s: DMA address 0x%" PRIx64 " has bits outside of dma_mask 0x%" PRIx64,
+			  "%s: DMA address 0x%" PRIx64 " has bits outside of 0x%" PRIx64,
 			  edu->services->name(edu->port), addr, edu->dma_mask);
 	return addr & edu->dma_mask;
 }
