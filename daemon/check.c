@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * check.c - `vfio-cused check`: what `run` needs of this machine, each tried for real.
+ *
+ * Every attempt is made in a child of its own, so that a filter, a namespace or a signal
+ * stays there. A child tells its errno by its exit status; children that have to be
+ * looked at from outside wait on a pipe and end when it closes, whatever happens to us.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <util/cleanup.h>
+
+#include "cli.h"
+
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)	/* linux/seccomp.h, 5.19 */
+#endif
+
+#define KERNEL_MAJOR 5
+#define KERNEL_MINOR 19
+#define CHILD_DIED 255		/* exit status for "ended by a signal", no errno is so big */
+
+struct finding {
+	bool ok;
+	char found[256];
+	char cure[512];		/* only if not ok */
+};
+
+__attribute__((format(printf, 2, 3)))
+static void found(struct finding *f, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(f->found, sizeof(f->found), fmt, ap);
+	va_end(ap);
+}
+
+__attribute__((format(printf, 2, 3)))
+static void cure(struct finding *f, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(f->cure, sizeof(f->cure), fmt, ap);
+	va_end(ap);
+}
+
+/* The number in a file of /proc; -1 if there is none. */
+static long read_number(const char *path)
+{
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[32] = "";
+
+	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 ? strtol(text, NULL, 10) : -1;
+}
+
+/* Run @fn in a child. Return: the errno it gives, CHILD_DIED. */
+static int try_in_child(int (*fn)(void))
+{
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		return errno;
+	if (pid == 0)
+		_exit(fn());
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return errno;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : CHILD_DIED;
+}
+
+static const char *why(int e)
+{
+	return e == CHILD_DIED ? "killed by a signal (a seccomp filter?)" : strerror(e);
+}
+
+/* ---- kernel ---- */
+
+static void check_kernel(struct finding *f)
+{
+	unsigned major = 0, minor = 0;
+	struct utsname u;
+
+	uname(&u);
+	if (sscanf(u.release, "%u.%u", &major, &minor) != 2)
+		major = 0;
+	found(f, "%s %s, %s", u.sysname, u.release, u.machine);
+	f->ok = major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR);
+	if (!f->ok)
+		cure(f, "boot Linux %u.%u or later", KERNEL_MAJOR, KERNEL_MINOR);
+#ifndef __x86_64__
+	f->ok = false;
+	cure(f, "use an x86-64 machine: no other kind is supported");
+#endif
+}
+
+/* ---- seccomp user notification ---- */
+
+static int install_listener(unsigned long flags)
+{
+	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog program = { 1, &allow };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return errno;
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program) < 0)
+		return errno;
+	return 0;
+}
+
+static int try_listener(void)
+{
+	return install_listener(SECCOMP_FILTER_FLAG_NEW_LISTENER);
+}
+
+static int try_killable_listener(void)
+{
+	return install_listener(SECCOMP_FILTER_FLAG_NEW_LISTENER |
+				SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+}
+
+static void check_notification(struct finding *f)
+{
+	int e = try_in_child(try_killable_listener);
+
+	f->ok = e == 0;
+	if (e == 0) {
+		found(f, "works, with WAIT_KILLABLE_RECV");
+	} else if (e == EBUSY) {
+		found(f, "this shell is under a listener already");
+		cure(f, "start vfio-cused outside of the other `vfio-cused run`, container or "
+			"sandbox: the kernel allows one listener per process");
+	} else if (e == EINVAL && try_in_child(try_listener) == 0) {
+		found(f, "works, but without WAIT_KILLABLE_RECV");
+		cure(f, "boot Linux %u.%u or later; without it an interrupted call would be "
+			"carried out twice", KERNEL_MAJOR, KERNEL_MINOR);
+	} else {
+		found(f, "seccomp: %s", why(e));
+		cure(f, "boot a kernel with CONFIG_SECCOMP_FILTER; in a container, allow the "
+			"system call seccomp");
+	}
+}
+
+/* ---- namespaces ---- */
+
+static int write_text(const char *path, const char *text)
+{
+	cleanup_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : errno;
+}
+
+static int enter_user_namespace(void)
+{
+	unsigned uid = getuid(), gid = getgid();
+	char map[64];
+	int e;
+
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		return errno;
+	snprintf(map, sizeof(map), "%u %u 1\n", uid, uid);
+	e = write_text("/proc/self/setgroups", "deny");
+	if (e == 0)
+		e = write_text("/proc/self/uid_map", map);
+	snprintf(map, sizeof(map), "%u %u 1\n", gid, gid);
+	return e ? e : write_text("/proc/self/gid_map", map);
+}
+
+static int enter_and_mount(void)
+{
+	int e = enter_user_namespace();
+
+	if (e)
+		return e;
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
+	    mount("check", "/sys", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") < 0)
+		return errno;
+	return 0;
+}
+
+static void cure_namespaces(struct finding *f, int e)
+{
+	if (read_number("/proc/sys/user/max_user_namespaces") == 0)
+		cure(f, "allow them: sysctl -w user.max_user_namespaces=10000 (as root)");
+	else if (read_number("/proc/sys/kernel/unprivileged_userns_clone") == 0)
+		cure(f, "allow them: sysctl -w kernel.unprivileged_userns_clone=1 (as root)");
+	else if (read_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1)
+		cure(f, "AppArmor restricts them: sysctl -w "
+			"kernel.apparmor_restrict_unprivileged_userns=0, or give this program "
+			"an AppArmor profile with the rule \"userns,\" (as root)");
+	else if (e == ENOSPC || e == EUSERS)
+		cure(f, "too many namespaces exist, or too deep: raise "
+			"user.max_user_namespaces and user.max_mnt_namespaces (as root)");
+	else if (e == EINVAL || e == ENOSYS)
+		cure(f, "boot a kernel with CONFIG_USER_NS");
+	else
+		cure(f, "in a container, let it use the system calls unshare and mount (Docker: "
+			"--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+			"--security-opt systempaths=unconfined)");
+}
+
+static void check_namespaces(struct finding *f)
+{
+	int e = try_in_child(enter_user_namespace);
+
+	f->ok = e == 0;
+	found(f, e ? "cannot make one: %s" : "can be made", why(e));
+	if (e)
+		cure_namespaces(f, e);
+}
+
+static void check_mounts(struct finding *f)
+{
+	int e = try_in_child(enter_and_mount);
+
+	f->ok = e == 0;
+	found(f, e ? "cannot mount a tmpfs in a user namespace: %s" :
+	      "can be made in a user namespace", why(e));
+	if (e)
+		cure_namespaces(f, e);
+}
+
+static void check_sysfs(struct finding *f)
+{
+	struct stat st;
+
+	f->ok = stat("/sys", &st) == 0 && S_ISDIR(st.st_mode);
+	found(f, f->ok ? "/sys is there" : "/sys is not there");
+	if (!f->ok)
+		cure(f, "mkdir /sys, and mount -t sysfs sysfs /sys (as root)");
+}
+
+static void check_proc(struct finding *f)
+{
+	f->ok = access("/proc/self/uid_map", W_OK) == 0;
+	found(f, f->ok ? "/proc is mounted" : "/proc/self/uid_map: %s", strerror(errno));
+	if (!f->ok)
+		cure(f, "mount -t proc proc /proc (as root)");
+}
+
+/* ---- the client's memory and descriptors, seen from outside its namespace ---- */
+
+struct client {
+	pid_t pid;
+	int hold;		/* closed: the child ends */
+};
+
+static uint64_t probe_word;	/* private to each process after fork() */
+#define PROBE_VALUE 0x564649304355u
+
+static void client_stop(struct client *client)
+{
+	if (client->hold >= 0)
+		close(client->hold);
+	if (client->pid > 0)
+		while (waitpid(client->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+}
+
+static void client_body(int ready, int hold)
+{
+	int e = enter_user_namespace();
+	char c;
+
+	probe_word = PROBE_VALUE;
+	if (write(ready, &e, sizeof(e)) == sizeof(e))
+		while (read(hold, &c, 1) < 0 && errno == EINTR)
+			;
+	_exit(0);
+}
+
+/* A child in a user namespace of its own that waits to be looked at. */
+static int client_start(struct client *client)
+{
+	int ready[2] = { -1, -1 }, hold[2] = { -1, -1 };
+	int e = 0;
+
+	*client = (struct client){ .pid = -1, .hold = -1 };
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return errno;
+	if (pipe2(hold, O_CLOEXEC) < 0) {
+		e = errno;
+		close(ready[0]);
+		close(ready[1]);
+		return e;
+	}
+	fflush(NULL);
+	client->pid = fork();
+	if (client->pid == 0) {
+		close(ready[0]);
+		close(hold[1]);
+		client_body(ready[1], hold[0]);
+	}
+	if (client->pid < 0)
+		e = errno;
+	close(ready[1]);
+	close(hold[0]);
+	client->hold = hold[1];
+	if (e == 0 && read(ready[0], &e, sizeof(e)) != sizeof(e))
+		e = EIO;
+	close(ready[0]);
+	return e;
+}
+
+static int try_memory(pid_t pid)
+{
+	uint64_t value = 0;
+	struct iovec local = { &value, sizeof(value) };
+	struct iovec remote = { &probe_word, sizeof(probe_word) };
+
+	if (process_vm_readv(pid, &local, 1, &remote, 1, 0) != sizeof(value) ||
+	    process_vm_writev(pid, &local, 1, &remote, 1, 0) != sizeof(value))
+		return errno;
+	return value == PROBE_VALUE ? 0 : EIO;
+}
+
+static int try_descriptor(pid_t pid)
+{
+	cleanup_close int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	cleanup_close int fd = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, 2, 0);
+
+	return fd < 0 ? errno : 0;
+}
+
+static void check_access(struct finding *f, int (*attempt)(pid_t), const char *calls)
+{
+	struct client client;
+	int e = client_start(&client);
+
+	if (e == 0)
+		e = attempt(client.pid);
+	client_stop(&client);
+	f->ok = e == 0;
+	if (e == 0) {
+		found(f, "%s work", calls);
+		return;
+	}
+	found(f, "%s: %s", calls, why(e));
+	if (read_number("/proc/sys/kernel/yama/ptrace_scope") == 3)
+		cure(f, "Yama forbids it: boot with kernel.yama.ptrace_scope at 2 or less");
+	else if (e == ENOSYS)
+		cure(f, "boot a kernel with CONFIG_CROSS_MEMORY_ATTACH");
+	else
+		cure(f, "see user namespaces above; in a container, allow the system calls %s",
+		     calls);
+}
+
+static void check_memory(struct finding *f)
+{
+	check_access(f, try_memory, "process_vm_readv and process_vm_writev");
+}
+
+static void check_descriptors(struct finding *f)
+{
+	check_access(f, try_descriptor, "pidfd_open and pidfd_getfd");
+}
+
+/* ---- device files ---- */
+
+static int try_memfd(void)
+{
+	int fd = memfd_create("check", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	signal(SIGXFSZ, SIG_IGN);
+	if (fd < 0 || ftruncate(fd, INT64_MAX) < 0)
+		return errno;
+	if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		 (off_t)(0x564ull << 52)) == MAP_FAILED)
+		return errno;
+	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 ?
+		errno : 0;
+}
+
+static void check_memfd(struct finding *f)
+{
+	int e = try_in_child(try_memfd);
+
+	f->ok = e == 0;
+	found(f, e ? "cannot make a long sparse memfd: %s" : "can be made", why(e));
+	if (e == EFBIG)
+		cure(f, "start with `ulimit -f unlimited`: the limit is on a file's length");
+	else if (e == EACCES)
+		cure(f, "sysctl -w vm.memfd_noexec=0 (as root)");
+	else if (e)
+		cure(f, "boot a kernel with CONFIG_MEMFD_CREATE and CONFIG_TMPFS");
+}
+
+static void check_file_size(struct finding *f)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_FSIZE, &limit);
+	f->ok = limit.rlim_cur == RLIM_INFINITY;
+	if (f->ok) {
+		found(f, "unlimited");
+		return;
+	}
+	found(f, "%llu bytes", (unsigned long long)limit.rlim_cur);
+	cure(f, "start with `ulimit -f unlimited`: device files are sparse, but long");
+}
+
+/* ---- all of it ---- */
+
+static const struct {
+	const char *name;
+	void (*check)(struct finding *f);
+} needs[] = {
+	{ "kernel", check_kernel },
+	{ "seccomp notification", check_notification },
+	{ "proc", check_proc },
+	{ "sysfs", check_sysfs },
+	{ "user namespace", check_namespaces },
+	{ "mounts", check_mounts },
+	{ "client memory", check_memory },
+	{ "client descriptors", check_descriptors },
+	{ "file size limit", check_file_size },
+	{ "device files", check_memfd },
+};
+
+int check_command(const struct conf *conf, char **args)
+{
+	unsigned missing = 0;
+
+	(void)conf;
+	(void)args;
+	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
+		struct finding f = { 0 };
+
+		needs[i].check(&f);
+		printf("%-8s %-22s %s\n", f.ok ? "ok" : "missing", needs[i].name, f.found);
+		if (!f.ok) {
+			help_wrap(stdout, 9, f.cure);
+			missing++;
+		}
+	}
+	if (missing)
+		printf("\nvfio-cused run does not work here: %u of %zu needs are missing\n",
+		       missing, sizeof(needs) / sizeof(needs[0]));
+	else
+		puts("\nvfio-cused run works here");
+	return missing ? 1 : 0;
+}

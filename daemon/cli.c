@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * cli.c - from argv to a configuration and a command.
+ *
+ * Options may stand before and after the command's name, up to the first word that is
+ * neither (for `run`, that or "--" begins the client's command). Each option of the
+ * configuration is judged when it is read, so that the message can quote it.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <string.h>
+#include <util/log.h>
+
+#include "cli.h"
+
+const struct cli_option cli_options[] = {
+	{ "device", 'd', "NAME[,KEY=VALUE]...",
+	  "add a simulated device; may be given again. A comma inside a value is written "
+	  "twice. Without any, there is one: " CONF_DEFAULT_DEVICE },
+	{ "iommu", 'i', "NAME[,KEY=VALUE]...",
+	  "the IOMMU that the devices are behind; default: sim" },
+	{ "dump-config", 0, NULL,
+	  "write the configuration in effect, with addresses and groups chosen, and end" },
+	{ "verbose", 'v', NULL,
+	  "say more on standard error; given twice, also what a client does wrong" },
+	{ "help", 'h', NULL, "write an overview and end" },
+	{ "version", 'V', NULL, "write the version and end" },
+	{ 0 }
+};
+
+const struct cli_command cli_commands[] = {
+	{ "run", "[OPTION]... -- CMD [ARG]...",
+	  "Run CMD, which sees the simulated devices beside the machine's own. The exit "
+	  "status is CMD's, 128+N if signal N ended it, 126 or 127 if it cannot be run or "
+	  "found, and 125 for errors of vfio-cused. CMD finds the addresses and groups in "
+	  "its environment, see vfio-cused(1).",
+	  1, -1u, true, run_command },
+	{ "check", "",
+	  "Name each thing that run needs of this machine, found or not, and the cure. The "
+	  "exit status is 0 if run would work, else 1.",
+	  0, 0, false, check_command },
+	{ "list", "[OPTION]...",
+	  "List the devices of the options (or the default one), the models and IOMMU "
+	  "backends there are, and this machine's own PCI devices by IOMMU group.",
+	  0, 0, true, list_command },
+	{ "help", "[NAME]",
+	  "Tell about a device model, an IOMMU backend, a command, or the keys of every "
+	  "device or iommu; without NAME, an overview.",
+	  0, 1, false, help_command },
+	{ 0 }
+};
+
+struct cli {
+	struct conf conf;
+	bool dump;
+	bool conf_given;	/* --device, --iommu or --dump-config */
+	const char *print;	/* "help" or "version" */
+};
+
+__attribute__((format(printf, 1, 2)))
+static int complain(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("vfio-cused: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return CLI_FAILURE;
+}
+
+static int unknown_option(const char *word)
+{
+	char known[256];
+	size_t at = 0;
+
+	for (const struct cli_option *o = cli_options; o->name && at < sizeof(known); o++)
+		at += (size_t)snprintf(known + at, sizeof(known) - at, "%s--%s",
+				       at ? ", " : "", o->name);
+	return complain("unknown option %s; known are %s", word, known);
+}
+
+static int take_option(struct cli *cli, int letter, const char *word)
+{
+	struct cused_error err;
+	int r = 0;
+
+	switch (letter) {
+	case 'd':
+		r = conf_add_device(&cli->conf, optarg, &err);
+		cli->conf_given = true;
+		break;
+	case 'i':
+		r = conf_set_iommu(&cli->conf, optarg, &err);
+		cli->conf_given = true;
+		break;
+	case 'D':
+		cli->dump = cli->conf_given = true;
+		break;
+	case 'v':
+		cli->conf.verbose++;
+		break;
+	case 'h':
+		cli->print = "help";
+		break;
+	case 'V':
+		cli->print = "version";
+		break;
+	case ':':
+		return complain("%s needs an argument; see vfio-cused --help", word);
+	case 'n':
+		return complain("%s takes no argument; leave out what follows it", word);
+	default:
+		return unknown_option(word);
+	}
+	return r < 0 ? complain("%s", err.text) : 0;
+}
+
+/* Take options until a word that is none. Return: 0 or an exit status. */
+static int take_options(struct cli *cli, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "device", required_argument, NULL, 'd' },
+		{ "iommu", required_argument, NULL, 'i' },
+		{ "dump-config", no_argument, NULL, 'D' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 }
+	};
+	char letter[3] = "-";
+	const char *word;
+	int c, r = 0;
+
+	opterr = 0;
+	while (r == 0) {
+		word = optind < argc ? argv[optind] : "";
+		c = getopt_long(argc, argv, "+:d:i:vhV", options, NULL);
+		if (c == -1)
+			break;
+		/* For a bad option getopt tells its letter; long ones are the whole word,
+		 * and one with an argument too many comes back with its value. */
+		if ((c == '?' || c == ':') && strncmp(word, "--", 2)) {
+			letter[1] = (char)optopt;
+			word = letter;
+		} else if (c == '?' && optopt) {
+			c = 'n';
+		}
+		r = take_option(cli, c, word);
+	}
+	return r;
+}
+
+static const struct cli_command *find_command(const char *name)
+{
+	for (const struct cli_command *c = cli_commands; c->name; c++)
+		if (!strcmp(c->name, name))
+			return c;
+	return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+	char known[128];
+	size_t at = 0;
+
+	for (const struct cli_command *c = cli_commands; c->name; c++)
+		at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s", at ? ", " : "",
+				       c->name);
+	if (!name)
+		return complain("no command; known are %s, and vfio-cused --help tells more",
+				known);
+	return complain("unknown command %s; known are %s", name, known);
+}
+
+static int finish_conf(struct cli *cli)
+{
+	struct cused_error err;
+
+	if (conf_finish(&cli->conf, "/sys", &err) < 0)
+		return complain("%s", err.text);
+	return 0;
+}
+
+/* @argv: what follows the command and its options. */
+static int do_command(struct cli *cli, const struct cli_command *command, char **argv)
+{
+	unsigned n = 0;
+
+	while (argv[n])
+		n++;
+	if (cli->conf_given && !command->takes_conf)
+		return complain("%s takes neither --device nor --iommu nor --dump-config; leave "
+				"them out", command->name);
+	if (n < command->min_args && !cli->dump)
+		return complain("%s: no command to run; write vfio-cused %s %s", command->name,
+				command->name, command->arguments);
+	if (n > command->max_args)
+		return complain("%s: what is %s? Write vfio-cused %s %s", command->name,
+				argv[command->max_args], command->name, command->arguments);
+	if (command->takes_conf && finish_conf(cli))
+		return CLI_FAILURE;
+	if (cli->dump) {
+		conf_dump(&cli->conf, stdout);
+		return 0;
+	}
+	return command->run(&cli->conf, argv);
+}
+
+static int print_and_end(const char *what)
+{
+	if (!strcmp(what, "help"))
+		help_overview(stdout);
+	else
+		printf("vfio-cused %s\n", CUSED_VERSION);
+	return 0;
+}
+
+static void set_verbosity(int verbose)
+{
+	if (verbose)
+		log_set_level(verbose > 1 ? CUSED_LOG_DEBUG : CUSED_LOG_INFO);
+}
+
+static int parse_and_run(struct cli *cli, int argc, char **argv)
+{
+	const struct cli_command *command = NULL;
+	int r;
+
+	r = take_options(cli, argc, argv);
+	if (r == 0 && !cli->print && optind < argc) {
+		command = find_command(argv[optind]);
+		if (!command)
+			return unknown_command(argv[optind]);
+		optind++;
+		r = take_options(cli, argc, argv);
+	}
+	if (r)
+		return r;
+	if (cli->print)
+		return print_and_end(cli->print);
+	set_verbosity(cli->conf.verbose);
+	if (command)
+		return do_command(cli, command, argv + optind);
+	if (!cli->dump)
+		return unknown_command(NULL);
+	r = finish_conf(cli);
+	if (r == 0)
+		conf_dump(&cli->conf, stdout);
+	return r;
+}
+
+int cli_main(int argc, char **argv)
+{
+	struct cli cli = { 0 };
+	int r;
+
+	conf_init(&cli.conf);
+	r = parse_and_run(&cli, argc, argv);
+	conf_done(&cli.conf);
+	/* Text that could not be written is a failure, unless the command decided. */
+	if (fflush(stdout) != 0 && r == 0)
+		r = complain("cannot write to standard output: %s", strerror(errno));
+	return r;
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* conf.c and registry.c: defaults, what is refused, and the configuration that is shown. */
+#include <check.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <conf.h>
+#include <registry.h>
+
+/* A model and a backend of the test's own, in the registry like any other. */
+static const struct cused_param widget_params[] = {
+	{ "image", CUSED_PARAM_PATH, NULL, 0, 0, "a file" },
+	{ "size", CUSED_PARAM_SIZE, "64M", 0, 0, "a size" },
+};
+static const struct cused_device_ops widget_ops = {
+	.size = sizeof(widget_ops), .version = CUSED_API_VERSION, .name = "widget",
+	.summary = "a widget", .params = widget_params, .n_params = 2,
+};
+CUSED_DEVICE(widget_ops);
+
+static const struct cused_param wires_params[] = {
+	{ "aperture", CUSED_PARAM_UINT, "39", 16, 64, "bits" },
+};
+static const struct cused_iommu_ops wires_ops = {
+	.size = sizeof(wires_ops), .version = CUSED_API_VERSION, .name = "wires",
+	.summary = "no IOMMU at all", .params = wires_params, .n_params = 1,
+};
+CUSED_IOMMU(wires_ops);
+
+static struct conf conf;
+static struct cused_error err;
+static char sysfs[] = "/tmp/cused-conf-XXXXXX";
+
+static void shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void shell(const char *fmt, ...)
+{
+	char command[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(command, sizeof(command), fmt, ap);
+	va_end(ap);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static void setup(void)
+{
+	conf_init(&conf);
+	strcpy(sysfs + strlen(sysfs) - 6, "XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(sysfs));
+	ck_assert_int_eq(conf_set_iommu(&conf, "wires", &err), 0);
+}
+
+static void teardown(void)
+{
+	conf_done(&conf);
+	shell("rm -r %s", sysfs);
+}
+
+static void add(const char *text)
+{
+	int r = conf_add_device(&conf, text, &err);
+
+	ck_assert_msg(r == 0, "%s: %s", text, err.text);
+}
+
+static void finish(void)
+{
+	int r = conf_finish(&conf, sysfs, &err);
+
+	ck_assert_msg(r == 0, "%s", err.text);
+}
+
+static void says(const char *part)
+{
+	ck_assert_msg(strstr(err.text, part) != NULL, "no \"%s\" in \"%s\"", part, err.text);
+}
+
+START_TEST(registry_is_sorted)
+{
+	const struct cused_device_ops *last = NULL, *ops;
+
+	for (size_t i = 0; (ops = registry_device(i)); i++, last = ops)
+		if (last)
+			ck_assert_int_lt(strcmp(last->name, ops->name), 0);
+	ck_assert_ptr_nonnull(last);
+	ck_assert_ptr_eq(registry_find_device("widget"), &widget_ops);
+	ck_assert_ptr_eq(registry_find_iommu("wires"), &wires_ops);
+	ck_assert_ptr_null(registry_find_device("wires"));
+	ck_assert_ptr_null(registry_find_iommu(""));
+}
+END_TEST
+
+START_TEST(defaults_are_the_first_free)
+{
+	add("widget");
+	add("widget");
+	finish();
+	ck_assert_str_eq(conf.devices[0].bdf, "0000:01:00.0");
+	ck_assert_str_eq(conf.devices[1].bdf, "0000:02:00.0");
+	ck_assert_uint_eq(conf.devices[0].group, 0);
+	ck_assert_uint_eq(conf.devices[1].group, 1);
+	ck_assert_str_eq(conf.devices[0].id, "widget0");
+	ck_assert_str_eq(conf.devices[1].id, "widget1");
+	ck_assert_uint_eq(conf.devices[0].values[1].number, 64u << 20);
+}
+END_TEST
+
+START_TEST(defaults_step_around_the_machine)
+{
+	shell("cd %s && mkdir -p bus/pci/devices/0000:01:00.0 bus/pci/devices/0000:03:1f.7 "
+	      "bus/pci/devices/0001:04:00.0 kernel/iommu_groups/0 kernel/iommu_groups/2",
+	      sysfs);
+	add("widget");
+	add("widget,bdf=0000:02:00.0,group=1");
+	add("widget");
+	finish();
+	ck_assert_str_eq(conf.devices[0].bdf, "0000:04:00.0");
+	ck_assert_str_eq(conf.devices[1].bdf, "0000:02:00.0");
+	ck_assert_str_eq(conf.devices[2].bdf, "0000:05:00.0");
+	ck_assert_uint_eq(conf.devices[0].group, 3);
+	ck_assert_uint_eq(conf.devices[2].group, 4);
+}
+END_TEST
+
+START_TEST(every_bus_is_taken)
+{
+	shell("mkdir -p %s/bus/pci/devices && cd %s/bus/pci/devices && "
+	      "i=1; while [ $i -lt 256 ]; do mkdir $(printf 0000:%%02x:00.0 $i); "
+	      "i=$((i + 1)); done", sysfs, sysfs);
+	add("widget");
+	ck_assert_int_eq(conf_finish(&conf, sysfs, &err), -ENOSPC);
+	says("bdf=");
+}
+END_TEST
+
+START_TEST(groups_are_shared_if_asked)
+{
+	add("widget,group=7,bdf=01:00.0");
+	add("widget,group=7,bdf=01:00.1");
+	add("widget");
+	finish();
+	ck_assert_uint_eq(conf.devices[0].group, 7);
+	ck_assert_uint_eq(conf.devices[1].group, 7);
+	ck_assert_uint_eq(conf.devices[2].group, 0);
+	ck_assert_str_eq(conf.devices[1].bdf, "0000:01:00.1");
+	ck_assert_str_eq(conf.devices[2].bdf, "0000:02:00.0");
+}
+END_TEST
+
+START_TEST(address_given_twice)
+{
+	add("widget,bdf=0000:0a:00.0");
+	add("widget,bdf=a:0.0");
+	ck_assert_int_eq(conf_finish(&conf, sysfs, &err), -EEXIST);
+	says("bdf=0000:0a:00.0");
+	says("leave bdf out");
+}
+END_TEST
+
+START_TEST(address_of_the_machine)
+{
+	shell("mkdir -p %s/bus/pci/devices && ln -s nowhere %s/bus/pci/devices/0000:05:00.0",
+	      sysfs, sysfs);
+	add("widget,bdf=0000:05:00.0");
+	ck_assert_int_eq(conf_finish(&conf, sysfs, &err), -EEXIST);
+	says("0000:05:00.0 is a device of this machine");
+}
+END_TEST
+
+START_TEST(group_of_the_machine)
+{
+	shell("mkdir -p %s/kernel/iommu_groups/9", sysfs);
+	add("widget,group=9");
+	ck_assert_int_eq(conf_finish(&conf, sysfs, &err), -EEXIST);
+	says("group=9 is a group of this machine");
+}
+END_TEST
+
+START_TEST(addresses_are_parsed)
+{
+	static const struct { const char *text; struct pci_address address; } good[] = {
+		{ "0000:01:00.0", { 0, 1, 0, 0 } }, { "ffff:fF:1f.7", { 0xffff, 255, 31, 7 } },
+		{ "3:4.5", { 0, 3, 4, 5 } }, { "1:2:3.4", { 1, 2, 3, 4 } },
+	};
+	static const char *const bad[] = {
+		"", ":", "0000:zz:00.0", "0000:e0:20.0", "0000:e0:00.8", "0000:e0:00", "e0.0",
+		"10000:01:00.0", "0000:001:00.0", "0000:01:00.0 ", "0000:01:00.0.0",
+		" 0000:01:00.0", "0000:01:00.00", "::.", "0:0:0:0.0", "0000:01:00:0",
+	};
+	struct pci_address a;
+
+	for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		ck_assert_msg(conf_parse_bdf(good[i].text, &a) == 0, "%s", good[i].text);
+		ck_assert_uint_eq(a.segment, good[i].address.segment);
+		ck_assert_uint_eq(a.bus, good[i].address.bus);
+		ck_assert_uint_eq(a.slot, good[i].address.slot);
+		ck_assert_uint_eq(a.function, good[i].address.function);
+	}
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_msg(conf_parse_bdf(bad[i], &a) == -EINVAL, "%s", bad[i]);
+	ck_assert_int_eq(conf_add_device(&conf, "widget,bdf=0000:zz:00.0", &err), -EINVAL);
+	says("bdf=0000:zz:00.0");
+	says("0000:01:00.0");
+}
+END_TEST
+
+START_TEST(ids)
+{
+	add("widget");
+	add("widget,id=widget0");
+	finish();
+	ck_assert_str_eq(conf.devices[0].id, "widget1");
+	add("widget,id=widget0");
+	ck_assert_int_eq(conf_finish(&conf, sysfs, &err), -EEXIST);
+	says("id=widget0");
+	ck_assert_int_eq(conf_add_device(&conf, "widget,id=a b", &err), -EINVAL);
+	ck_assert_int_eq(conf_add_device(&conf, "widget,id=12345678901234567890123456789012",
+					 &err), -EINVAL);
+	ck_assert_int_eq(conf_add_device(&conf, "widget,id=1234567890123456789012345678901",
+					 &err), 0);
+}
+END_TEST
+
+START_TEST(unknown_names_list_the_known)
+{
+	ck_assert_int_eq(conf_add_device(&conf, "wodget", &err), -ENOENT);
+	says("--device wodget: no such device");
+	says("widget");
+	ck_assert_int_eq(conf_set_iommu(&conf, "sime", &err), -ENOENT);
+	says("--iommu sime");
+	says("wires");
+	ck_assert_int_eq(conf_add_device(&conf, "widget,colour=red", &err), -EINVAL);
+	says("bdf, group, id, noiommu, image, size");
+	ck_assert_int_eq(conf_set_iommu(&conf, "wires,x=1", &err), -EINVAL);
+	says("dma_entry_limit, memlock, unsafe_noiommu, nesting, aperture");
+	/* What failed changed nothing. */
+	ck_assert_uint_eq(conf.n_devices, 0);
+	ck_assert_ptr_eq(conf.iommu, &wires_ops);
+	ck_assert_uint_eq(conf.iommu_values[0].number, 39);
+}
+END_TEST
+
+START_TEST(last_iommu_wins)
+{
+	ck_assert_int_eq(conf_set_iommu(&conf, "wires,aperture=48,memlock=enforce", &err), 0);
+	ck_assert_int_eq(conf_set_iommu(&conf, "wires,dma_entry_limit=5", &err), 0);
+	ck_assert_uint_eq(conf.iommu_values[0].number, 39);
+	ck_assert_uint_eq(conf.iommu_common[CONF_IOMMU_DMA_ENTRY_LIMIT].number, 5);
+	ck_assert_str_eq(conf.iommu_common[CONF_IOMMU_MEMLOCK].string, "off");
+	ck_assert_int_eq(conf_set_iommu(&conf, "wires,memlock=perhaps", &err), -EINVAL);
+	says("memlock=perhaps");
+	ck_assert_int_eq(conf_set_iommu(&conf, "wires,dma_entry_limit=0", &err), -ERANGE);
+	ck_assert_int_eq(conf_set_iommu(&conf, "wires,dma_entry_limit=4294967296", &err),
+			 -ERANGE);
+}
+END_TEST
+
+/* SD-062, SD-063 */
+START_TEST(sd_062_noiommu_has_to_be_enabled)
+{
+	add("widget,noiommu=on");
+	ck_assert_int_eq(conf_finish(&conf, sysfs, &err), -EINVAL);
+	says("unsafe_noiommu=on");
+	ck_assert_int_eq(conf_set_iommu(&conf, "wires,unsafe_noiommu=on", &err), 0);
+	finish();
+	ck_assert(conf.devices[0].noiommu);
+	/* One device alone, and one set of numbers. */
+	add("widget,noiommu=on,group=3");
+	add("widget,group=3");
+	ck_assert_int_eq(conf_finish(&conf, sysfs, &err), -EEXIST);
+	says("group=3");
+}
+END_TEST
+
+START_TEST(as_many_devices_as_an_offset_can_name)
+{
+	for (unsigned i = 0; i < CONF_DEVICES_MAX; i++)
+		add("widget");
+	ck_assert_int_eq(conf_add_device(&conf, "widget", &err), -E2BIG);
+	says("128");
+	finish();
+	ck_assert_str_eq(conf.devices[127].bdf, "0000:80:00.0");
+	ck_assert_uint_eq(conf.devices[127].group, 127);
+}
+END_TEST
+
+START_TEST(dump_uses_the_words_of_the_command_line)
+{
+	char *text;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	add("widget,image=a,,b,group=7");
+	add("widget,size=1536,id=second");
+	finish();
+	conf_dump(&conf, f);
+	fclose(f);
+	ck_assert_str_eq(text,
+		"[device \"widget0\"]\nmodel = widget\nbdf = 0000:01:00.0\ngroup = 7\n"
+		"noiommu = off\nimage = a,b\nsize = 64M\n\n"
+		"[device \"second\"]\nmodel = widget\nbdf = 0000:02:00.0\ngroup = 0\n"
+		"noiommu = off\nsize = 1536\n\n"
+		"[iommu]\nbackend = wires\ndma_entry_limit = 65535\nmemlock = off\n"
+		"unsafe_noiommu = off\nnesting = off\naperture = 39\n");
+	free(text);
+}
+END_TEST
+
+/* Without --device and --iommu; as far as the models are part of this build. */
+START_TEST(nothing_given)
+{
+	conf_done(&conf);
+	if (!registry_find_device("nvme") || !registry_find_iommu("sim"))
+		return;
+	finish();
+	ck_assert_uint_eq(conf.n_devices, 1);
+	ck_assert_str_eq(conf.devices[0].ops->name, "nvme");
+	ck_assert_str_eq(conf.devices[0].id, "nvme0");
+	ck_assert_str_eq(conf.iommu->name, "sim");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("conf");
+	TCase *tc = tcase_create("conf");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, registry_is_sorted);
+	tcase_add_test(tc, defaults_are_the_first_free);
+	tcase_add_test(tc, defaults_step_around_the_machine);
+	tcase_add_test(tc, every_bus_is_taken);
+	tcase_add_test(tc, groups_are_shared_if_asked);
+	tcase_add_test(tc, address_given_twice);
+	tcase_add_test(tc, address_of_the_machine);
+	tcase_add_test(tc, group_of_the_machine);
+	tcase_add_test(tc, addresses_are_parsed);
+	tcase_add_test(tc, ids);
+	tcase_add_test(tc, unknown_names_list_the_known);
+	tcase_add_test(tc, last_iommu_wins);
+	tcase_add_test(tc, sd_062_noiommu_has_to_be_enabled);
+	tcase_add_test(tc, as_many_devices_as_an_offset_can_name);
+	tcase_add_test(tc, dump_uses_the_words_of_the_command_line);
+	tcase_add_test(tc, nothing_given);
+	suite_add_tcase(suite, tc);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
