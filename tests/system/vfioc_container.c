@@ -330,7 +330,7 @@ const struct vcase cases_group[] = {
 	{ .name = "group_get_device_states", .rows = "CG-084 CG-089 CG-094 CG-097 CG-102 "
 	  "CG-103 CG-128", .fn = group_get_device_states },
 	{ .name = "group_unset_after_close", .rows = "CG-085 CG-127",
-	  .fn = group_unset_after_close },
+	  .fn = group_unset_after_close, .seconds = 60 },
 	{ .name = "group_no_fd_left", .rows = "CG-092", .fn = group_no_fd_left },
 	{ .name = NULL },
 };

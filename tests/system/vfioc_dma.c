@@ -59,8 +59,11 @@ static void dma_memfd(const struct vc_where *w)
 	/* The client may do as it likes with its file: a device must survive that. */
 	REQUIRE(!ftruncate(fd, 0));
 	(void)edu_dma(vc.device, IOVA, 0, 64, false, false);
+	(void)edu_dma(vc.device, IOVA, 0, 64, true, false);
+	REQUIRE_EQ(vc_unmap(vc.container, IOVA, 8 * P, NULL), 0);
 	REQUIRE(!ftruncate(fd, 8 * P));
 	memset(p, 0x5a, P);
+	REQUIRE_EQ(vc_map(vc.container, p, IOVA, 8 * P, RW), 0);
 	round_trip(&vc, p, 0, P, 64);
 }
 
@@ -150,6 +153,7 @@ static void dma_interrupt(const struct vc_where *w)
 	uint32_t status = 0;
 
 	REQUIRE_EQ(vc_map(vc.container, p, IOVA, P, RW), 0);
+	REQUIRE_EQ(edu_write32(vc.device, EDU_IRQ_ACK, ~0u), 0);
 	REQUIRE_EQ(vc_irq_eventfds(vc.device, VFIO_PCI_MSI_IRQ_INDEX, 0, 1, &event), 0);
 	REQUIRE_EQ(edu_dma(vc.device, IOVA, 0, 1024, false, true), 0);
 	EXPECT_EQ(vc_event_wait(event, 5000), 1);

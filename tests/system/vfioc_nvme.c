@@ -104,7 +104,7 @@ static void nvme_errors(const struct vc_where *w)
 	EXPECT_EQ(nvme_command(&n, 1, &sqe, NULL), 0x01);	/* invalid opcode */
 	EXPECT_EQ(nvme_rw(&n, 1, false, n.blocks, 1, n.data_iova), 0x80); /* LBA range */
 	nvme_prepare_rw(&n, 1, &sqe, 0, false, 0, 1, n.data_iova);
-	sqe.nsid = 77;
+	sqe.nsid = 0xfffffff0;
 	EXPECT_EQ(nvme_command(&n, 1, &sqe, NULL), 0x0b);	/* invalid namespace */
 	/* data outside all mappings: an error status, and the drive works on */
 	EXPECT(nvme_rw(&n, 1, false, 0, 1, 0x7f00000000ull) > 0);

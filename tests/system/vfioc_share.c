@@ -3,9 +3,14 @@
 #include "vfioc.h"
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "edu_user.h"
@@ -238,7 +243,31 @@ static void close_device_resets(const struct vc_where *w)
 	EXPECT_EQ(vc_cfg32(vc.device, 0x10), bar);
 }
 
+/* A client with a filter of its own, which refuses one call and allows the others. */
+static void share_own_filter(const struct vc_where *w)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EDOM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { .len = 4, .filter = code };
+	uint8_t *p = vfioc_memory(8192, 3);
+	struct vc vc;
+
+	REQUIRE(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	REQUIRE(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog));
+	EXPECT(syscall(SYS_getppid) == -1 && errno == EDOM);
+	vc = vfioc_open(w);
+	EXPECT(vc_cfg32(vc.device, 0) != ~0u);
+	EXPECT_EQ(vc_map(vc.container, p, 0x100000, 8192, 3), 0);
+	vc_close(&vc);
+	expect_all_free(w);
+}
+
 const struct vcase cases_share[] = {
+	{ .name = "share_own_filter", .rows = "CG-102 T1-037", .fn = share_own_filter },
 	{ .name = "share_dup", .rows = "CG-130", .fn = share_dup },
 	{ .name = "share_fork", .rows = "CG-131 CG-133", .fn = share_fork },
 	{ .name = "share_scm_rights", .rows = "CG-130", .fn = share_scm_rights },
