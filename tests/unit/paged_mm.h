@@ -171,17 +171,22 @@ static inline void paged_mm_init(struct paged_mm *m, unsigned pages)
 	memset(m->rights, 3, pages);
 }
 
-/* Drops the reference of paged_mm_init(). Return: true if it was the last one. */
+static inline void paged_mm_free_bytes(struct paged_mm *m)
+{
+	free(m->bytes);
+	free(m->rights);
+}
+
+/* Drops the reference of paged_mm_init(). Return: true if it was the last one; otherwise
+ * the bytes stay, for paged_mm_free_bytes() later. */
 static inline bool paged_mm_done(struct paged_mm *m)
 {
 	bool last;
 
 	mm_unref(&m->mm);
 	last = atomic_load(&m->freed);
-	if (last) {
-		free(m->bytes);
-		free(m->rights);
-	}
+	if (last)
+		paged_mm_free_bytes(m);
 	return last;
 }
 
