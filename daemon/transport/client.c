@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <transport/client.h>
+#include <transport/client_mm.h>
+#include <util/cleanup.h>
+
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
+
+/* Threads remembered at a time; a power of two. A collision costs a new look-up. */
+#define CLIENT_THREADS_KEPT 256
+
+/* Inode of the initial user namespace (PROC_USER_INIT_INO of the kernel's uapi). */
+#define USER_NS_INITIAL_INO 0xEFFFFFFDu
+
+struct client_thread {
+	atomic_uint refs;
+	pid_t tid, tgid;
+	int pidfd;
+	struct mm *mm;			/* clients->lock; NULL until first asked for */
+};
+
+struct clients {
+	pthread_mutex_t lock;
+	struct client_thread *slots[CLIENT_THREADS_KEPT];	/* lock; each holds a ref */
+};
+
+int clients_new(struct clients **ret)
+{
+	struct clients *clients = calloc(1, sizeof(*clients));
+
+	if (!clients)
+		return -ENOMEM;
+	pthread_mutex_init(&clients->lock, NULL);
+	*ret = clients;
+	return 0;
+}
+
+void clients_free(struct clients *clients)
+{
+	if (!clients)
+		return;
+	for (size_t i = 0; i < CLIENT_THREADS_KEPT; i++)
+		client_put(clients->slots[i]);
+	pthread_mutex_destroy(&clients->lock);
+	free(clients);
+}
+
+void client_put(struct client_thread *thread)
+{
+	if (!thread || atomic_fetch_sub(&thread->refs, 1) != 1)
+		return;
+	close(thread->pidfd);
+	mm_unref(thread->mm);
+	free(thread);
+}
+
+pid_t client_tgid(pid_t tid)
+{
+	char path[64], text[1024];
+	const char *line;
+	cleanup_close int fd = -1;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -ESRCH;
+	n = read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return -ESRCH;
+	text[n] = '\0';
+	line = strstr(text, "\nTgid:");
+	return line ? (pid_t)atoi(line + 6) : -ESRCH;
+}
+
+/* @ret_keep: the pidfd tells when the thread is gone, so the entry may be kept. */
+static int thread_new(pid_t tid, struct client_thread **ret, bool *ret_keep)
+{
+	struct client_thread *thread;
+	pid_t tgid = client_tgid(tid);
+	int pidfd;
+
+	if (tgid < 0)
+		return (int)tgid;
+	*ret_keep = true;
+	pidfd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
+	if (pidfd < 0 && errno == EINVAL) {
+		pidfd = (int)syscall(SYS_pidfd_open, tgid, 0);
+		*ret_keep = tid == tgid;
+	}
+	if (pidfd < 0)
+		return -errno;
+	thread = calloc(1, sizeof(*thread));
+	if (!thread) {
+		close(pidfd);
+		return -ENOMEM;
+	}
+	atomic_init(&thread->refs, 1);
+	thread->tid = tid;
+	thread->tgid = tgid;
+	thread->pidfd = pidfd;
+	*ret = thread;
+	return 0;
+}
+
+/* Signal 0 through the pidfd: is it still that thread? */
+static bool thread_alive(const struct client_thread *thread)
+{
+	return syscall(SYS_pidfd_send_signal, thread->pidfd, 0, NULL, 0) == 0 ||
+	       errno != ESRCH;
+}
+
+int client_get(struct clients *clients, pid_t tid, struct client_thread **ret)
+{
+	struct client_thread **slot = &clients->slots[(unsigned)tid % CLIENT_THREADS_KEPT];
+	struct client_thread *thread, *old = NULL;
+	bool keep;
+	int r;
+
+	pthread_mutex_lock(&clients->lock);
+	thread = *slot;
+	if (thread && thread->tid == tid)
+		atomic_fetch_add(&thread->refs, 1);
+	else
+		thread = NULL;
+	pthread_mutex_unlock(&clients->lock);
+	if (thread) {
+		if (thread_alive(thread)) {
+			*ret = thread;
+			return 0;
+		}
+		client_put(thread);
+	}
+
+	r = thread_new(tid, &thread, &keep);
+	if (r)
+		return r;
+	if (keep) {
+		pthread_mutex_lock(&clients->lock);
+		old = *slot;
+		*slot = thread;
+		atomic_fetch_add(&thread->refs, 1);
+		pthread_mutex_unlock(&clients->lock);
+		client_put(old);
+	}
+	*ret = thread;
+	return 0;
+}
+
+int client_dup_fd(struct client_thread *thread, int fd)
+{
+	int copy = (int)syscall(SYS_pidfd_getfd, thread->pidfd, fd, 0);
+
+	return copy < 0 ? -errno : copy;
+}
+
+/*
+ * Capabilities count in the initial user namespace only. capget() speaks of the set that
+ * the thread holds in its own namespace, so that one is looked at if it matters.
+ */
+static void caller_rights(pid_t tid, struct caller *caller)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3, .pid = tid,
+	};
+	struct __user_cap_data_struct data[2] = { 0 };
+	struct rlimit64 limit;
+	struct stat st;
+	char path[64];
+
+	caller->memlock_limit = 0;
+	if (prlimit64(tid, RLIMIT_MEMLOCK, NULL, &limit) == 0)
+		caller->memlock_limit = limit.rlim_cur == RLIM64_INFINITY ?
+						UINT64_MAX : limit.rlim_cur;
+	if (syscall(SYS_capget, &header, data))
+		return;
+	if (!(data[0].effective & (1u << CAP_IPC_LOCK | 1u << CAP_SYS_RAWIO)))
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)tid);
+	if (stat(path, &st) || st.st_ino != USER_NS_INITIAL_INO)
+		return;
+	caller->cap_ipc_lock = data[0].effective & 1u << CAP_IPC_LOCK;
+	caller->cap_sys_rawio = data[0].effective & 1u << CAP_SYS_RAWIO;
+}
+
+/* An address space that another thread of the process has asked for already. */
+static struct mm *mm_find(struct clients *clients, pid_t tgid)
+{
+	for (size_t i = 0; i < CLIENT_THREADS_KEPT; i++) {
+		struct client_thread *thread = clients->slots[i];
+
+		if (thread && thread->tgid == tgid && thread->mm &&
+		    client_mm_alive(thread->mm))
+			return mm_ref(thread->mm);
+	}
+	return NULL;
+}
+
+int client_caller(struct clients *clients, struct client_thread *thread, bool rights,
+		  struct caller *ret)
+{
+	struct mm *old = NULL;
+	int r = 0;
+
+	*ret = (struct caller){ 0 };
+	pthread_mutex_lock(&clients->lock);
+	if (thread->mm && rights && !client_mm_alive(thread->mm))
+		old = steal_ptr(thread->mm);
+	if (!thread->mm)
+		thread->mm = mm_find(clients, thread->tgid);
+	if (!thread->mm)
+		r = client_mm_new(thread->tgid, &thread->mm);
+	ret->mm = thread->mm;
+	pthread_mutex_unlock(&clients->lock);
+	mm_unref(old);
+	if (r == 0 && rights)
+		caller_rights(thread->tid, ret);
+	return r;
+}
+
+int client_read(pid_t tid, uint64_t addr, void *buf, size_t len)
+{
+	struct iovec local = { buf, len }, remote = { (void *)(uintptr_t)addr, len };
+	ssize_t n;
+
+	if (len == 0)
+		return 0;
+	n = process_vm_readv(tid, &local, 1, &remote, 1, 0);
+	if (n < 0)
+		return errno == ESRCH ? -ESRCH : -EFAULT;
+	return (size_t)n == len ? 0 : -EFAULT;
+}
+
+int client_write(pid_t tid, uint64_t addr, const void *buf, size_t len)
+{
+	struct iovec local = { (void *)(uintptr_t)buf, len };
+	struct iovec remote = { (void *)(uintptr_t)addr, len };
+	ssize_t n;
+
+	if (len == 0)
+		return 0;
+	n = process_vm_writev(tid, &local, 1, &remote, 1, 0);
+	if (n < 0)
+		return errno == ESRCH ? -ESRCH : -EFAULT;
+	return (size_t)n == len ? 0 : -EFAULT;
+}
+
+size_t client_read_str(pid_t tid, uint64_t addr, char *buf, size_t len)
+{
+	size_t done = 0, page = 4096;
+
+	while (done < len) {
+		size_t chunk = page - (size_t)((addr + done) & (page - 1));
+
+		if (chunk > len - done)
+			chunk = len - done;
+		if (client_read(tid, addr + done, buf + done, chunk))
+			break;
+		done += chunk;
+		if (memchr(buf + done - chunk, '\0', chunk))
+			break;
+	}
+	return done;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * transport/client.h - the threads and address spaces of clients.
+ *
+ * Theory of operation
+ *
+ *   A notification names a thread by its number in our pid namespace. What we keep per
+ *   thread is a pidfd, so that a number that was handed out anew is recognised: the old
+ *   pidfd answers ESRCH and the entry is made again. (A pidfd of a thread needs Linux 6.9;
+ *   before that only thread group leaders are kept, others are looked up each time.)
+ *
+ *   What we keep per address space is a struct mm, shared by the threads of a process. It
+ *   holds an open /proc/PID/maps, which stays tied to the address space it was opened
+ *   for: after exec it answers "gone". That is asked before each copy made on behalf of
+ *   a device, so that DMA set up by a program never reaches the one that took its place.
+ *
+ *   Copies for a system call in progress go by thread number: the thread cannot go away
+ *   or exec as long as the notification is valid, which the caller checks afterwards.
+ */
+#ifndef TRANSPORT_CLIENT_H
+#define TRANSPORT_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <core/caller.h>
+
+struct clients;			/* all of one run */
+struct client_thread;
+
+/* Return: 0, -ENOMEM. */
+int clients_new(struct clients **ret);
+void clients_free(struct clients *clients);	/* NULL is allowed */
+
+/*
+ * The thread behind a number, from a notification that is still valid.
+ * Return: 0, with a reference for client_put(); -ESRCH it is gone; -ENOMEM; other errors
+ * of pidfd_open().
+ */
+int client_get(struct clients *clients, pid_t tid, struct client_thread **ret);
+void client_put(struct client_thread *thread);
+
+/* A copy (CLOEXEC) of the client's fd. Return: the fd; -EBADF not open; -ESRCH the thread
+ * is gone; -EPERM we may not; -EMFILE. */
+int client_dup_fd(struct client_thread *thread, int fd);
+
+/*
+ * Who calls. ret->mm is valid until client_put().
+ * @rights: fill in limits and capabilities too (some microseconds)
+ * Return: 0, -ESRCH, -ENOMEM.
+ */
+int client_caller(struct clients *clients, struct client_thread *thread, bool rights,
+		  struct caller *ret);
+
+/* Copy for a system call in progress. Return: 0, -EFAULT, -ESRCH. */
+int client_read(pid_t tid, uint64_t addr, void *buf, size_t len);
+int client_write(pid_t tid, uint64_t addr, const void *buf, size_t len);
+/* As much as is readable, page by page, at most @len; stops after a page that holds a
+ * NUL. Return: bytes (0 if the first is not readable). */
+size_t client_read_str(pid_t tid, uint64_t addr, char *buf, size_t len);
+
+/* The group leader's number, or -errno. */
+pid_t client_tgid(pid_t tid);
+
+#endif
