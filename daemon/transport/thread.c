@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <signal.h>
+
+#include <transport/thread.h>
+
+int thread_start(pthread_t *ret, size_t stack, bool detached, void *(*fn)(void *),
+		 void *arg)
+{
+	static const int unblocked[] = { SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGSYS,
+					 SIGURG };
+	pthread_attr_t attr;
+	sigset_t mask, before;
+	int r;
+
+	pthread_attr_init(&attr);
+	if (stack)
+		pthread_attr_setstacksize(&attr, stack);
+	if (detached)
+		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	sigfillset(&mask);
+	for (size_t i = 0; i < sizeof(unblocked) / sizeof(unblocked[0]); i++)
+		sigdelset(&mask, unblocked[i]);
+	pthread_sigmask(SIG_SETMASK, &mask, &before);
+	r = pthread_create(ret, &attr, fn, arg);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	return -r;
+}
+
+static void on_urg(int signal_number)
+{
+}
+
+void thread_interruptible(void)
+{
+	struct sigaction action = { .sa_handler = on_urg };	/* no SA_RESTART */
+
+	sigaction(SIGURG, &action, NULL);
+}
