@@ -1,4 +1,0 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Keeps the archive non-empty until the first real file lands. */
-extern int cused_transport_anchor;
-int cused_transport_anchor;
