@@ -25,6 +25,7 @@ struct fake_mm {
 	unsigned fail_after;		/* > 0: writes before the copy that fails */
 	void *share_base;		/* where share() shows the bytes; NULL: refuses */
 	atomic_uint reads, writes, checks, shares, unshares, frees;
+	atomic_int shared;		/* maps that live */
 	atomic_size_t max_pieces;	/* on either side, in one call */
 };
 
@@ -122,6 +123,7 @@ static inline int fake_mm_share(struct mm *mm, uint64_t addr, uint64_t size, uns
 	f->shares++;
 	if (!f->share_base || !fake_mm_at(f, addr, size))
 		return -EOPNOTSUPP;
+	f->shared++;
 	*ret_share = (struct mm_share){ .base = (char *)f->share_base + (addr - f->base) };
 	return 0;
 }
@@ -129,6 +131,7 @@ static inline int fake_mm_share(struct mm *mm, uint64_t addr, uint64_t size, uns
 static inline void fake_mm_unshare(struct mm *mm, struct mm_share *share, uint64_t size)
 {
 	fake_mm_of(mm)->unshares++;
+	fake_mm_of(mm)->shared--;
 }
 
 static inline void fake_mm_free(struct mm *mm)
