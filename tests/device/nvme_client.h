@@ -10,6 +10,7 @@
 #include <check.h>
 #include <sched.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <device/fake_services.h>
 
@@ -196,6 +197,27 @@ static inline void client_start(struct client *c, const char *params)
 	client_io_queue(c, 1, 64);
 }
 
+/* The same with 8 MiB in memory or in an image, which has no name any more. */
+static inline void client_start_on(struct client *c, bool on_image, const char *more)
+{
+	char image[] = "/tmp/nvme_test.XXXXXX", params[200];
+	int fd = -1;
+
+	snprintf(params, sizeof(params), "size=8M,%s", more);
+	if (on_image) {
+		fd = mkstemp(image);
+		ck_assert_int_ge(fd, 0);
+		ck_assert_int_eq(ftruncate(fd, 8 << 20), 0);
+		close(fd);
+		snprintf(params, sizeof(params), "image=%s,%s", image, more);
+	}
+	client_create(c, params);
+	if (on_image)
+		unlink(image);
+	client_enable(c, 32);
+	client_io_queue(c, 1, 64);
+}
+
 static inline void client_stop(struct client *c)
 {
 	fake_destroy(&c->p);
@@ -246,8 +268,9 @@ static inline uint64_t get64(const void *p, unsigned off)
 	return v;
 }
 
-/* Runs the cases of one suite. */
-static inline int client_main(const char *name, const TTest *const *tests, unsigned n)
+/* Runs the cases of one suite: @twice with _i 0 and 1, @once. */
+static inline int client_main2(const char *name, const TTest *const *twice, unsigned n_twice,
+			       const TTest *const *once, unsigned n_once)
 {
 	Suite *s = suite_create(name);
 	TCase *t = tcase_create(name);
@@ -255,8 +278,10 @@ static inline int client_main(const char *name, const TTest *const *tests, unsig
 	int failed;
 
 	tcase_set_timeout(t, 60);
-	for (unsigned i = 0; i < n; i++)
-		tcase_add_test(t, tests[i]);
+	for (unsigned i = 0; i < n_twice; i++)
+		tcase_add_loop_test(t, twice[i], 0, 2);
+	for (unsigned i = 0; i < n_once; i++)
+		tcase_add_test(t, once[i]);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
@@ -269,7 +294,7 @@ int main(void) \
 { \
 	const TTest *const tests[] = { __VA_ARGS__ }; \
 \
-	return client_main(name, tests, sizeof(tests) / sizeof(*tests)); \
+	return client_main2(name, NULL, 0, tests, sizeof(tests) / sizeof(*tests)); \
 }
 
 #endif
