@@ -374,6 +374,11 @@ const struct cused_device_ops *device_ops(const struct device *device)
 	return device->ops;
 }
 
+uint64_t device_offset_base(const struct device *device)
+{
+	return device->offset_base;
+}
+
 struct cused_range device_bar_resource(const struct device *device, unsigned bar)
 {
 	if (bar >= CFG_BARS || !device->bars[bar].size)

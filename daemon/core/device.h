@@ -29,6 +29,8 @@ const struct cused_pci *device_pci(const struct device *device);
 const struct cused_device_ops *device_ops(const struct device *device);
 /* Host addresses of a BAR, as sysfs "resource" shows them; 0,0 if not implemented. */
 struct cused_range device_bar_resource(const struct device *device, unsigned bar);
+/* device_params.offset_base, for calls whose argument holds a told offset. */
+uint64_t device_offset_base(const struct device *device);
 /* Physical configuration space for sysfs "config" (not the client's virtual view). */
 void device_config_snapshot(struct device *device, uint8_t ret_bytes[4096],
 			    unsigned *ret_size);
@@ -88,7 +90,8 @@ struct group_arg {
 /* PCI-120 … PCI-129. proto limits @n to the number of affected devices (PCI-122). */
 int device_hot_reset(struct device_file *file, const struct group_arg *groups, unsigned n);
 
-/* PCI-132 … PCI-144. @flags: as given; @event: fd -1 removes. */
+/* PCI-132 … PCI-144. @flags: as given; @offset: index << 40 | offset, without the base;
+ * @event: fd -1 removes. */
 int device_ioeventfd(struct device_file *file, uint32_t flags, uint64_t offset,
 		     uint64_t data, const struct event_arg *event);
 

@@ -201,8 +201,13 @@ int poller_start(struct device *device)
 		return 0;
 	atomic_store(&poller->stop, false);
 	atomic_store(&poller->word, RUNNING);
-	/* Signals are for the program's main thread. */
+	/* Signals are for the program's main thread; faults are not, as a blocked one is
+	 * deadly at once: a client that truncates a shared file causes SIGBUS here. */
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGFPE);
+	sigdelset(&all, SIGILL);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	r = pthread_create(&poller->thread, NULL, poller_main, device);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

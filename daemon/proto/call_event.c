@@ -95,7 +95,10 @@ int64_t call_event_ioeventfd(struct call *call)
 	const struct vfio_device_ioeventfd *io = (void *)call->in;
 	struct event_arg event = call_event_arg(call, 0, io->fd);
 
-	return device_ioeventfd(call->object.device, io->flags, io->offset, io->data, &event);
+	/* The client gives the offset that GET_REGION_INFO told. */
+	return device_ioeventfd(call->object.device, io->flags, io->offset -
+				device_offset_base(device_file_device(call->object.device)),
+				io->data, &event);
 }
 
 /* ---- FEATURE ---- */

@@ -191,6 +191,16 @@ int device_hot_reset(struct device_file *file, const struct group_arg *groups, u
 	return fake.error;
 }
 
+struct device *device_file_device(struct device_file *file)
+{
+	return NULL;
+}
+
+uint64_t device_offset_base(const struct device *device)
+{
+	return 0;
+}
+
 int device_ioeventfd(struct device_file *file, uint32_t flags, uint64_t offset,
 		     uint64_t data, const struct event_arg *event)
 {
