@@ -9,7 +9,7 @@ for round in 1 2 3 4 5; do
 	start_writer
 	wait_for 30 progress $((round * 3)) || fail "the writer does not get on"
 	kill -KILL "$(writer_pid)"
-	is=$(wait_status "$run_pid")
+	wait_status "$run_pid"
 	[[ $is == 137 ]] || { cat "$work/run.err"; fail "status $is, not 137"; }
 	wait_gone 5 || fail "something is left"
 	verify

@@ -168,20 +168,17 @@ has()
 	done
 }
 
-# Different bytes everywhere: content BYTES
+# Different bytes everywhere: content BYTES, a multiple of 32
 content()
 {
-	awk -v size="$1" 'BEGIN { for (n = 0; n < size; n += 32)
-		printf "byte %-12d of the test disk\n", n }' | head -c "$1"
+	awk -v size="$1" 'BEGIN { for (n = 0; n < size; n += 32) printf "byte %-26d\n", n }'
 }
 
-# The status of a background process: wait_status PID
+# The status of a background process, in $is: wait_status PID
 wait_status()
 {
-	local status=0
-
-	wait "$1" || status=$?
-	printf '%s' "$status"
+	is=0
+	wait "$1" 2>/dev/null || is=$?
 }
 
 # wait_for SECONDS COMMAND…: until the command succeeds

@@ -25,7 +25,7 @@ for ((i = 0; i < n; i++)); do
 	timeout $((30 * patience)) sh -c 'echo go >"$0"' "$work/$i.go"
 done
 for ((i = 0; i < n; i++)); do
-	is=$(wait_status "${pids[i]}")
+	wait_status "${pids[i]}"
 	[[ $is == 0 ]] || { cat "$work/$i.out"; fail "run $i: status $is"; }
 	cmp "$work/$i.raw" "$work/$i.img" || fail "image $i"
 	cmp "$work/$i.raw" "$work/$i.back" || fail "what run $i read"

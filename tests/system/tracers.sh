@@ -22,5 +22,5 @@ expect 0 "${run[@]}" gdb --batch -nx -iex 'set debuginfod enabled off' -ex run \
 has out "exit 0"
 # stopped at a breakpoint in the middle, and continued
 expect 0 "${run[@]}" gdb --batch -nx -iex 'set debuginfod enabled off' -ex 'break vc_map' \
-	-ex run -ex backtrace -ex delete -ex continue --args "$SYSTEM_BIN/vfioc-static" \
+	-ex 'set follow-fork-mode child' -ex run -ex backtrace -ex delete -ex continue --args "$SYSTEM_BIN/vfioc-static" \
 	--bdf "$bdf" --only dma_private
