@@ -4,6 +4,8 @@
  * is not interrupted by a signal with a handler: it returns our answer, once, and the
  * handler runs after it. (Without the flag the call would be made again.)
  */
+#include <poll.h>
+
 #include "platform.h"
 
 static volatile sig_atomic_t handled;
@@ -26,6 +28,7 @@ static void body(int socket)
 
 int main(void)
 {
+	struct pollfd poll_fd = { .events = POLLIN };
 	struct seccomp_notif notif;
 	int listener, socket;
 	pid_t pid;
@@ -35,7 +38,9 @@ int main(void)
 	hear(socket);
 	notif = receive(listener);
 	EXPECT(kill(pid, SIGUSR1) == 0);
-	/* Still valid: the signal did not take the call away. */
+	/* Without the flag the child would be back at once, and gone by its own EXPECT. */
+	poll_fd.fd = listener;
+	EXPECT(poll(&poll_fd, 1, 300) == 0);
 	EXPECT(ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &notif.id) == 0);
 	EXPECT(answer(listener, notif.id, 0, 1234) == 0);
 	return join_child(pid);
