@@ -258,7 +258,7 @@ END_TEST
 START_TEST(pci_232_msi)
 {
 	unsigned msi = find_cap(PCI_CAP_ID_MSI);
-	struct rig_event e;
+	static struct rig_event e;
 
 	ck_assert_uint_eq(cfg_get(msi + PCI_MSI_FLAGS, 2), 0x0186);	/* 8, 64 bit, mask */
 	cfg_put(msi + PCI_MSI_ADDRESS_LO, 4, 0xfee00000);
@@ -338,7 +338,7 @@ END_TEST
 START_TEST(pci_237_msix)
 {
 	unsigned msix = find_cap(PCI_CAP_ID_MSIX);
-	struct rig_event e;
+	static struct rig_event e;
 
 	ck_assert_uint_eq(cfg_get(msix + PCI_MSIX_FLAGS, 2), RIG_VECTORS - 1);
 	ck_assert_uint_eq(cfg_get(msix + PCI_MSIX_TABLE, 4), RIG_TABLE);

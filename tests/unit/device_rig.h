@@ -45,7 +45,8 @@ struct rig_model {
 	atomic_uint inside;		/* callbacks under way: never 2 */
 	atomic_uint work;		/* polls that will report work */
 	atomic_uint last_timer;
-	void (*on_poll)(void);
+	void (*on_poll)(void);		/* both set before the device is opened */
+	void (*on_write)(uint64_t offset, uint64_t value);
 };
 
 static struct rig_model model;
@@ -118,6 +119,8 @@ static inline void rig_bar_write(void *state, unsigned bar, uint64_t offset, uns
 	model.offset = offset;
 	model.len = len;
 	model.value = value;
+	if (model.on_write)
+		model.on_write(offset, value);
 	rig_leave();
 }
 
@@ -237,9 +240,9 @@ struct rig_event {
 	struct event ev;		/* first */
 	atomic_uint signals;
 	bool watched;
-	void (*fn)(void *arg, uint64_t cookie);
-	void *arg;
-	uint64_t cookie;
+	void (*_Atomic fn)(void *arg, uint64_t cookie);
+	void *_Atomic arg;
+	atomic_uint_fast64_t cookie;
 	unsigned frees;
 };
 
@@ -256,9 +259,9 @@ static inline int rig_watch(struct event *ev, void (*fn)(void *arg, uint64_t coo
 	if (e->watched)
 		return -EBUSY;
 	e->watched = true;
-	e->fn = fn;
 	e->arg = arg;
 	e->cookie = cookie;
+	e->fn = fn;
 	return 0;
 }
 

@@ -89,6 +89,10 @@ static void *event_thread(void *arg)
 	unsigned size;
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
+		void (*fn)(void *, uint64_t) = resample.fn;
+
+		if (fn)
+			fn(resample.arg, resample.cookie);
 		model.services->kick(model.port);
 		device_ioeventfd(rig_file, 4, REGION(5, 0), 1, &event);
 		event.fd = event.fd < 0 ? 3 : -1;
@@ -141,16 +145,24 @@ START_TEST(all_at_once)
 }
 END_TEST
 
+static void arm_timer(uint64_t offset, uint64_t value)
+{
+	model.services->timer_arm(model.port, 0, value);
+}
+
 /* Opened and closed while the thread is in the middle of something. */
 START_TEST(open_and_close)
 {
 	rig_model_init();
 	rig_ops.poll = rig_poll;
 	rig_ops.timer = rig_timer;
+	model.on_write = arm_timer;
 	rig_up();
 	for (unsigned i = 0; i < 200; i++) {
+		uint32_t ns = 1 + i * 100;
+
 		atomic_store(&model.work, i % 3 ? UINT32_MAX : 0);
-		model.services->timer_arm(model.port, 0, 1 + i * 100);
+		ck_assert_int_eq(device_write(rig_file, REGION(5, 0), &ns, 4), 0);
 		device_close(rig_file);
 		ck_assert_int_eq(device_open(rig_device, NULL, &rig_file), 0);
 	}

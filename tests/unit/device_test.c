@@ -286,7 +286,7 @@ END_TEST
 /* PCI-170, PCI-171: the first use wakes, signals once, and low power is over. */
 START_TEST(pci_170_wakeup)
 {
-	struct rig_event e;
+	static struct rig_event e;
 	struct event_arg good = rig_event(&e), none = rig_fd(-1, 0);
 	struct event_arg closed = rig_fd(9, -EBADF), file = rig_fd(9, -EINVAL);
 	const uint16_t id = FEATURE_LOW_POWER_WAKEUP;

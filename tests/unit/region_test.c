@@ -300,7 +300,7 @@ END_TEST
 /* PCI-132, PCI-133, PCI-134, PCI-135, PCI-136, PCI-137, PCI-141, PCI-143 */
 START_TEST(pci_132_ioeventfd_checks)
 {
-	struct rig_event e;
+	static struct rig_event e;
 	struct event_arg good = rig_event(&e);
 	const struct {
 		uint32_t flags;
@@ -336,7 +336,7 @@ END_TEST
 /* PCI-139, PCI-140, PCI-144 */
 START_TEST(pci_144_ioeventfd)
 {
-	struct rig_event e, other;
+	static struct rig_event e, other;
 	struct event_arg arg = rig_event(&e), again = rig_event(&other);
 	struct event_arg off = rig_fd(-1, 0);
 
