@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * unit/alloc_fail.h - make the n-th allocation fail. For programs named *_alloc_test,
+ * which are linked with --wrap for these functions. Include it once.
+ *
+ * Only the thread that armed it is hit: a device's own thread goes on as usual.
+ */
+#ifndef UNIT_ALLOC_FAIL_H
+#define UNIT_ALLOC_FAIL_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static __thread unsigned alloc_fail_at;		/* 0: none */
+static __thread unsigned alloc_seen;
+
+static void alloc_fail_arm(unsigned nth)
+{
+	alloc_seen = 0;
+	alloc_fail_at = nth;
+}
+
+/* Return: whether the n-th allocation came to pass. */
+static bool alloc_fail_disarm(void)
+{
+	bool hit = alloc_seen >= alloc_fail_at;
+
+	alloc_fail_at = 0;
+	return hit;
+}
+
+static bool alloc_fails(void)
+{
+	return alloc_fail_at && ++alloc_seen == alloc_fail_at;
+}
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__real_reallocarray(void *p, size_t n, size_t size);
+void *__real_aligned_alloc(size_t align, size_t size);
+int __real_posix_memalign(void **ret, size_t align, size_t size);
+char *__real_strdup(const char *s);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+void *__wrap_reallocarray(void *p, size_t n, size_t size);
+void *__wrap_aligned_alloc(size_t align, size_t size);
+int __wrap_posix_memalign(void **ret, size_t align, size_t size);
+char *__wrap_strdup(const char *s);
+
+void *__wrap_malloc(size_t size)
+{
+	return alloc_fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return alloc_fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+	return alloc_fails() ? NULL : __real_realloc(p, size);
+}
+
+void *__wrap_reallocarray(void *p, size_t n, size_t size)
+{
+	return alloc_fails() ? NULL : __real_reallocarray(p, n, size);
+}
+
+void *__wrap_aligned_alloc(size_t align, size_t size)
+{
+	return alloc_fails() ? NULL : __real_aligned_alloc(align, size);
+}
+
+int __wrap_posix_memalign(void **ret, size_t align, size_t size)
+{
+	return alloc_fails() ? ENOMEM : __real_posix_memalign(ret, align, size);
+}
+
+char *__wrap_strdup(const char *s)
+{
+	return alloc_fails() ? NULL : __real_strdup(s);
+}
+
+#endif
