@@ -172,12 +172,15 @@ static int write_text(const char *path, const char *text)
 	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : errno;
 }
 
-static int enter_user_namespace(void)
+/* As run does: those who may make a mount namespace need no user namespace. */
+static int enter_namespaces(void)
 {
-	unsigned uid = getuid(), gid = getgid();
+	unsigned uid = geteuid(), gid = getegid();
 	char map[64];
 	int e;
 
+	if (unshare(CLONE_NEWNS) == 0)
+		return 0;
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
 		return errno;
 	snprintf(map, sizeof(map), "%u %u 1\n", uid, uid);
@@ -190,7 +193,7 @@ static int enter_user_namespace(void)
 
 static int enter_and_mount(void)
 {
-	int e = enter_user_namespace();
+	int e = enter_namespaces();
 
 	if (e)
 		return e;
@@ -211,8 +214,8 @@ static void cure_namespaces(struct finding *f, int e)
 			"kernel.apparmor_restrict_unprivileged_userns=0, or give this program "
 			"an AppArmor profile with the rule \"userns,\" (as root)");
 	else if (e == ENOSPC || e == EUSERS)
-		cure(f, "too many namespaces exist, or too deep: raise "
-			"user.max_user_namespaces and user.max_mnt_namespaces (as root)");
+		cure(f, "too many namespaces exist, or too deep: raise user."
+			"max_user_namespaces and user.max_mnt_namespaces with sysctl (as root)");
 	else if (e == EINVAL || e == ENOSYS)
 		cure(f, "boot a kernel with CONFIG_USER_NS");
 	else
@@ -223,10 +226,10 @@ static void cure_namespaces(struct finding *f, int e)
 
 static void check_namespaces(struct finding *f)
 {
-	int e = try_in_child(enter_user_namespace);
+	int e = try_in_child(enter_namespaces);
 
 	f->ok = e == 0;
-	found(f, e ? "cannot make one: %s" : "can be made", why(e));
+	found(f, e ? "cannot be made: %s" : "can be made", why(e));
 	if (e)
 		cure_namespaces(f, e);
 }
@@ -236,8 +239,8 @@ static void check_mounts(struct finding *f)
 	int e = try_in_child(enter_and_mount);
 
 	f->ok = e == 0;
-	found(f, e ? "cannot mount a tmpfs in a user namespace: %s" :
-	      "can be made in a user namespace", why(e));
+	found(f, e ? "cannot mount a tmpfs in a namespace of its own: %s" :
+	      "can be made in a namespace of its own", why(e));
 	if (e)
 		cure_namespaces(f, e);
 }
@@ -281,7 +284,7 @@ static void client_stop(struct client *client)
 
 static void client_body(int ready, int hold)
 {
-	int e = enter_user_namespace();
+	int e = enter_namespaces();
 	char c;
 
 	probe_word = PROBE_VALUE;
@@ -291,7 +294,7 @@ static void client_body(int ready, int hold)
 	_exit(0);
 }
 
-/* A child in a user namespace of its own that waits to be looked at. */
+/* A child in namespaces of its own that waits to be looked at. */
 static int client_start(struct client *client)
 {
 	int ready[2] = { -1, -1 }, hold[2] = { -1, -1 };
@@ -363,8 +366,7 @@ static void check_access(struct finding *f, int (*attempt)(pid_t), const char *c
 	else if (e == ENOSYS)
 		cure(f, "boot a kernel with CONFIG_CROSS_MEMORY_ATTACH");
 	else
-		cure(f, "see user namespaces above; in a container, allow the system calls %s",
-		     calls);
+		cure(f, "in a container, allow the system calls %s", calls);
 }
 
 static void check_memory(struct finding *f)
@@ -379,11 +381,22 @@ static void check_descriptors(struct finding *f)
 
 /* ---- device files ---- */
 
+/* As run does: it raises the soft limit for itself, as far as it may. */
+static void raise_file_size(void)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_FSIZE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	signal(SIGXFSZ, SIG_IGN);
+}
+
 static int try_memfd(void)
 {
 	int fd = memfd_create("check", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	signal(SIGXFSZ, SIG_IGN);
+	raise_file_size();
 	if (fd < 0 || ftruncate(fd, INT64_MAX) < 0)
 		return errno;
 	if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
@@ -400,25 +413,12 @@ static void check_memfd(struct finding *f)
 	f->ok = e == 0;
 	found(f, e ? "cannot make a long sparse memfd: %s" : "can be made", why(e));
 	if (e == EFBIG)
-		cure(f, "start with `ulimit -f unlimited`: the limit is on a file's length");
+		cure(f, "the hard limit on file sizes is in the way; start where `ulimit -Hf` "
+			"says unlimited");
 	else if (e == EACCES)
 		cure(f, "sysctl -w vm.memfd_noexec=0 (as root)");
 	else if (e)
 		cure(f, "boot a kernel with CONFIG_MEMFD_CREATE and CONFIG_TMPFS");
-}
-
-static void check_file_size(struct finding *f)
-{
-	struct rlimit limit;
-
-	getrlimit(RLIMIT_FSIZE, &limit);
-	f->ok = limit.rlim_cur == RLIM_INFINITY;
-	if (f->ok) {
-		found(f, "unlimited");
-		return;
-	}
-	found(f, "%llu bytes", (unsigned long long)limit.rlim_cur);
-	cure(f, "start with `ulimit -f unlimited`: device files are sparse, but long");
 }
 
 /* ---- all of it ---- */
@@ -426,29 +426,37 @@ static void check_file_size(struct finding *f)
 static const struct {
 	const char *name;
 	void (*check)(struct finding *f);
+	bool in_namespaces;		/* cannot be tried without them */
 } needs[] = {
-	{ "kernel", check_kernel },
-	{ "seccomp notification", check_notification },
-	{ "proc", check_proc },
-	{ "sysfs", check_sysfs },
-	{ "user namespace", check_namespaces },
-	{ "mounts", check_mounts },
-	{ "client memory", check_memory },
-	{ "client descriptors", check_descriptors },
-	{ "file size limit", check_file_size },
-	{ "device files", check_memfd },
+	{ "kernel", check_kernel, false },
+	{ "seccomp notification", check_notification, false },
+	{ "proc", check_proc, false },
+	{ "sysfs", check_sysfs, false },
+	{ "namespaces", check_namespaces, false },
+	{ "mounts", check_mounts, true },
+	{ "client memory", check_memory, true },
+	{ "client descriptors", check_descriptors, true },
+	{ "device files", check_memfd, false },
 };
 
 int check_command(const struct conf *conf, char **args)
 {
 	unsigned missing = 0;
+	bool namespaces = false;
 
 	(void)conf;
 	(void)args;
 	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
 		struct finding f = { 0 };
 
+		if (needs[i].in_namespaces && !namespaces) {
+			printf("%-8s %-22s not tried without namespaces\n", "?",
+			       needs[i].name);
+			continue;
+		}
 		needs[i].check(&f);
+		if (needs[i].check == check_namespaces)
+			namespaces = f.ok;
 		printf("%-8s %-22s %s\n", f.ok ? "ok" : "missing", needs[i].name, f.found);
 		if (!f.ok) {
 			help_wrap(stdout, 9, f.cure);
@@ -456,8 +464,8 @@ int check_command(const struct conf *conf, char **args)
 		}
 	}
 	if (missing)
-		printf("\nvfio-cused run does not work here: %u of %zu needs are missing\n",
-		       missing, sizeof(needs) / sizeof(needs[0]));
+		printf("\nvfio-cused run does not work here: %u of its needs %s missing\n",
+		       missing, missing == 1 ? "is" : "are");
 	else
 		puts("\nvfio-cused run works here");
 	return missing ? 1 : 0;

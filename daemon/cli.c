@@ -13,6 +13,7 @@
 #include <util/log.h>
 
 #include "cli.h"
+#include "run.h"
 
 const struct cli_option cli_options[] = {
 	{ "device", 'd', "NAME[,KEY=VALUE]...",

@@ -38,10 +38,8 @@ extern const struct cli_command cli_commands[];
 /* The whole program. Return: its exit status. */
 int cli_main(int argc, char **argv);
 
-/* ---- commands; each returns an exit status ---- */
+/* ---- commands besides run (run.h); each returns an exit status ---- */
 
-/* run.c: run @argv with the simulated devices of @conf. */
-int run_command(const struct conf *conf, char **argv);
 /* check.c: 0 if `run` would work here, else 1. */
 int check_command(const struct conf *conf, char **args);
 /* list.c */

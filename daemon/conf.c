@@ -485,7 +485,7 @@ void conf_dump(const struct conf *conf, FILE *f)
 	for (size_t i = 0; i < conf->n_devices; i++) {
 		const struct conf_device *device = &conf->devices[i];
 
-		fprintf(f, "[device \"%s\"]\nmodel = %s\nbdf = %s\ngroup = %u\nnoiommu = %s\n",
+		fprintf(f, "[device \"%s\"]\nbackend = %s\nbdf = %s\ngroup = %u\nnoiommu = %s\n",
 			device->id, device->ops->name, device->bdf, device->group,
 			device->noiommu ? "on" : "off");
 		dump_table(f, device->ops->params, device->ops->n_params, device->values);

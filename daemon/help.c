@@ -5,7 +5,6 @@
  * A key's line begins with two blanks and the key, and an option's with two blanks and
  * dashes: the test that compares help and manual looks for these.
  */
-#include <inttypes.h>
 #include <string.h>
 
 #include "cli.h"
@@ -59,13 +58,26 @@ static void print_option(FILE *f, const struct cli_option *option)
 	help_wrap(f, 6, option->text);
 }
 
+static void print_number(FILE *f, const struct cused_param *param, uint64_t number)
+{
+	struct cused_value value = { .set = true, .number = number };
+
+	params_print_value(f, param, &value);
+}
+
 static void print_param(FILE *f, const struct cused_param *param)
 {
+	bool number = param->type == CUSED_PARAM_UINT || param->type == CUSED_PARAM_SIZE;
+
 	fprintf(f, "  %s=  (%s", param->name, params_type_name(param->type));
-	if (param->max)
-		fprintf(f, ", %" PRIu64 " to %" PRIu64, param->min, param->max);
-	else if (param->min)
-		fprintf(f, ", at least %" PRIu64, param->min);
+	if (number && (param->min || param->max)) {
+		fputs(param->max ? ", " : ", at least ", f);
+		print_number(f, param, param->min);
+		if (param->max)
+			fputs(" to ", f);
+		if (param->max)
+			print_number(f, param, param->max);
+	}
 	if (param->preset)
 		fprintf(f, "; default %s", param->preset);
 	fputs(")\n", f);

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pci/pci.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -71,10 +72,11 @@ static void list_host_device(struct pci_access *names, int dir, const char *bdf)
 	read_link_name(fd, "iommu_group", group, sizeof(group));
 	read_link_name(fd, "driver", driver, sizeof(driver));
 	printf("  %s  group %-4s driver %-12s %s: %s\n", bdf, group, driver,
-	       pci_lookup_name(names, class_name, sizeof(class_name), PCI_LOOKUP_CLASS,
+	       pci_lookup_name(names, class_name, sizeof(class_name),
+			       PCI_LOOKUP_CLASS | PCI_LOOKUP_NO_HWDB,
 			       (int)(read_number(fd, "class") >> 8)),
 	       pci_lookup_name(names, device_name, sizeof(device_name),
-			       PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE,
+			       PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE | PCI_LOOKUP_NO_HWDB,
 			       (int)read_number(fd, "vendor"), (int)read_number(fd, "device")));
 }
 
@@ -83,12 +85,36 @@ static int is_device(const struct dirent *entry)
 	return entry->d_name[0] != '.';
 }
 
+/* libpci calls these without looking whether they are there, unless pci_init() set them;
+ * that would look for a way to reach devices, and end the program where there is none. */
+__attribute__((noreturn, format(printf, 1, 2)))
+static void pci_fatal(char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("vfio-cused: names of PCI devices: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	exit(CLI_FAILURE);
+}
+
+__attribute__((format(printf, 1, 2)))
+static void pci_quiet(char *fmt, ...)
+{
+	(void)fmt;
+}
+
 static void list_host(void)
 {
 	struct pci_access *names = pci_alloc();
 	struct dirent **entries = NULL;
 	int dir, n;
 
+	names->error = pci_fatal;
+	names->warning = pci_quiet;
+	names->debug = pci_quiet;
 	fputs("\nThis machine's own PCI devices:\n", stdout);
 	n = scandir(HOST_DEVICES, &entries, is_device, alphasort);
 	dir = open(HOST_DEVICES, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -95,6 +95,36 @@ START_TEST(registry_is_sorted)
 }
 END_TEST
 
+/* One section holds the keys of every device and those of the model, and "backend". */
+static void check_keys(const char *name, const struct cused_param *params, size_t n,
+		       const struct cused_param *common, size_t n_common)
+{
+	for (size_t i = 0; i < n; i++) {
+		ck_assert_msg(strcmp(params[i].name, "backend") != 0, "%s: backend", name);
+		ck_assert_msg(params[i].text && *params[i].text, "%s: no text", name);
+		for (size_t k = 0; k < n_common; k++)
+			ck_assert_msg(strcmp(params[i].name, common[k].name) != 0,
+				      "%s has a key %s of its own", name, params[i].name);
+		for (size_t k = 0; k < i; k++)
+			ck_assert_msg(strcmp(params[i].name, params[k].name) != 0,
+				      "%s has the key %s twice", name, params[i].name);
+	}
+}
+
+START_TEST(keys_do_not_collide)
+{
+	const struct cused_device_ops *device;
+	const struct cused_iommu_ops *iommu;
+
+	for (size_t i = 0; (device = registry_device(i)); i++)
+		check_keys(device->name, device->params, device->n_params,
+			   conf_device_params, CONF_DEVICE_KEYS);
+	for (size_t i = 0; (iommu = registry_iommu(i)); i++)
+		check_keys(iommu->name, iommu->params, iommu->n_params, conf_iommu_params,
+			   CONF_IOMMU_KEYS);
+}
+END_TEST
+
 START_TEST(defaults_are_the_first_free)
 {
 	add("widget");
@@ -305,9 +335,9 @@ START_TEST(dump_uses_the_words_of_the_command_line)
 	conf_dump(&conf, f);
 	fclose(f);
 	ck_assert_str_eq(text,
-		"[device \"widget0\"]\nmodel = widget\nbdf = 0000:01:00.0\ngroup = 7\n"
+		"[device \"widget0\"]\nbackend = widget\nbdf = 0000:01:00.0\ngroup = 7\n"
 		"noiommu = off\nimage = a,b\nsize = 64M\n\n"
-		"[device \"second\"]\nmodel = widget\nbdf = 0000:02:00.0\ngroup = 0\n"
+		"[device \"second\"]\nbackend = widget\nbdf = 0000:02:00.0\ngroup = 0\n"
 		"noiommu = off\nsize = 1536\n\n"
 		"[iommu]\nbackend = wires\ndma_entry_limit = 65535\nmemlock = off\n"
 		"unsafe_noiommu = off\nnesting = off\naperture = 39\n");
@@ -339,6 +369,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, registry_is_sorted);
+	tcase_add_test(tc, keys_do_not_collide);
 	tcase_add_test(tc, defaults_are_the_first_free);
 	tcase_add_test(tc, defaults_step_around_the_machine);
 	tcase_add_test(tc, every_bus_is_taken);

@@ -125,7 +125,7 @@ START_TEST(sd_009_device_links)
 }
 END_TEST
 
-/* SD-018, SD-022: class entries; minors have nothing to do with the number. */
+/* SD-017, SD-018, SD-022: class entries; minors have nothing to do with the number. */
 START_TEST(sd_022_class_vfio)
 {
 	link_is("class/vfio/7", "../../devices/virtual/vfio/7");
@@ -154,7 +154,7 @@ START_TEST(sd_079_no_device_nodes)
 }
 END_TEST
 
-/* SD-027 … SD-029: an Intel unit with the aperture's width; SD-031: not for noiommu. */
+/* SD-027, SD-028, SD-029: an Intel unit with the aperture's width; SD-031: not for noiommu. */
 START_TEST(sd_027_iommu_class)
 {
 	unsigned long long cap;
@@ -189,7 +189,7 @@ START_TEST(sd_031_noiommu_adds_no_iommu)
 }
 END_TEST
 
-/* SD-032 … SD-038, SD-077, SD-078 */
+/* SD-032, SD-033, SD-034, SD-035, SD-036, SD-038, SD-077, SD-078 */
 START_TEST(sd_033_modules)
 {
 	file_is("module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n");
