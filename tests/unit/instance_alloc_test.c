@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * unit/instance_alloc_test.c - each allocation between the command line and the first
+ * client fails once: options, topology, groups, devices, the plan of sysfs. Start-up says
+ * so, -ENOMEM with a sentence, and leaves nothing behind (leaks show under ASan).
+ */
+#include <check.h>
+#include <stdio.h>
+
+#include "unit/alloc_fail.h"
+#include <conf.h>
+#include <instance.h>
+
+static struct cused_error err;
+
+static int configure(struct conf *conf)
+{
+	int r = conf_set_iommu(conf, "sim,aperture=40", &err);
+
+	if (!r)
+		r = conf_add_device(conf, "edu,bdf=0000:01:00.0,group=5,delay=1", &err);
+	if (!r)
+		r = conf_add_device(conf, "edu", &err);
+	if (!r)
+		r = conf_add_device(conf, "nvme,size=1M", &err);
+	if (!r)
+		r = conf_finish(conf, "/nonexistent", &err);
+	return r;
+}
+
+static int start(const struct conf *conf)
+{
+	struct instance *instance = NULL;
+	struct sysfs_plan *plan = NULL;
+	int r = instance_new(conf, NULL, NULL, &instance, &err);
+
+	if (!r)
+		r = instance_sysfs(instance, "/nonexistent", &plan, &err);
+	sysfs_plan_free(plan);
+	instance_free(instance);
+	return r;
+}
+
+/* From the options to the plan, with the @nth allocation failing.
+ * Return: the result; *ret_hit: it came to that allocation. */
+static int whole_start(unsigned nth, bool *ret_hit)
+{
+	struct conf conf;
+	int r;
+
+	err.text[0] = 0;
+	alloc_fail_arm(nth);
+	conf_init(&conf);
+	r = configure(&conf);
+	if (!r)
+		r = start(&conf);
+	conf_done(&conf);
+	*ret_hit = alloc_fail_disarm();
+	return r;
+}
+
+START_TEST(each_allocation_of_the_start_fails_once)
+{
+	unsigned nth = 0;
+	bool hit = true;
+
+	while (hit) {
+		int r = whole_start(++nth, &hit);
+
+		ck_assert_msg(r == (hit ? -ENOMEM : 0), "allocation %u: %d, \"%s\"", nth, r,
+			      err.text);
+		ck_assert_msg(!hit || err.text[0], "allocation %u: no message", nth);
+	}
+	ck_assert_uint_gt(nth, 20);	/* far fewer would mean that nothing was counted */
+	printf("%u allocations\n", nth - 1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("instance_alloc");
+	TCase *tc = tcase_create("instance_alloc");
+	SRunner *runner;
+	int n;
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, each_allocation_of_the_start_fails_once);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	n = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return n ? EXIT_FAILURE : EXIT_SUCCESS;
+}
