@@ -118,7 +118,6 @@ static int64_t dirty(uint32_t flags)
 				   sizeof(arg));
 }
 
-/* T1-089 */
 static int64_t dirty_start(void)
 {
 	return dirty(VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
@@ -300,7 +299,7 @@ static bool sweep_one(const struct sweep *sweep, unsigned nth)
 	return hit;
 }
 
-/* CG-093 T1-003 T1-029 T1-039 T1-089 T1-114 */
+/* CG-093 T1-003 T1-029 T1-039 T1-114 */
 START_TEST(every_allocation_fails_once)
 {
 	const struct sweep *sweep = &sweeps[_i];
