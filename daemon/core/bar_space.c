@@ -9,12 +9,13 @@
 
 #define BAR_GRANULE 4096u	/* PCI-037: a small BAR has its page for itself */
 
-/* Where firmware of a PC puts these; I/O ports live in a space of their own. */
+/* I/O ports live in a space of their own. Memory below 4G is where firmware of a PC puts
+ * it; above, it is where no machine's own devices are, which a client sees as well. */
 #define IO_TAG (1ull << 63)	/* keeps ports apart from memory in the one list */
 static const struct cused_range windows[] = {
 	[BAR_WINDOW_IO] = { IO_TAG | 0x1000, IO_TAG | 0xffff },
 	[BAR_WINDOW_32] = { 0xe0000000, 0xfebfffff },
-	[BAR_WINDOW_64] = { 0x4000000000, 0x3fffffffffff },
+	[BAR_WINDOW_64] = { 0x200000000000, 0x3fffffffffff },
 };
 
 struct claim {
