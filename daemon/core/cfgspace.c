@@ -182,7 +182,9 @@ static void fix_bars(struct cfgspace *cfg)
 		}
 		put(cfg->virt, pos, 4,
 		    (get(cfg->virt, pos, 4) & (uint32_t)mask) | cfg->bar_type[i]);
-		if (cfg->bar_type[i] & PCI_BASE_ADDRESS_MEM_TYPE_64) {
+		/* PCI-223: Linux looks at the bit alone, so that 4 bytes of I/O written with
+		 * it set pass for 64 bits wide. */
+		if (get(cfg->virt, pos, 4) & PCI_BASE_ADDRESS_MEM_TYPE_64) {
 			pos += 4;
 			i++;
 			put(cfg->virt, pos, 4,

@@ -179,6 +179,23 @@ START_TEST(pci_222_no_rom)
 }
 END_TEST
 
+/* PCI-223: the low bits of an I/O BAR follow the mask, and the kernel's quirk. */
+START_TEST(pci_223_io_bar)
+{
+	rig_down();
+	model.pci.bars[3].size = 4;
+	rig_up();
+	cfg_put(PCI_BASE_ADDRESS_3, 4, 0x100a);
+	ck_assert_uint_eq(cfg_get(PCI_BASE_ADDRESS_3, 4), 0x1009);
+	cfg_put(PCI_BASE_ADDRESS_4, 4, 0x12345678);
+	ck_assert_uint_eq(cfg_get(PCI_BASE_ADDRESS_4, 4), 0);
+	cfg_put(PCI_BASE_ADDRESS_3, 4, 0x1004);		/* passes for 64 bits wide */
+	cfg_put(PCI_BASE_ADDRESS_4, 4, 0x12345678);
+	ck_assert_uint_eq(cfg_get(PCI_BASE_ADDRESS_3, 4), 0x1005);
+	ck_assert_uint_eq(cfg_get(PCI_BASE_ADDRESS_4, 4), 0x12345678);
+}
+END_TEST
+
 /* PCI-224: memory decode follows writes that start at offset 4, and no others. */
 START_TEST(pci_224_memory_enable)
 {
@@ -304,7 +321,7 @@ START_TEST(pci_236_device_control)
 }
 END_TEST
 
-/* PCI-236, PCI-258: FLR by config write resets, reads 0, and loses no register. */
+/* PCI-236: FLR by config write resets, reads 0, and loses no register. */
 START_TEST(pci_236_function_level_reset)
 {
 	unsigned exp = find_cap(PCI_CAP_ID_EXP);
@@ -601,6 +618,7 @@ static void fill(Suite *s)
 	tcase_add_test(tc, pci_221_bar_sizing);
 	tcase_add_test(tc, pci_222_rom_bar);
 	tcase_add_test(tc, pci_222_no_rom);
+	tcase_add_test(tc, pci_223_io_bar);
 	tcase_add_test(tc, pci_224_memory_enable);
 	tcase_add_test(tc, pci_227_no_capabilities);
 	tcase_add_test(tc, pci_228_lists);

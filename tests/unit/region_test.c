@@ -17,7 +17,7 @@ static struct region_info info_of(uint32_t index)
 
 /* ---- GET_REGION_INFO ---- */
 
-/* PCI-028: one past the last, and no VGA (PCI-043: not of that class). */
+/* PCI-028: one past the last, and no VGA. */
 START_TEST(pci_028_no_such_region)
 {
 	struct region_info info;
