@@ -2,7 +2,7 @@
 /*
  * cused_bench - what vfio-cused costs, as a table from one run.
  *
- *     cused_bench [PATH OF vfio-cused]
+ *     cused_bench PATH-OF-vfio-cused [calls|nvme|start]
  *
  * All figures are medians. A trapped call is compared with a 32-byte ping-pong over a
  * Unix socket, measured in the same run on the same core or cores: microseconds belong to
@@ -32,7 +32,7 @@ struct results {
 	struct { char name[64]; double value; } row[MAX_RESULTS];
 };
 
-static const char *program;
+static const char *program, *only = "";
 static char self[PATH_MAX];
 static double idle_cpu_ms = -1;
 
@@ -254,37 +254,57 @@ static void table_nvme(const struct results *r)
 	       idle_cpu_ms);
 }
 
+static void show_calls(void)
+{
+	static struct results one, two;
+	double pong_one, pong_two;
+
+	pong_one = ping_pong(0, 0);
+	run_calls(0, &one);
+	pong_two = ping_pong(0, 1);
+	run_calls(-1, &two);
+	table_calls("supervisor and client on one core", &one, pong_one);
+	table_calls("supervisor and client on any core (ping-pong: one core each)", &two,
+		    pong_two);
+	table_ordinary(&one);
+}
+
+static void show_start_up(void)
+{
+	double bare = start_up((const char *[]){ "/bin/true", NULL });
+	double run = start_up((const char *[]){ program, "run", "--device", "edu", "--",
+						"/bin/true", NULL });
+
+	printf("run -- true: %.1f ms, bare true %.1f ms, difference %.1f ms\n", run / 1e6,
+	       bare / 1e6, (run - bare) / 1e6);
+}
+
 int main(int argc, char **argv)
 {
-	static struct results one, two, nvme;
-	double pong_one, pong_two, bare, run;
+	static struct results nvme;
 	ssize_t n;
 
 	if (argc > 2 && !strcmp(argv[1], "--inside"))
 		return bench_inside(argc - 2, argv + 2);
 	program = argc > 1 ? argv[1] : getenv("VFIO_CUSED");
 	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (argc > 2)
+		only = argv[2];
 	if (!program || n < 0) {
-		fprintf(stderr, "usage: cused_bench PATH-OF-vfio-cused\n");
+		fprintf(stderr, "usage: cused_bench PATH-OF-vfio-cused [calls|nvme|start]\n");
 		return 2;
 	}
-	pong_one = ping_pong(0, 0);
-	bench_pin(0);
-	bench_ordinary(report_outside);
-	bench_pin(-1);
-	run_calls(0, &one);
-	pong_two = ping_pong(0, 1);
-	run_calls(-1, &two);
-	run_nvme(&nvme);
-	bare = start_up((const char *[]){ "/bin/true", NULL });
-	run = start_up((const char *[]){ program, "run", "--device", "edu", "--",
-				   "/bin/true", NULL });
-	table_calls("supervisor and client on one core", &one, pong_one);
-	table_calls("supervisor and client on any core (ping-pong: one core each)", &two,
-		    pong_two);
-	table_ordinary(&one);
-	table_nvme(&nvme);
-	printf("run -- true: %.1f ms, bare true %.1f ms, difference %.1f ms\n", run / 1e6,
-	       bare / 1e6, (run - bare) / 1e6);
+	if (!*only || !strcmp(only, "calls")) {
+		bench_pin(0);
+		bench_ordinary(report_outside);
+		bench_pin(-1);
+		show_calls();
+	}
+	if (!*only || !strcmp(only, "nvme")) {
+		run_nvme(&nvme);
+		table_nvme(&nvme);
+	}
+	if (!*only || !strcmp(only, "start"))
+		show_start_up();
 	return 0;
 }
