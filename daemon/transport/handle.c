@@ -397,7 +397,8 @@ int handle_find(struct handles *handles, struct node *node, int fd, struct handl
 	list_for_each(it, &node->open) {
 		struct handle *handle = container_of(it, struct handle, item);
 
-		if (node->kind == OBJECT_DEVICE || handle->number == position) {
+		if (node->kind == OBJECT_DEVICE ||
+		    (handle->number == position && byte_is_free(fd, handle->number))) {
 			found = handle;
 			break;
 		}

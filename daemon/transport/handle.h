@@ -28,7 +28,7 @@
  *
  *   The number is also the file position of container and group descriptions, which
  *   makes the look-up quick. A client could move it (a real VFIO file would refuse to
- *   seek); then the locks are asked who it is. Device handles of one device are
+ *   seek), so the lock is asked too, and if it says no, all locks are. Device handles of one device are
  *   interchangeable: all open files of a device share its state.
  *
  *   A description that was not opened through us (open modes that are not trapped) has

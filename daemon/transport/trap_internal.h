@@ -55,9 +55,10 @@ struct trap_call {
 	struct seccomp_notif_resp resp;
 };
 
-/* Result of the system call: >= 0 or -errno. */
+/* Result of the system call: >= 0 or -errno. The last word counts. */
 static inline void trap_answer(struct trap_call *call, int64_t result)
 {
+	call->resp.flags = 0;
 	call->resp.val = result < 0 ? 0 : result;
 	call->resp.error = result < 0 ? (int)result : 0;
 }

@@ -20,7 +20,8 @@
 #include <transport/trap_internal.h>
 #include <util/cleanup.h>
 
-#define PATH_BYTES 4096		/* PATH_MAX, with the NUL */
+#define PATH_BYTES	4096	/* PATH_MAX, with the NUL */
+#define WALKS_IN_CACHE	3
 
 bool trap_open_name_matches(const char *path)
 {
@@ -35,9 +36,13 @@ bool trap_open_name_matches(const char *path)
 }
 
 /*
- * Walk the path as the client would, without opening anything. What is not in the cache
- * is no file of ours, and walking on could wait for a file system of the client's.
- * Magic links would mean our own files in /proc/self/fd.
+ * Walk the path as the client would, without opening anything. Magic links would mean our
+ * own files in /proc/self/fd.
+ *
+ * Our nodes are in the cache of names; a walk that goes beyond it could have to wait for
+ * a file system of the client's. But a walk in the cache also gives up when the tree
+ * changes under it, anywhere on the machine, so in the end the other kind is made: at
+ * worst it stalls this receiver (trap.h).
  * Return: an O_PATH fd, or -errno.
  */
 static int resolve(struct client_thread *thread, pid_t tid, int dirfd, const char *path,
@@ -61,6 +66,12 @@ static int resolve(struct client_thread *thread, pid_t tid, int dirfd, const cha
 	}
 	if (base < 0)
 		return -EBADF;
+	for (unsigned tries = 0; tries < WALKS_IN_CACHE; tries++) {
+		fd = syscall(SYS_openat2, base, path, &how, sizeof(how));
+		if (fd >= 0 || errno != EAGAIN)
+			return fd < 0 ? -errno : (int)fd;
+	}
+	how.resolve &= ~(uint64_t)RESOLVE_CACHED;
 	fd = syscall(SYS_openat2, base, path, &how, sizeof(how));
 	return fd < 0 ? -errno : (int)fd;
 }
@@ -126,7 +137,6 @@ void trap_open(struct trap_call *call, int dirfd, uint64_t path_addr, int flags)
 		return;
 	node = find_node(call, thread, dirfd, path, flags, &via);
 	if (node) {
-		call->resp.flags = 0;
 		trap_answer(call, open_node(call, thread, node, via, flags));
 		close(via);
 	}

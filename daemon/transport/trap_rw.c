@@ -4,7 +4,7 @@
  *
  * An offset of the first window names the device, so no fd is looked up: any process of
  * the run could reach the device anyway. The check that matters is that the device is
- * open; if it is not, the kernel answers (EBADF, or what a foreign file says).
+ * open; if it is not, the fd is looked up, and a file that is not ours is the kernel's.
  */
 #include <errno.h>
 #include <linux/fs.h>
@@ -125,7 +125,8 @@ static int64_t vector_rw(struct trap_call *call, struct device_file *file, bool 
 
 /* ---- which device ---- */
 
-/* Return: 0 with a handle to put; -errno: the kernel may answer. */
+/* Return: 0 with a handle to put; -EINVAL a window without a device; 1: the kernel may
+ * answer. */
 static int rw_find(struct trap_call *call, uint64_t offset, struct handle **ret)
 {
 	const __u64 *args = call->req->data.args;
@@ -133,19 +134,21 @@ static int rw_find(struct trap_call *call, uint64_t offset, struct handle **ret)
 	int r;
 
 	if ((int)args[0] < 0)
-		return -EBADF;
-	if (window_has(offset))
-		return handle_get_device(call->trap->handles, window_device(offset), ret);
-
-	r = client_get(call->trap->clients, (pid_t)call->req->pid, &thread);
-	if (r)
-		return r;
+		return 1;		/* EBADF */
+	if (window_has(offset) &&
+	    handle_get_device(call->trap->handles, window_device(offset), ret) == 0)
+		return 0;
+	if (client_get(call->trap->clients, (pid_t)call->req->pid, &thread))
+		return 1;
 	r = trap_find(call, thread, (int)args[0], ret);
 	client_put(thread);
-	if (r == 0 && handle_object(*ret).kind != OBJECT_DEVICE) {
-		handle_put(*ret);
-		r = 1;
-	}
+	if (r)
+		return 1;
+	if (handle_object(*ret).kind == OBJECT_DEVICE && !window_has(offset))
+		return 0;
+	/* PCI-189: a device, at an offset that no region of it has. */
+	r = handle_object(*ret).kind == OBJECT_DEVICE ? -EINVAL : 1;
+	handle_put(*ret);
 	return r;
 }
 
@@ -156,8 +159,12 @@ void trap_rw(struct trap_call *call, bool write, bool vector, bool with_flags)
 	struct handle *handle;
 	int64_t result;
 
-	if (rw_find(call, args[3], &handle)) {
+	int r = rw_find(call, args[3], &handle);
+
+	if (r) {
 		trap_continue(call);
+		if (r < 0)
+			trap_answer(call, r);
 		return;
 	}
 	file = handle_object(handle).device;
@@ -200,10 +207,8 @@ void trap_mmap(struct trap_call *call)
 					      window_pos(args[5]), len,
 					      type == MAP_SHARED ||
 						      type == MAP_SHARED_VALIDATE);
-		if (r) {
-			call->resp.flags = 0;
+		if (r)
 			trap_answer(call, r);
-		}
 	}
 	handle_put(handle);
 }

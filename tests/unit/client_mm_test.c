@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* transport/client.c, client_mm.c, client_event.c against real processes. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <transport/client.h>
+#include <transport/client_event.h>
+#include <transport/client_mm.h>
+#include <vfio-cused/iommu.h>
+
+#define PAGE 4096ul
+#define PAGES 8ul
+#define RW (CUSED_PROT_READ | CUSED_PROT_WRITE)
+
+/* Same addresses in the child, as it is forked: writable, read-only, none, hole, … */
+static char *area, *shared;
+static int memfd = -1, go[2];
+static pid_t child;
+
+/* A child that waits for a byte and then runs cat(1), or ends if there is none. */
+static void child_start(void)
+{
+	ck_assert_int_eq(pipe2(go, O_CLOEXEC), 0);
+	child = fork();
+	if (child == 0) {
+		char byte;
+
+		close(go[1]);
+		memset(area, 'c', PAGE);
+		/* cat(1) reads the same pipe, which nobody writes to any more. */
+		if (read(go[0], &byte, 1) == 1 && dup2(go[0], 0) == 0)
+			execlp("cat", "cat", NULL);
+		_exit(0);
+	}
+	close(go[0]);
+}
+
+static void child_end(void)
+{
+	if (child > 0) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		close(go[1]);
+	}
+	child = 0;
+}
+
+static void setup(void)
+{
+	area = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		    -1, 0);
+	memfd = memfd_create("client", MFD_CLOEXEC);
+	ck_assert_int_eq(ftruncate(memfd, 4 * PAGE), 0);
+	shared = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+	ck_assert(area != MAP_FAILED && shared != MAP_FAILED);
+	memset(area, 'p', PAGE);
+	ck_assert_int_eq(mprotect(area + 2 * PAGE, PAGE, PROT_READ), 0);
+	ck_assert_int_eq(mprotect(area + 3 * PAGE, PAGE, PROT_NONE), 0);
+	ck_assert_int_eq(munmap(area + 4 * PAGE, PAGE), 0);
+	child_start();
+}
+
+static void teardown(void)
+{
+	child_end();
+	munmap(area, PAGES * PAGE);
+	munmap(shared, 4 * PAGE);
+	close(memfd);
+}
+
+static struct mm *child_mm(void)
+{
+	struct mm *mm;
+
+	ck_assert_int_eq(client_mm_new(child, &mm), 0);
+	ck_assert_int_eq(client_mm_tgid(mm), child);
+	ck_assert(client_mm_alive(mm));
+	return mm;
+}
+
+static int check(struct mm *mm, void *addr, uint64_t size, unsigned prot)
+{
+	return mm->ops->check(mm, (uintptr_t)addr, size, prot);
+}
+
+/* T1-032 */
+START_TEST(check_follows_the_layout)
+{
+	struct mm *mm = child_mm();
+
+	ck_assert_int_eq(check(mm, area, 2 * PAGE, RW), 0);
+	ck_assert_int_eq(check(mm, area, 3 * PAGE, CUSED_PROT_READ), 0);
+	ck_assert_int_eq(check(mm, area, 3 * PAGE, RW), -EFAULT);
+	ck_assert_int_eq(check(mm, area + 2 * PAGE, PAGE, CUSED_PROT_READ), 0);
+	ck_assert_int_eq(check(mm, area + 2 * PAGE, PAGE, CUSED_PROT_WRITE), -EFAULT);
+	ck_assert_int_eq(check(mm, area + 3 * PAGE, PAGE, CUSED_PROT_READ), -EFAULT);
+	ck_assert_int_eq(check(mm, area + 4 * PAGE, PAGE, CUSED_PROT_READ), -EFAULT);
+	ck_assert_int_eq(check(mm, area + 5 * PAGE, PAGE, RW), 0);
+	ck_assert_int_eq(check(mm, (void *)(PAGE), PAGE, CUSED_PROT_READ), -EFAULT);
+	ck_assert_int_eq(check(mm, area, UINT64_MAX, RW), -EFAULT);
+	ck_assert_int_eq(check(mm, shared, 4 * PAGE, RW), 0);
+	mm_unref(mm);
+}
+END_TEST
+
+static int copy(struct mm *mm, bool write, void *remote, void *local, size_t len)
+{
+	struct iovec theirs = { remote, len }, ours = { local, len };
+
+	return write ? mm->ops->write(mm, &ours, 1, &theirs, 1) :
+		       mm->ops->read(mm, &ours, 1, &theirs, 1);
+}
+
+START_TEST(copies_reach_the_child_and_not_us)
+{
+	struct mm *mm = child_mm();
+	char buf[2 * PAGE];
+
+	do {		/* the child fills its page some time */
+		ck_assert_int_eq(copy(mm, false, area, buf, 16), 0);
+	} while (buf[15] != 'c');
+	memset(buf, 'x', sizeof(buf));
+	ck_assert_int_eq(copy(mm, true, area + PAGE - 8, buf, 16), 0);
+	ck_assert_int_eq(area[PAGE - 1], 'p');
+	memset(buf, 0, sizeof(buf));
+	ck_assert_int_eq(copy(mm, false, area + PAGE - 8, buf, 16), 0);
+	ck_assert_int_eq(buf[15], 'x');
+	/* A short copy is a fault. */
+	ck_assert_int_eq(copy(mm, true, area + PAGE, buf, 2 * PAGE), -EFAULT);
+	ck_assert_int_eq(copy(mm, false, area + 3 * PAGE, buf, 8), -EFAULT);
+	mm_unref(mm);
+}
+END_TEST
+
+/* A program that took the other's place is not reached. */
+START_TEST(exec_ends_an_address_space)
+{
+	struct mm *mm = child_mm();
+	char byte = 'y';
+
+	ck_assert_int_eq(write(go[1], "g", 1), 1);
+	while (client_mm_alive(mm))
+		sched_yield();
+	ck_assert_int_eq(copy(mm, true, area, &byte, 1), -EFAULT);
+	ck_assert_int_eq(check(mm, area, PAGE, CUSED_PROT_READ), -EFAULT);
+	ck_assert_int_eq(kill(child, 0), 0);
+	mm_unref(mm);
+}
+END_TEST
+
+START_TEST(death_ends_an_address_space)
+{
+	struct mm *mm = child_mm();
+	char byte;
+
+	child_end();
+	ck_assert(!client_mm_alive(mm));
+	ck_assert_int_eq(copy(mm, false, area, &byte, 1), -EFAULT);
+	ck_assert_int_eq(check(mm, area, PAGE, CUSED_PROT_READ), -EFAULT);
+	mm_unref(mm);
+}
+END_TEST
+
+START_TEST(files_are_shared_where_the_client_holds_them)
+{
+	struct mm *mm = child_mm();
+	struct mm_share share;
+	char *p;
+
+	ck_assert_int_eq(mm->ops->share(mm, (uintptr_t)shared + PAGE + 16, 100, RW, &share),
+			 0);
+	p = share.base;
+	p[0] = 'z';
+	ck_assert_int_eq(shared[PAGE + 16], 'z');
+	mm->ops->unshare(mm, &share, 100);
+	/* private memory, half outside, nothing */
+	ck_assert_int_eq(mm->ops->share(mm, (uintptr_t)area, 100, RW, &share), -EOPNOTSUPP);
+	ck_assert_int_eq(mm->ops->share(mm, (uintptr_t)shared, 100 * PAGE, RW, &share),
+			 -EOPNOTSUPP);
+	ck_assert_int_eq(mm->ops->share(mm, PAGE, PAGE, RW, &share), -EOPNOTSUPP);
+	mm_unref(mm);
+}
+END_TEST
+
+START_TEST(threads_of_a_process_have_one_address_space)
+{
+	struct client_thread *thread, *again;
+	struct clients *clients;
+	struct caller caller, other;
+
+	ck_assert_int_eq(clients_new(&clients), 0);
+	ck_assert_int_eq(client_get(clients, child, &thread), 0);
+	ck_assert_int_eq(client_caller(clients, thread, true, &caller), 0);
+	ck_assert_int_eq(client_get(clients, child, &again), 0);
+	ck_assert_ptr_eq(thread, again);
+	ck_assert_int_eq(client_caller(clients, again, true, &other), 0);
+	ck_assert_ptr_eq(caller.mm, other.mm);
+	ck_assert_uint_gt(caller.memlock_limit, 0);
+	client_put(again);
+	ck_assert_int_eq(client_dup_fd(thread, 9999), -EBADF);
+	client_put(thread);
+
+	child_end();
+	ck_assert_int_eq(client_get(clients, child ? child : 1 << 22, &thread), -ESRCH);
+	clients_free(clients);
+}
+END_TEST
+
+/* After exec the same thread number means other memory. */
+START_TEST(exec_makes_another_address_space)
+{
+	struct client_thread *thread;
+	struct clients *clients;
+	struct caller caller;
+	struct mm *before;
+
+	ck_assert_int_eq(clients_new(&clients), 0);
+	ck_assert_int_eq(client_get(clients, child, &thread), 0);
+	ck_assert_int_eq(client_caller(clients, thread, true, &caller), 0);
+	before = mm_ref(caller.mm);
+	ck_assert_int_eq(write(go[1], "g", 1), 1);
+	while (client_mm_alive(before))
+		sched_yield();
+	ck_assert_int_eq(client_caller(clients, thread, true, &caller), 0);
+	ck_assert_ptr_ne(caller.mm, before);
+	mm_unref(before);
+	client_put(thread);
+	clients_free(clients);
+}
+END_TEST
+
+START_TEST(strings_end_at_unreadable_pages)
+{
+	char buf[3 * PAGE];
+
+	/* area + 2 pages is readable and zero: found in the first page. */
+	ck_assert_uint_ge(client_read_str(child, (uintptr_t)area + PAGE - 4, buf, PAGE), 5);
+	ck_assert_uint_eq(client_read_str(child, (uintptr_t)area + 3 * PAGE, buf, 64), 0);
+	ck_assert_uint_eq(client_read_str(child, 0, buf, 64), 0);
+	ck_assert_uint_eq(client_read_str(child, (uintptr_t)area, buf, 3), 3);
+	ck_assert_int_eq(client_read(child, 8, buf, 4), -EFAULT);
+	ck_assert_int_eq(client_write(child, (uintptr_t)area + 2 * PAGE, buf, 4), -EFAULT);
+	ck_assert_int_eq(client_read(child, 8, buf, 0), 0);
+}
+END_TEST
+
+/* ---- events ---- */
+
+static pthread_mutex_t fired_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t fired_changed = PTHREAD_COND_INITIALIZER;
+static uint64_t fired;
+
+static void on_event(void *arg, uint64_t cookie)
+{
+	pthread_mutex_lock(&fired_lock);
+	fired = cookie;
+	pthread_cond_signal(&fired_changed);
+	pthread_mutex_unlock(&fired_lock);
+}
+
+static void fired_wait(uint64_t cookie)
+{
+	struct timespec deadline;
+
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += 20;
+	pthread_mutex_lock(&fired_lock);
+	while (fired != cookie)
+		ck_assert_int_eq(pthread_cond_timedwait(&fired_changed, &fired_lock,
+							&deadline), 0);
+	fired = 0;
+	pthread_mutex_unlock(&fired_lock);
+}
+
+START_TEST(events_signal_and_watch)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+	struct client_events *events;
+	struct event *event;
+	uint64_t value = UINT64_MAX - 1;
+
+	ck_assert_int_eq(client_events_new(&events), 0);
+	ck_assert_int_eq(client_event_new(events, dup(fd), &event), 0);
+	event->ops->signal(event);
+	event->ops->signal(event);
+	ck_assert_int_eq(read(fd, &value, 8), 8);
+	ck_assert_uint_eq(value, 2);
+
+	/* PCI-085: a full counter does not stop us */
+	value = UINT64_MAX - 1;
+	ck_assert_int_eq(write(fd, &value, 8), 8);
+	event->ops->signal(event);
+	ck_assert_int_eq(read(fd, &value, 8), 8);
+
+	ck_assert_int_eq(event->ops->watch(event, on_event, NULL, 7), 0);
+	ck_assert_int_eq(event->ops->watch(event, on_event, NULL, 8), -EBUSY);
+	value = 1;
+	ck_assert_int_eq(write(fd, &value, 8), 8);
+	fired_wait(7);
+	ck_assert_int_eq(poll(&(struct pollfd){ fd, POLLIN, 0 }, 1, 0), 0); /* consumed */
+	event->ops->unwatch(event);
+	ck_assert_int_eq(event->ops->watch(event, on_event, NULL, 9), 0);
+	ck_assert_int_eq(write(fd, &value, 8), 8);
+	fired_wait(9);
+	event_unref(event);
+	client_events_free(events);
+	close(fd);
+}
+END_TEST
+
+/* PCI-066, PCI-072, PCI-091: only an eventfd will do */
+START_TEST(other_files_are_no_events)
+{
+	struct client_events *events;
+	struct event *event;
+
+	ck_assert_int_eq(client_events_new(&events), 0);
+	ck_assert_int_eq(client_event_new(events, dup(memfd), &event), -EINVAL);
+	ck_assert_int_eq(client_event_new(events, open("/dev/null", O_RDWR), &event),
+			 -EINVAL);
+	client_events_free(events);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("client");
+	TCase *tc = tcase_create("all");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, check_follows_the_layout);
+	tcase_add_test(tc, copies_reach_the_child_and_not_us);
+	tcase_add_test(tc, exec_ends_an_address_space);
+	tcase_add_test(tc, death_ends_an_address_space);
+	tcase_add_test(tc, files_are_shared_where_the_client_holds_them);
+	tcase_add_test(tc, threads_of_a_process_have_one_address_space);
+	tcase_add_test(tc, exec_makes_another_address_space);
+	tcase_add_test(tc, strings_end_at_unreadable_pages);
+	tcase_add_test(tc, events_signal_and_watch);
+	tcase_add_test(tc, other_files_are_no_events);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
