@@ -33,7 +33,8 @@ static int check_areas(const struct cused_bar *bar, unsigned i, const char *name
 
 	if (bar->n_areas > CUSED_PCI_BAR_AREAS || (bar->n_areas && (bar->flags & CUSED_BAR_IO)))
 		return cused_error_set(err, -EINVAL,
-				       "%s: BAR%u has %u memory areas; use at most %d, and none for I/O",
+				       "%s: BAR%u has %u memory areas; use at most %d, "
+				       "and none for I/O",
 				       name, i, bar->n_areas, CUSED_PCI_BAR_AREAS);
 	for (unsigned a = 0; a < bar->n_areas; a++) {
 		struct cused_range r = bar->areas[a];
@@ -42,7 +43,8 @@ static int check_areas(const struct cused_bar *bar, unsigned i, const char *name
 		if (r.first > r.last || r.first < next || r.last >= bar->size ||
 		    !is_aligned(r.first, page) || !end_ok)
 			return cused_error_set(err, -EINVAL,
-					       "%s: BAR%u area %u (%#llx-%#llx) is not a run of whole pages in order inside the BAR",
+					       "%s: BAR%u area %u (%#llx-%#llx) is not a "
+					       "run of whole pages in order inside the BAR",
 					       name, i, a, (unsigned long long)r.first,
 					       (unsigned long long)r.last);
 		next = r.last + 1;
@@ -61,16 +63,19 @@ static int check_bar(const struct cused_pci *pci, unsigned i, const char *name,
 	if (!is_power_of_two(bar->size) || bar->size < (io ? 4 : 16) ||
 	    bar->size > (io ? 256 : BAR_SIZE_MAX))
 		return cused_error_set(err, -EINVAL,
-				       "%s: BAR%u has size %#llx; use a power of two from 16 bytes to 512G, or 4 to 256 bytes of I/O",
+				       "%s: BAR%u has size %#llx; use a power of two from "
+				       "16 bytes to 512G, or 4 to 256 bytes of I/O",
 				       name, i, (unsigned long long)bar->size);
 	if (!(bar->flags & CUSED_BAR_64)) {
 		if (bar->size > 1u << 31)
 			return cused_error_set(err, -EINVAL,
-					       "%s: BAR%u has size %#llx, too much for 32 bits; make it a 64-bit BAR",
+					       "%s: BAR%u has size %#llx, too much for 32 "
+					       "bits; make it a 64-bit BAR",
 					       name, i, (unsigned long long)bar->size);
 	} else if (io || i + 1 >= CUSED_PCI_BARS || pci->bars[i + 1].size) {
 		return cused_error_set(err, -EINVAL,
-				       "%s: BAR%u is 64 bits wide, so it must be memory and BAR%u must be unused",
+				       "%s: BAR%u is 64 bits wide, so it must be memory "
+				       "and BAR%u must be unused",
 				       name, i, i + 1);
 	}
 	return check_areas(bar, i, name, page, err);
@@ -84,7 +89,8 @@ static int check_msix_part(const struct cused_pci *pci, const char *what, unsign
 	    is_aligned(offset, 8) && span_fits(offset, len, pci->bars[bar].size))
 		return 0;
 	return cused_error_set(err, -EINVAL,
-			       "%s: MSI-X %s at %#llx in BAR%u (%llu bytes) does not lie inside a memory BAR at a multiple of 8",
+			       "%s: MSI-X %s at %#llx in BAR%u (%llu bytes) does not lie "
+			       "inside a memory BAR at a multiple of 8",
 			       name, what, (unsigned long long)offset, bar,
 			       (unsigned long long)len);
 }
@@ -96,16 +102,17 @@ static int check_interrupts(const struct cused_pci *pci, const char *name,
 	int r;
 
 	if (pci->interrupt_pin > 4)
-		return cused_error_set(err, -EINVAL, "%s: interrupt pin %u; use 0 to 4", name,
-				       pci->interrupt_pin);
+		return cused_error_set(err, -EINVAL, "%s: interrupt pin %u; use 0 to 4",
+				       name, pci->interrupt_pin);
 	if (pci->msi.vectors && (!is_power_of_two(pci->msi.vectors) || pci->msi.vectors > 32))
 		return cused_error_set(err, -EINVAL,
-				       "%s: %u MSI vectors; use 0, 1, 2, 4, 8, 16 or 32", name,
-				       pci->msi.vectors);
+				       "%s: %u MSI vectors; use 0, 1, 2, 4, 8, 16 or 32",
+				       name, pci->msi.vectors);
 	if (!n)
 		return 0;
 	if (n > 2048)
-		return cused_error_set(err, -EINVAL, "%s: %u MSI-X vectors; use at most 2048",
+		return cused_error_set(err, -EINVAL, "%s: %u MSI-X vectors; use at most "
+		"2048",
 				       name, n);
 	r = check_msix_part(pci, "table", pci->msix.table_bar, pci->msix.table_offset,
 			    (uint64_t)n * PCI_MSIX_ENTRY_SIZE, name, err);
@@ -126,7 +133,8 @@ int cfg_check(const struct cused_pci *pci, const char *name, uint64_t page,
 	}
 	if (pci->rom_size > ROM_SIZE_MAX || (pci->rom_size && !pci->rom))
 		return cused_error_set(err, -EINVAL,
-				       "%s: ROM image of %u bytes; give an image of at most 16M",
+				       "%s: ROM image of %u bytes; give an image of at "
+				       "most 16M",
 				       name, pci->rom_size);
 	return check_interrupts(pci, name, err);
 }

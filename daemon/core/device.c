@@ -80,7 +80,9 @@ static int place_bar(struct device *device, unsigned i, uint64_t *next,
 		r = bar_space_alloc(window, size, &device->bars[i].host);
 		if (r < 0)
 			cused_error_set(err, r,
-					"%s: no room for BAR%u (%llu bytes) among the addresses of its kind; use fewer or smaller devices",
+					"%s: no room for BAR%u (%llu bytes) among the "
+					"addresses of its kind; use fewer or smaller "
+					"devices",
 					device->name, i, (unsigned long long)size);
 		return r;
 	}
@@ -91,7 +93,8 @@ static int place_bar(struct device *device, unsigned i, uint64_t *next,
 		r = bar_space_claim(base, size);
 	if (r < 0)
 		return cused_error_set(err, r,
-				       "%s: BAR%u (%llu bytes) cannot be at %#llx: %s; choose another address",
+				       "%s: BAR%u (%llu bytes) cannot be at %#llx: %s; "
+				       "choose another address",
 				       device->name, i, (unsigned long long)size,
 				       (unsigned long long)base,
 				       r == -EEXIST ? "another device is there" :
@@ -105,7 +108,8 @@ static int place_bars(struct device *device, uint64_t bar_base, struct cused_err
 {
 	if (bar_base && !is_aligned(bar_base, device->page_size))
 		return cused_error_set(err, -EINVAL,
-				       "%s: BAR address %#llx is not a multiple of the page size; round it",
+				       "%s: BAR address %#llx is not a multiple of the "
+				       "page size; round it",
 				       device->name, (unsigned long long)bar_base);
 	for (unsigned i = 0; i < CFG_BARS; i++) {
 		int r;
@@ -140,7 +144,8 @@ static int alloc_memory(struct device *device, struct cused_error *err)
 		}
 		if (r < 0)
 			return cused_error_set(err, r,
-					       "%s: no memory for BAR%u (%llu bytes): %s; use a smaller BAR",
+					       "%s: no memory for BAR%u (%llu bytes): %s; "
+					       "use a smaller BAR",
 					       device->name, i, (unsigned long long)size,
 					       strerror(-r));
 		bar->memory = base;
@@ -199,8 +204,8 @@ static struct device *device_alloc(struct topology *topology, struct group *grou
 	device->topology = topology;
 	device->group = group;
 	device->address = *a;
-	snprintf(device->name, sizeof(device->name), "%04x:%02x:%02x.%x", a->segment, a->bus,
-		 a->slot & 0x1fu, a->function & 7u);
+	snprintf(device->name, sizeof(device->name), "%04x:%02x:%02x.%x", a->segment,
+		 a->bus, a->slot & 0x1fu, a->function & 7u);
 	device->ops = params->ops;
 	device->backing = params->backing;
 	device->backing_arg = params->backing_arg;
@@ -223,7 +228,8 @@ int device_new(struct topology *topology, struct group *group,
 	int r;
 
 	if (!device)
-		return cused_error_set(err, -ENOMEM, "%s: out of memory", params->ops->name);
+		return cused_error_set(err, -ENOMEM, "%s: out of memory",
+				       params->ops->name);
 	r = params->ops->create(&device_services, &device->port, params->values, &device->pci,
 				&device->state, err);
 	if (r < 0) {
