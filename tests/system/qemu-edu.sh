@@ -5,6 +5,8 @@
 . "$(dirname "$0")/lib.sh"
 need qemu-system-x86_64
 
+assigned='BAR0: 32 bit memory at 0xf[0-9a-f]{7} \[0xf[0-9a-f]{7}\]'
+
 # The monitor's answer once the firmware is through with PCI.
 monitor()
 {
@@ -22,7 +24,7 @@ monitor()
 		-device "vfio-pci,host=$bdf" "$@" 2>"$work/err" |
 		while IFS= read -r line; do
 			printf '%s\n' "$line"
-			[[ ! $line =~ 'BAR0: 32 bit memory at 0xf' ]] || : >"$work/enough"
+			[[ ! $line =~ $assigned ]] || : >"$work/enough"
 		done >"$work/out"
 	rm -f "$work/enough"
 }
@@ -30,6 +32,6 @@ monitor()
 for sandbox in off on; do
 	monitor -sandbox $sandbox || { cat "$work/err"; fail "qemu, sandbox $sandbox"; }
 	has out "PCI device 1234:11e8"
-	grep -qE 'BAR0: 32 bit memory at 0xf[0-9a-f]{7} \[0xf[0-9a-f]{7}\]' "$work/out" ||
+	grep -qE "$assigned" "$work/out" ||
 		{ cat "$work/out" "$work/err"; fail "no BAR was assigned, sandbox $sandbox"; }
 done
