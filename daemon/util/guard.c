@@ -6,9 +6,8 @@
  *   about to touch, and copies. A SIGBUS inside those bytes jumps back. Frames do not
  *   nest (memcpy calls nothing), so one pointer per thread is enough.
  *
- *   The signal mask is not saved: that would cost a system call per copy. SA_NODEFER
- *   keeps SIGBUS unblocked in the handler instead, so the jump leaves the mask as it
- *   was.
+ *   The signal mask is not saved: that would cost a system call per copy. The handler
+ *   puts back the mask that it interrupted before it jumps.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -17,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <ucontext.h>
 
 #include <util/guard.h>
 
@@ -48,7 +48,7 @@ static void guard_chain(int sig, siginfo_t *info, void *context)
 		return;
 	signal(SIGBUS, SIG_DFL);
 	if (info->si_code <= 0)
-		raise(SIGBUS);
+		raise(SIGBUS);		/* delivered when the handler returns */
 }
 
 /* By page: the kernel reports some faults with the page's address. */
@@ -67,6 +67,7 @@ static void guard_handler(int sig, siginfo_t *info, void *context)
 	    (guard_touches(frame->dst, frame->len, addr) ||
 	     guard_touches(frame->src, frame->len, addr))) {
 		guard_current = NULL;
+		pthread_sigmask(SIG_SETMASK, &((ucontext_t *)context)->uc_sigmask, NULL);
 		siglongjmp(frame->back, 1);
 	}
 	guard_chain(sig, info, context);
@@ -75,7 +76,7 @@ static void guard_handler(int sig, siginfo_t *info, void *context)
 static void guard_install(void)
 {
 	struct sigaction sa = { .sa_sigaction = guard_handler,
-				.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK };
+				.sa_flags = SA_SIGINFO | SA_ONSTACK };
 
 	sigemptyset(&sa.sa_mask);
 	sigaction(SIGBUS, NULL, &guard_previous);
