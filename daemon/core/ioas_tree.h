@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <vfio-cused/cused.h>
 
-#define IOAS_LEAF_MAX 64
+#define IOAS_LEAF_MAX 32
 #define IOAS_INNER_MAX 64
 #define IOAS_HEIGHT_MAX 24
 
@@ -24,7 +24,8 @@ struct ioas_value {
 	uintptr_t owner;	/* a struct mm or more, tagged: see ioas_dma.c */
 };
 
-/* Keys apart from values: a search touches few lines. */
+/* Keys apart from values, so that a search runs over few lines; what is neither fits in
+ * one more. */
 struct ioas_leaf {
 	struct ioas_leaf *prev, *next;
 	uint16_t n;				/* 1 … IOAS_LEAF_MAX */
