@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The manual and the help text, which is made of the tables that parsing uses, agree: each
+# option, command, model and key of the one is in the other, with the same default. The
+# version in the manual is the program's.
+. "$(dirname "$0")/lib.sh"
+program=$build_dir/vfio-cused
+[[ -x $program ]] || skip "vfio-cused is not built"
+one=daemon/man/vfio-cused.1
+seven=daemon/man/vfio-cused-backends.7
+
+# section FILE NAME: the text of a .SS or .SH
+section()
+{
+	awk -v name="$2" '/^\.S[SH] / { on = substr($0, 5) == name } on' "$1"
+}
+
+# Keys as "KEY DEFAULT" lines; DEFAULT is empty if there is none. A default may hold blanks.
+help_keys()	# TITLE, of standard input
+{
+	sed -n "/^$1\$/,/^\$/s/^  \([a-z0-9_]*\)=  (\(.*\))\$/\1 \2/p" |
+		sed 's/^\([^ ]*\) .*default \(.*\)$/\1 \2/; t; s/ .*/ /'
+}
+
+manual_keys()	# of standard input
+{
+	awk '
+	function flush(i) {
+		# "Size of namespace 1 (default 64M), 2, 3 or 4": only the first key has it.
+		for (i = 1; i <= n; i++)
+			print key[i] " " (i == 1 ? preset : "")
+		n = 0; preset = ""
+	}
+	/^\.(TP|SS|SH)/ { flush(); next }
+	/^\\fB[a-z0-9_]+=/ {
+		rest = $0
+		while (match(rest, /\\fB[a-z0-9_]+=/)) {
+			key[++n] = substr(rest, RSTART + 3, RLENGTH - 4)
+			rest = substr(rest, RSTART + RLENGTH)
+		}
+		next
+	}
+	match($0, /default [^;,)]*/) {
+		preset = substr($0, RSTART + 8, RLENGTH - 8)
+		sub(/\.$/, "", preset)
+	}
+	END { flush() }'
+}
+
+# compare WHAT HELP MANUAL
+compare()
+{
+	local line
+
+	[[ -n $2 ]] || finding "$1: nothing in the help text"
+	while IFS= read -r line; do
+		finding "$1: $line"
+	done < <(diff <(sort <<<"$2") <(sort <<<"$3") |
+		sed -n 's/^< /in help, not in the manual: /p; s/^> /in the manual, not in help: /p')
+}
+
+overview=$("$program" --help)
+
+compare options "$(grep -oE '^  (-., )?--[a-z-]+' <<<"$overview" | sed 's/.*--/--/')" \
+	"$(section $one OPTIONS | sed 's/\\-/-/g' | grep -oE '^(\\fB-.\\fR, )?\\fB--[a-z-]+' |
+		sed 's/.*--/--/')"
+compare commands "$(sed -n 's/^  vfio-cused \([a-z]*\).*/\1/p' <<<"$overview")" \
+	"$(section $one COMMANDS | sed -n 's/^\\fB\([a-z]*\)\\fR.*/\1/p; s/^\.B \([a-z]*\)$/\1/p' |
+		grep -xE 'run|check|list|help|serve|exec|ctl' | sort -u)"
+models=$(sed -n '/^Devices/,/^$/s/^  \([a-z0-9]*\) .*/\1/p' <<<"$overview")
+iommus=$(sed -n '/^IOMMU backends/,/^$/s/^  \([a-z0-9]*\) .*/\1/p' <<<"$overview")
+compare models "$models" \
+	"$(awk '/^\.SH/ { on = /DEVICE MODELS/ } on && /^\.SS/ { print $2 }' $seven)"
+compare "IOMMU backends" "$iommus" \
+	"$(awk '/^\.SH/ { on = /IOMMU BACKENDS/ } on && /^\.SS/ { print $2 }' $seven)"
+compare "keys of devices" "$("$program" help device | help_keys "Keys of every device:")" \
+	"$(section $one "Keys of every device" | manual_keys)"
+compare "keys of IOMMUs" "$("$program" help iommu | help_keys "Keys of every IOMMU:")" \
+	"$(section $one "Keys of every IOMMU" | manual_keys)"
+for name in $models; do
+	compare "$name" "$("$program" help "$name" | help_keys "Keys of this model:")" \
+		"$(section $seven "$name" | manual_keys)"
+done
+for name in $iommus; do
+	compare "$name" "$("$program" help "$name" | help_keys "Keys of this backend:")" \
+		"$(section $seven "$name" | manual_keys)"
+done
+for file in $one $seven; do
+	grep -q "\"$("$program" --version)\"" "$file" || finding "$file: not the version of the program"
+	if command -v groff >/dev/null; then
+		while IFS= read -r line; do
+			finding "$line"
+		done < <(groff -t -man -ww -Tutf8 -K utf8 "$file" 2>&1 >/dev/null)
+	fi
+done
+verdict

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# check says whether run would work: where run works, in surroundings where it does not.
+. "$(dirname "$0")/lib.sh"
+
+# agree WHAT COMMAND…: check, started by the command, says what run, started by it, does
+agree()
+{
+	local what=$1 run=0 check=0
+
+	shift
+	"$@" "$VFIO_CUSED" run --device edu -- true >"$work/run" 2>&1 </dev/null || run=$?
+	"$@" "$VFIO_CUSED" check >"$work/out" 2>&1 </dev/null || check=$?
+	printf '%s: run %d, check %d: %s\n' "$what" "$run" "$check" "$(tail -n 1 "$work/out")"
+	case $run,$check in
+	0,0)
+		! grep -q '^missing' "$work/out" || fail "missing, but it works"
+		;;
+	125,1)
+		grep -q '^missing' "$work/out" || fail "nothing is missing, but it does not work"
+		grep -q '^         ' "$work/out" || fail "no cure is named"
+		;;
+	*)
+		cat "$work/run" "$work/out"
+		fail "check and run do not agree"
+		;;
+	esac
+}
+
+agree "here" env
+for need in kernel seccomp proc sysfs namespaces mounts "client memory" "device files"; do
+	has out "$need"
+done
+agree "nested" timeout 60 "$VFIO_CUSED" run --device edu --
+has out "seccomp notification"
+agree "soft limit on file sizes" bash -c 'ulimit -Sf 100; exec "$@"' bash
+agree "hard limit on file sizes" bash -c 'ulimit -f 100; exec "$@"' bash
+has out "ulimit -Hf"
+if unshare -Ur true 2>/dev/null; then
+	# shellcheck disable=SC2016
+	agree "no namespaces" unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_user_namespaces
+		exec setpriv --bounding-set=-all --inh-caps=-all "$@"' sh
+	has out "max_user_namespaces"
+	if ((EUID == 0)); then
+		agree "root, no user namespaces" unshare -Ur sh -c \
+			'echo 0 >/proc/sys/user/max_user_namespaces; exec "$@"' sh
+	fi
+fi

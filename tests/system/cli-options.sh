@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The command line: what is shown, what is chosen, what is refused.
+. "$(dirname "$0")/lib.sh"
+
+# ---- shown ----
+expect 0 "$VFIO_CUSED" --version
+has out "vfio-cused "
+expect 0 "$VFIO_CUSED" --help
+has out "--device" "--iommu" "--dump-config" "  edu" "  nvme" "  sim"
+cp "$work/out" "$work/overview"
+expect 0 "$VFIO_CUSED" help
+cmp "$work/out" "$work/overview" || fail "help and --help differ"
+for topic in nvme edu sim run check list help device iommu; do
+	expect 0 "$VFIO_CUSED" help "$topic"
+	[[ -s $work/out ]] || fail "nothing about $topic"
+	[[ $(awk '{ if (length > n) n = length } END { print n }' "$work/out") -le 92 ]] ||
+		fail "help $topic is too wide"
+done
+expect 125 "$VFIO_CUSED" help nvmee
+has err nvmee nvme edu sim device
+expect 0 "$VFIO_CUSED" list --device "edu,bdf=$bdf,group=$group,id=mine"
+has out "$bdf" "/dev/vfio/$group" "mine" "  nvme" "  sim"
+expect 0 "$VFIO_CUSED" list
+has out "nvme0"
+
+# ---- chosen ----
+expect 0 "$VFIO_CUSED" --dump-config
+has out 'backend = nvme' 'size = 64M' 'backend = sim' 'dma_entry_limit = 65535'
+cp "$work/out" "$work/dump"
+expect 0 "$VFIO_CUSED" run --dump-config
+cmp "$work/out" "$work/dump" || fail "the place of --dump-config matters"
+expect 0 "$VFIO_CUSED" run --dump-config -- sh -c "echo ran; : >$work/ran"
+cmp "$work/out" "$work/dump" || fail "the command changes the configuration"
+[[ ! -e $work/ran ]] || fail "--dump-config ran the command"
+expect 0 "$VFIO_CUSED" -d "edu,id=a,delay=0x10" run -i sim,aperture=48,memlock=enforce \
+	-d "edu,bdf=$bdf,group=$group" --dump-config
+has out '[device "a"]' 'delay = 16' "bdf = $bdf" "group = $group" 'aperture = 48' \
+	'memlock = enforce'
+# What is dumped can be given again, and gives the same.
+read -r chosen_bdf chosen_group < <(awk '/^bdf/ && b == "" { b = $3 }
+	/^group/ && g == "" { g = $3 }
+	END { print b, g }' "$work/out")
+cp "$work/out" "$work/dump"
+expect 0 "$VFIO_CUSED" --dump-config -i sim,aperture=48,memlock=enforce,reserved=none \
+	-i sim,aperture=48,memlock=enforce -d "edu,delay=16,group=$chosen_group,id=a,bdf=$chosen_bdf" \
+	-d "edu,id=edu0,group=$group,bdf=$bdf"
+cmp "$work/out" "$work/dump" || fail "not the same configuration again"
+
+# ---- refused ----
+# refuse WORD… -- ARGUMENT…: one line on standard error with each word
+refuse()
+{
+	local words=()
+
+	while [[ $1 != -- ]]; do
+		words+=("$1")
+		shift
+	done
+	shift
+	expect 125 "$VFIO_CUSED" "$@"
+	has err "vfio-cused: " "${words[@]}"
+	[[ $(wc -l <"$work/err") == 1 ]] || fail "more than a line: $(<"$work/err")"
+	[[ ! -s $work/out ]] || fail "something on standard output: $(<"$work/out")"
+}
+
+refuse "no command" run check list help --
+refuse walk run -- walk
+refuse serve run -- serve
+refuse --devise --device -- --devise
+refuse --devise --device -- run --devise edu -- true
+refuse -x --device -- -x
+refuse -x -- run -vx
+refuse "--device needs an argument" -- run --device
+refuse "-d needs an argument" -- run -d
+refuse "--version=3" -- --version=3
+refuse "no command to run" "CMD" -- run
+refuse "no command to run" -- run --device edu --
+refuse surplus -- list surplus
+refuse surplus -- check surplus
+refuse surplus -- help nvme surplus
+refuse check --device -- check --device edu
+refuse "key=value" fast -- run -d edu,fast -- true
+refuse "given twice" delay -- run -d edu,delay=1,delay=2 -- true
+refuse "delay=10000001" "10000000" -- run -d edu,delay=10000001 -- true
+refuse "memlock=maybe" enforce off -- run -i sim,memlock=maybe -- true
+refuse "id=a b" -- run -d "edu,id=a b" -- true
+refuse "id=x" -- run -d edu,id=x -d edu,id=x -- true
+refuse noiommu unsafe_noiommu=on -- run -d edu,noiommu=on -- true
+refuse "$bdf" "bdf" -- run -d "edu,bdf=$bdf" -d "edu,bdf=$bdf" -- true
+own=$(ls /sys/bus/pci/devices 2>/dev/null | head -n 1)
+[[ -z $own ]] || refuse "$own" "this machine" -- run -d "edu,bdf=$own" -- true
+own=$(ls /sys/kernel/iommu_groups 2>/dev/null | head -n 1)
+[[ -z $own ]] || refuse "group=$own" "this machine" -- run -d "edu,group=$own" -- true
+
+# ---- output that cannot be written ----
+if [[ -w /dev/full ]]; then
+	is=0
+	"$VFIO_CUSED" --help >/dev/full 2>"$work/err" || is=$?
+	((is == 125)) || fail "status $is with a full standard output"
+	has err "standard output"
+fi
