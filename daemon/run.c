@@ -192,7 +192,9 @@ static int child_start(struct run *run, char **argv, struct cused_error *err)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return cused_error_set(err, -errno, "socketpair: %s", strerror(errno));
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	run->command = fork();
+	/* Not fork(): with ThreadSanitizer it starts a thread in the child, and a process
+	 * with threads gets no user namespace. We have one thread here. */
+	run->command = _Fork();
 	if (run->command == 0) {
 		child.socket = pair[1];
 		close(pair[0]);
