@@ -51,6 +51,7 @@ START_TEST(irqs_checks)
 	ck_assert_int_eq(set_irqs(irqs(NONE | TRIGGER, 5, 0, 1)), -EINVAL);
 	ck_assert_int_eq(set_irqs(irqs(NONE | TRIGGER, UINT32_MAX, 0, 1)), -EINVAL);
 	ck_assert_int_eq(set_irqs(irqs(NONE | TRIGGER, MSIX, 1, UINT32_MAX - 1)), -EINVAL);
+	ck_assert_int_eq(set_irqs(irqs(NONE | TRIGGER, MSIX, 2, UINT32_MAX - 1)), -EINVAL);
 	ck_assert_int_eq(set_irqs(irqs(NONE | TRIGGER, MSIX, UINT32_MAX, 0)), -EINVAL);
 	ck_assert_int_eq(set_irqs(irqs(NONE | TRIGGER, MSIX, UINT32_MAX, UINT32_MAX)),
 			 -EINVAL);
