@@ -165,7 +165,8 @@ static void describe_device(const struct instance *instance, size_t index,
 
 	ret->address = device_address(device);
 	ret->pci = *device_pci(device);
-	for (unsigned bar = 0; bar < CUSED_PCI_BARS; bar++)
+	/* The last is the ROM's. */
+	for (unsigned bar = 0; bar < sizeof(ret->bars) / sizeof(ret->bars[0]); bar++)
 		ret->bars[bar] = device_bar_resource(device, bar);
 	device_config_snapshot(device, ret->config, &ret->config_size);
 }

@@ -27,7 +27,8 @@ struct pci_address device_address(const struct device *device);
 struct group *device_group(const struct device *device);
 const struct cused_pci *device_pci(const struct device *device);
 const struct cused_device_ops *device_ops(const struct device *device);
-/* Host addresses of a BAR, as sysfs "resource" shows them; 0,0 if not implemented. */
+/* Host addresses of a BAR (0 … 5) or the ROM (6), as sysfs "resource" shows them; 0,0 if
+ * not implemented. */
 struct cused_range device_bar_resource(const struct device *device, unsigned bar);
 /* device_params.offset_base, for calls whose argument holds a told offset. */
 uint64_t device_offset_base(const struct device *device);
