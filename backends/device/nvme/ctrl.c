@@ -125,7 +125,6 @@ void nvme_ctrl_fatal(struct nvme *n, const char *why)
 	cused_log(CUSED_LOG_DEBUG, "nvme", "%s: controller fatal status: %s",
 		  n->svc->name(n->port), why);
 	n->stage.n = 0;
-	n->batch_n = n->batch_next = 0;
 	set_csts(n, n->csts | CSTS_CFS);
 }
 
@@ -512,7 +511,7 @@ static int nvme_create(const struct cused_services *services, struct cused_port 
 	if (rc)
 		goto err_destroy;
 	largest = (size_t)4096 << n->mdts;
-	n->bounce_size = largest > NVME_BATCH_BYTES ? largest : NVME_BATCH_BYTES;
+	n->bounce_size = largest > NVME_PART_BYTES ? largest : NVME_PART_BYTES;
 	n->bounce = aligned_alloc(4096, n->bounce_size);
 	n->scratch = aligned_alloc(4096, largest);
 	if (!n->bounce || !n->scratch) {

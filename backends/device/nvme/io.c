@@ -5,7 +5,9 @@
  *
  * Theory of operation
  *
- *   A fetched batch is worked off in parts of at most NVME_BATCH_BYTES, one part a poll:
+ *   A fetched batch is worked off in parts, one a poll, so that a poll is short and the
+ *   client has the first completions while the model is at the next ones. A part has at
+ *   most NVME_PART commands and NVME_PART_BYTES of data:
  *
  *       prepare   decode and check; a command that fails here is done
  *       map       pieces for all that have data                          prp.c
@@ -440,13 +442,13 @@ static unsigned gather(struct nvme *n, struct nvme_cmd **ret_data, unsigned *ret
 	size_t bytes = 0, used = 0;
 	uint32_t pieces = 0;
 
-	for (; i < n->batch_n; i++) {
+	for (; i < n->batch_n && i < n->batch_next + NVME_PART; i++) {
 		struct nvme_cmd *c = &n->batch[i];
 
 		c->status = prepare(n, c);
 		if (!has_data(c))
 			continue;
-		if (n_data && (bytes + c->len > NVME_BATCH_BYTES ||
+		if (n_data && (bytes + c->len > NVME_PART_BYTES ||
 			       pieces + nvme_prp_worst(c) > NVME_PIECES))
 			break;		/* prepared again with the next part */
 		bytes += c->len;

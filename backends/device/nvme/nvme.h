@@ -30,7 +30,8 @@
 #define NVME_MDTS_MAX      8		/* 1 MiB */
 #define NVME_BATCH         32		/* I/O commands fetched at once */
 #define NVME_ADMIN_BATCH   8
-#define NVME_BATCH_BYTES   (256u << 10)	/* data of one poll, unless one command has more */
+#define NVME_PART          16		/* … and worked off in one poll */
+#define NVME_PART_BYTES    (128u << 10)	/* data of one poll, unless one command has more */
 #define NVME_PIECES        CUSED_DMA_BATCH_MAX
 #define NVME_PRP_MAX       ((1u << NVME_MDTS_MAX) + 1)
 #define NVME_SGL_MAX       256		/* descriptors of one command */
