@@ -178,103 +178,6 @@ START_TEST(unknown_opcodes)
 }
 END_TEST
 
-/* ---- queues, 5.3 … 5.6 ---- */
-
-static unsigned make_cq(unsigned id, unsigned size, uint32_t cdw11, uint64_t prp1)
-{
-	return admin(&c, (struct sqe){ .opcode = 5, .prp1 = prp1, .cdw11 = cdw11,
-				       .cdw10 = (size - 1) << 16 | id });
-}
-
-static unsigned make_sq(unsigned id, unsigned size, uint32_t cdw11, uint64_t prp1)
-{
-	return admin(&c, (struct sqe){ .opcode = 1, .prp1 = prp1, .cdw11 = cdw11,
-				       .cdw10 = (size - 1) << 16 | id });
-}
-
-START_TEST(create_queue_errors)
-{
-	client_create(&c, "queues=4,msi=0");
-	client_enable(&c, 32);
-	ck_assert_uint_eq(make_cq(0, 16, 3, CQ_IOVA(1)), 0x101 | DNR);
-	ck_assert_uint_eq(make_cq(5, 16, 3, CQ_IOVA(1)), 0x101 | DNR);
-	ck_assert_uint_eq(make_cq(1, 1, 3, CQ_IOVA(1)), 0x102 | DNR);
-	ck_assert_uint_eq(make_cq(1, 1025, 3, CQ_IOVA(1)), 0x102 | DNR);
-	ck_assert_uint_eq(make_cq(1, 65536, 3, CQ_IOVA(1)), 0x102 | DNR);
-	ck_assert_uint_eq(make_cq(1, 16, 2, CQ_IOVA(1)), 2 | DNR);
-	ck_assert_uint_eq(make_cq(1, 16, 5 << 16 | 3, CQ_IOVA(1)), 0x108 | DNR);
-	ck_assert_uint_eq(make_cq(1, 16, 3, CQ_IOVA(1) + 16), 0x13 | DNR);
-	ck_assert_uint_eq(make_cq(1, 1024, 4 << 16 | 3, CQ_IOVA(1)), 0);
-	ck_assert_uint_eq(make_cq(1, 16, 3, CQ_IOVA(1)), 0x101 | DNR);
-	ck_assert_uint_eq(make_sq(0, 16, 1 << 16 | 1, SQ_IOVA(1)), 0x101 | DNR);
-	ck_assert_uint_eq(make_sq(5, 16, 1 << 16 | 1, SQ_IOVA(1)), 0x101 | DNR);
-	ck_assert_uint_eq(make_sq(1, 16, 0 << 16 | 1, SQ_IOVA(1)), 0x101 | DNR);
-	ck_assert_uint_eq(make_sq(1, 16, 5 << 16 | 1, SQ_IOVA(1)), 0x101 | DNR);
-	ck_assert_uint_eq(make_sq(1, 16, 2 << 16 | 1, SQ_IOVA(1)), 0x100 | DNR);
-	ck_assert_uint_eq(make_sq(1, 1, 1 << 16 | 1, SQ_IOVA(1)), 0x102 | DNR);
-	ck_assert_uint_eq(make_sq(1, 1025, 1 << 16 | 1, SQ_IOVA(1)), 0x102 | DNR);
-	ck_assert_uint_eq(make_sq(1, 16, 1 << 16, SQ_IOVA(1)), 2 | DNR);
-	ck_assert_uint_eq(make_sq(1, 16, 1 << 16 | 1, SQ_IOVA(1) + 64), 0x13 | DNR);
-	ck_assert_uint_eq(make_sq(1, 1024, 1 << 16 | 1, SQ_IOVA(1)), 0);
-	ck_assert_uint_eq(make_sq(1, 16, 1 << 16 | 1, SQ_IOVA(1)), 0x101 | DNR);
-	client_stop(&c);
-}
-END_TEST
-
-/* CC.IOSQES and CC.IOCQES must be set before queues are made. */
-START_TEST(create_queue_entry_sizes)
-{
-	client_create(&c, NULL);
-	client_enable(&c, 32);
-	fake_poke32(&c.p, 0, CC, 0x00400001);
-	ck_assert_uint_eq(make_cq(1, 16, 3, CQ_IOVA(1)), 0);
-	ck_assert_uint_eq(make_sq(1, 16, 1 << 16 | 1, SQ_IOVA(1)), 0x102 | DNR);
-	fake_poke32(&c.p, 0, CC, 0x00060001);
-	ck_assert_uint_eq(make_cq(2, 16, 3, CQ_IOVA(2)), 0x102 | DNR);
-	ck_assert_uint_eq(make_sq(1, 16, 1 << 16 | 1, SQ_IOVA(1)), 0);
-	client_stop(&c);
-}
-END_TEST
-
-START_TEST(delete_queues)
-{
-	client_start(&c, "queues=4");
-	ck_assert_uint_eq(create_sq(&c, 2, 16, 1), 0);	/* two queues, one CQ */
-	ck_assert_uint_eq(admin(&c, (struct sqe){ .opcode = 4, .cdw10 = 1 }), 0x10c | DNR);
-	ck_assert_uint_eq(admin(&c, (struct sqe){ .opcode = 0, .cdw10 = 0 }), 0x101 | DNR);
-	ck_assert_uint_eq(admin(&c, (struct sqe){ .opcode = 0, .cdw10 = 3 }), 0x101 | DNR);
-	ck_assert_uint_eq(admin(&c, (struct sqe){ .opcode = 0, .cdw10 = 9 }), 0x101 | DNR);
-	ck_assert_uint_eq(admin(&c, (struct sqe){ .opcode = 0, .cdw10 = 2 }), 0);
-	ck_assert_uint_eq(admin(&c, (struct sqe){ .opcode = 0, .cdw10 = 2 }), 0x101 | DNR);
-	ck_assert_uint_eq(admin(&c, (struct sqe){ .opcode = 4, .cdw10 = 1 }), 0x10c | DNR);
-	ck_assert_uint_eq(client_do(&c, 1, rw(2, 1, 0, 1, DATA, 0)), 0);
-	ck_assert_uint_eq(admin(&c, (struct sqe){ .opcode = 0, .cdw10 = 1 }), 0);
-	ck_assert_uint_eq(admin(&c, (struct sqe){ .opcode = 4, .cdw10 = 1 }), 0);
-	ck_assert_uint_eq(admin(&c, (struct sqe){ .opcode = 4, .cdw10 = 1 }), 0x101 | DNR);
-	ck_assert_uint_eq(admin(&c, (struct sqe){ .opcode = 4, .cdw10 = 0 }), 0x101 | DNR);
-	ck_assert_uint_eq(fake_read32(&c.p, 0, SQ_DB(1)), 0);
-	ck_assert_uint_eq(fake_read32(&c.p, 0, CQ_DB(1)), 0);
-	client_io_queue(&c, 1, 16);			/* and again from the start */
-	ck_assert_uint_eq(client_do(&c, 1, rw(2, 1, 0, 1, DATA, 0)), 0);
-	client_stop(&c);
-}
-END_TEST
-
-/* Admin queues of the smallest and of an odd size; wrap and phase. */
-START_TEST(admin_queue_wraps)
-{
-	client_create(&c, NULL);
-	client_enable(&c, 2);
-	for (unsigned i = 0; i < 20; i++)
-		ck_assert_uint_eq(identify(1, 0, DATA), 0);
-	client_disable(&c);
-	client_enable(&c, 7);
-	for (unsigned i = 0; i < 40; i++)
-		ck_assert_uint_eq(identify(1, 0, DATA), 0);
-	client_stop(&c);
-}
-END_TEST
-
 /* ---- features, 5.13, 5.21 ---- */
 
 START_TEST(features_get_set)
@@ -324,6 +227,9 @@ START_TEST(feature_limits)
 	client_enable(&c, 32);
 	ck_assert_uint_eq(set_feature(2, 0, 0), 0);		/* power */
 	ck_assert_uint_eq(set_feature(2, 0, 1), 2 | DNR);
+	ck_assert_uint_eq(set_feature(2, 0, 1 << 5), 0);	/* workload hint */
+	ck_assert_uint_eq(get_feature(2, 0, 0), 0);
+	ck_assert_uint_eq(c.last.result, 1 << 5);
 	ck_assert_uint_eq(set_feature(4, 0, 1 << 20 | 5), 0);	/* under threshold */
 	ck_assert_uint_eq(get_feature(4, 0, 1 << 20), 0);
 	ck_assert_uint_eq(c.last.result, 5);
@@ -384,6 +290,8 @@ START_TEST(feature_timestamp)
 	ck_assert_uint_eq(get_feature(14, 0, 0), 0);
 	ck_assert_uint_eq(get64(p, 0) & 0xffffffffffff, 10000000000ull + 5000);
 	ck_assert_uint_eq(p[6] >> 1 & 7, 1);
+	ck_assert_uint_eq(get_feature(14 | 1 << 8, 0, 0), 0);
+	ck_assert_uint_eq(get64(p, 0), 0);
 	ck_assert_uint_eq(admin(&c, (struct sqe){ .opcode = 9, .cdw10 = 14,
 						  .prp1 = MEM - 4096 }), 4 | DNR);
 	client_stop(&c);
@@ -531,6 +439,35 @@ START_TEST(async_event_doorbell)
 }
 END_TEST
 
+/* An event waits for room in the completion queue; the same event counts once. */
+START_TEST(async_event_without_room)
+{
+	struct cqe e;
+
+	client_create(&c, NULL);
+	client_enable(&c, 3);			/* two completions fit */
+	client_push(&c, 0, (struct sqe){ .opcode = 12 });
+	client_ring(&c, 0);
+	fake_poll(&c.p, 10);
+	for (unsigned i = 0; i < 2; i++) {
+		client_push(&c, 0, (struct sqe){ .opcode = 6, .cdw10 = 1, .prp1 = DATA });
+		client_ring(&c, 0);
+		fake_poll(&c.p, 10);
+		fake_write32(&c.p, 0, SQ_DB(9), 1);
+	}
+	ck_assert(client_peek(&c, 0, &e) && e.cid == 2);
+	ck_assert(client_peek(&c, 0, &e) && e.cid == 3);
+	fake_poll(&c.p, 10);
+	ck_assert(!client_peek(&c, 0, &e));
+	fake_poke32(&c.p, 0, CQ_DB(0), c.q[0].cq_head);
+	fake_poll(&c.p, 10);
+	ck_assert(client_reap(&c, 0, &e));
+	ck_assert_uint_eq(e.cid, 1);
+	ck_assert_uint_eq(e.result, 1 << 16);
+	client_stop(&c);
+}
+END_TEST
+
 START_TEST(async_event_temperature)
 {
 	struct cqe e;
@@ -558,6 +495,8 @@ START_TEST(abort_command)
 	aer = client_push(&c, 0, (struct sqe){ .opcode = 12 });
 	ck_assert_uint_eq(admin(&c, (struct sqe){ .opcode = 8, .cdw10 = 0x7777 << 16 | 1 }), 0);
 	ck_assert_uint_eq(c.last.result, 1);		/* not found */
+	ck_assert_uint_eq(admin(&c, (struct sqe){ .opcode = 8, .cdw10 = 0x7777 << 16 }), 0);
+	ck_assert_uint_eq(c.last.result, 1);
 	client_push(&c, 0, (struct sqe){ .opcode = 8, .cdw10 = (uint32_t)aer << 16 });
 	client_ring(&c, 0);
 	e = client_wait(&c, 0);
@@ -571,7 +510,7 @@ START_TEST(abort_command)
 END_TEST
 
 CLIENT_MAIN("nvme_admin", identify_controller, identify_namespace, identify_lists,
-	    admin_data_pointers, unknown_opcodes, create_queue_errors,
-	    create_queue_entry_sizes, delete_queues, admin_queue_wraps, features_get_set,
-	    feature_limits, feature_number_of_queues, feature_timestamp, log_pages, error_log,
-	    async_event_limit, async_event_doorbell, async_event_temperature, abort_command)
+	    admin_data_pointers, unknown_opcodes, features_get_set, feature_limits,
+	    feature_number_of_queues, feature_timestamp, log_pages, error_log,
+	    async_event_limit, async_event_doorbell, async_event_without_room,
+	    async_event_temperature, abort_command)

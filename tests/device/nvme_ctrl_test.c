@@ -74,6 +74,8 @@ START_TEST(read_only_registers)
 	ck_assert_uint_eq(fake_read32(&c.p, 0, VS), 0x00010400);
 	fake_write(&c.p, 0, 0x40, 8, ~0ull);
 	ck_assert_uint_eq(fake_read(&c.p, 0, 0x40, 8), 0);
+	fake_write32(&c.p, 0, 0x2000, 5);		/* the MSI-X table is the core's */
+	ck_assert_uint_eq(fake_read32(&c.p, 0, 0x2000), 5);
 	fake_write32(&c.p, 0, NSSR, 0x4e564d65);	/* NSSRS 0: nothing happens */
 	ck_assert_uint_eq(fake_read32(&c.p, 0, NSSR), 0);
 	client_stop(&c);
@@ -353,6 +355,12 @@ START_TEST(interrupt_coalescing)
 	client_wait(&c, 1);
 	ck_assert_uint_eq(client_do(&c, 1, rw(2, 1, 0, 1, DATA, 0)), 0);
 	ck_assert_uint_eq(c.p.irqs[1], 3);
+	/* A reset in between: the timer is off, nothing is told. */
+	client_io_queue(&c, 2, 16);
+	ck_assert_uint_eq(client_do(&c, 2, rw(2, 1, 0, 1, DATA, 0)), 0);
+	client_disable(&c);
+	fake_advance(&c.p, 1000000);
+	ck_assert_uint_eq(c.p.irqs[2], 0);
 	client_stop(&c);
 }
 END_TEST

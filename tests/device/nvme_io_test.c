@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The NVM command set of the NVMe controller and its I/O queues (NVMe 1.4, 4 and 6). */
+/* The NVM command set of the NVMe controller (NVMe 1.4, 6). */
 #include <device/nvme_client.h>
 
 static struct client c;
@@ -109,92 +109,6 @@ START_TEST(data_survives_reset)
 	client_io_queue(&c, 1, 64);
 	ck_assert_uint_eq(io(rw(2, 1, 5, 1, DATA + 4096, 0)), 0);
 	ck_assert(!memcmp(fake_mem(&c.p, DATA), fake_mem(&c.p, DATA + 4096), 512));
-	client_stop(&c);
-}
-END_TEST
-
-/* ---- queues ---- */
-
-/* A batch costs one call for commands, each half one for data and one for completions. */
-START_TEST(batched_calls)
-{
-	struct cqe e;
-
-	start(0, "mdts=7");
-	for (unsigned i = 0; i < 32; i++)
-		client_push(&c, 1, rw(2, 1, i * 8, 8, DATA + i * 4096ull, 0));
-	c.p.dma_reads = c.p.dma_writes = 0;
-	client_ring(&c, 1);
-	fake_poll(&c.p, 10);
-	ck_assert_uint_eq(c.p.dma_reads, 1);
-	ck_assert_uint_eq(c.p.dma_writes, 4);
-	for (unsigned i = 0; i < 32; i++)
-		ck_assert(client_reap(&c, 1, &e));
-	client_stop(&c);
-}
-END_TEST
-
-/* The completion queue is full: commands wait for room, none is lost, none too many. */
-START_TEST(completion_queue_full)
-{
-	struct cqe e;
-	unsigned got = 0;
-	uint16_t next = 1;
-
-	client_create(&c, NULL);
-	client_enable(&c, 32);
-	ck_assert_uint_eq(create_cq(&c, 1, 4, 1), 0);
-	ck_assert_uint_eq(create_sq(&c, 1, 64, 1), 0);
-	c.q[1].cq_size = 4;
-	c.q[1].sq_size = 64;
-	c.cid = 0;
-	for (unsigned i = 0; i < 20; i++)
-		client_push(&c, 1, rw(2, 1, i, 1, DATA, 0));
-	client_ring(&c, 1);
-	fake_poll(&c.p, 10);
-	while (client_peek(&c, 1, &e))
-		ck_assert_uint_eq(e.cid, next + got++);
-	ck_assert_uint_eq(got, 3);
-	fake_poke32(&c.p, 0, CQ_DB(1), c.q[1].cq_head);
-	while (got < 20) {
-		e = client_wait(&c, 1);
-		ck_assert_uint_eq(e.cid, next + got++);
-	}
-	fake_poll(&c.p, 10);
-	ck_assert(!client_reap(&c, 1, &e));
-	client_stop(&c);
-}
-END_TEST
-
-/* Two queues of one CQ, round robin; the phase turns many times. */
-START_TEST(queues_share_and_wrap)
-{
-	struct cqe e;
-	unsigned got[3] = { 0 };
-
-	client_create(&c, "size=1M");
-	client_enable(&c, 32);
-	ck_assert_uint_eq(admin(&c, (struct sqe){ .opcode = 9, .cdw10 = 1 }), 0);	/* AB 0 */
-	ck_assert_uint_eq(create_cq(&c, 1, 17, 1), 0);
-	ck_assert_uint_eq(create_sq(&c, 1, 9, 1), 0);
-	ck_assert_uint_eq(create_sq(&c, 2, 5, 1), 0);
-	c.q[1].sq_size = 9;
-	c.q[2].sq_size = 5;
-	for (unsigned round = 0; round < 50; round++) {
-		for (unsigned i = 0; i < 4; i++) {
-			client_push(&c, 1, rw(2, 1, i, 1, DATA, 0));
-			client_push(&c, 2, rw(2, 1, i, 1, DATA, 0));
-		}
-		client_ring(&c, 1);
-		client_ring(&c, 2);
-		for (unsigned i = 0; i < 8; i++) {
-			e = client_wait(&c, 1);
-			ck_assert_uint_eq(e.status >> 1, 0);
-			got[e.sqid]++;
-		}
-	}
-	ck_assert_uint_eq(got[1], 200);
-	ck_assert_uint_eq(got[2], 200);
 	client_stop(&c);
 }
 END_TEST
@@ -406,8 +320,7 @@ int main(void)
 		compare, write_zeroes, dataset_management,
 	};
 	const TTest *const once[] = {
-		unknown_opcodes, namespaces, batched_calls, completion_queue_full,
-		queues_share_and_wrap, waiting_commands_dropped, shutdown_syncs,
+		unknown_opcodes, namespaces, waiting_commands_dropped, shutdown_syncs,
 	};
 
 	return client_main2("nvme_io", both, sizeof(both) / sizeof(*both), once,
