@@ -2,7 +2,8 @@
 /*
  * vfioc - a VFIO client that checks what it sees against the contract of the kernel.
  *
- *     vfioc --bdf 0000:01:00.0 [--group N] [--vfio DIR] [--only NAME]... [--list]
+ *     vfioc --bdf 0000:01:00.0 [--group N] [--vfio DIR] [--peer BDF] [--only NAME]…
+ *     vfioc --list
  *
  * Speaks TAP. It uses <linux/vfio.h> and sysfs and nothing else, so that it runs on a
  * machine's own VFIO as well. Exit status: 0 all well, 1 a case failed, 2 usage.
@@ -20,11 +21,10 @@
 
 unsigned vfioc_failures;
 unsigned long vfioc_iterations = 2000;
-const char *vfioc_self;
 
 static const struct vcase *const tables[] = {
 	cases_container, cases_group, cases_type1, cases_device, cases_irq, cases_dma,
-	cases_share, cases_stress, cases_nvme,
+	cases_share, cases_stress, cases_nvme, cases_peer,
 };
 
 #define MAX_ONLY 32
@@ -177,7 +177,7 @@ static int list_all(void)
 static int usage(const char *problem)
 {
 	fprintf(stderr, "vfioc: %s\nusage: vfioc --bdf BDF [--group N] [--vfio DIR] "
-		"[--only NAME]... [--iterations N] | --list\n", problem);
+		"[--peer BDF] [--only NAME]... [--iterations N] | --list\n", problem);
 	return 2;
 }
 
@@ -186,6 +186,7 @@ static int parse(int argc, char **argv, struct options *o)
 	static const struct option longs[] = {
 		{ "vfio", 1, 0, 'v' }, { "group", 1, 0, 'g' }, { "bdf", 1, 0, 'b' },
 		{ "only", 1, 0, 'o' }, { "list", 0, 0, 'l' }, { "iterations", 1, 0, 'i' },
+		{ "peer", 1, 0, 'p' },
 		{ 0, 0, 0, 0 },
 	};
 	int c;
@@ -196,6 +197,7 @@ static int parse(int argc, char **argv, struct options *o)
 		case 'g': o->where.group = atoi(optarg); break;
 		case 'b': o->where.bdf = optarg; break;
 		case 'i': vfioc_iterations = strtoul(optarg, NULL, 0); break;
+		case 'p': vfioc_peer = optarg; break;
 		case 'l': o->list = true; break;
 		case 'o':
 			if (o->n_only == MAX_ONLY)
@@ -215,7 +217,6 @@ int main(int argc, char **argv)
 
 	if (r)
 		return r;
-	vfioc_self = argv[0];
 	if (o.list)
 		return list_all();
 	if (!o.where.bdf)

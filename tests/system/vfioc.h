@@ -28,11 +28,11 @@ struct vcase {
 };
 
 extern const struct vcase cases_container[], cases_group[], cases_type1[], cases_device[],
-	cases_irq[], cases_dma[], cases_share[], cases_stress[], cases_nvme[];
+	cases_irq[], cases_dma[], cases_share[], cases_stress[], cases_nvme[], cases_peer[];
 
 extern unsigned vfioc_failures;		/* of the case that runs */
 extern unsigned long vfioc_iterations;	/* --iterations, for the stress cases */
-extern const char *vfioc_self;		/* path of the program, for exec */
+extern const char *vfioc_peer;		/* --peer, a second device, or NULL */
 
 #define EXIT_SKIP 77
 

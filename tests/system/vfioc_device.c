@@ -236,6 +236,19 @@ static void device_vectored(const struct vc_where *w)
 	EXPECT_EQ((uint32_t)device << 16 | vendor, vc_cfg32(vc.device, 0));
 }
 
+/* Old copies of client libraries compute offsets instead of asking for them. */
+static void device_computed_offset(const struct vc_where *w)
+{
+	struct vc vc = vfioc_open(w);
+	uint32_t v = 0;
+
+	EXPECT_EQ(pread(vc.device, &v, 4, (off_t)(7ull << 40)), 4);
+	EXPECT_EQ(v, vc_cfg32(vc.device, 0));
+	v = 0x04;
+	EXPECT_EQ(pwrite(vc.device, &v, 2, (off_t)((7ull << 40) + 4)), 2);
+	EXPECT_EQ(vc_cfg16(vc.device, 4) & 6, 4);
+}
+
 static void device_seek(const struct vc_where *w)
 {
 	struct vc vc = vfioc_open(w);
@@ -424,6 +437,8 @@ const struct vcase cases_device[] = {
 	  .rows = "PCI-188 PCI-189 PCI-193 PCI-195 PCI-196 PCI-201",
 	  .fn = device_access },
 	{ .name = "device_vectored", .rows = "PCI-192", .fn = device_vectored },
+	{ .name = "device_computed_offset", .rows = "PCI-032 PCI-192",
+	  .fn = device_computed_offset },
 	{ .name = "device_seek", .rows = "PCI-006", .fn = device_seek,
 	  .gap = "the device fd is a memfd, whose seek is not trapped" },
 	{ .name = "device_mmap",

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -266,7 +268,58 @@ static void share_own_filter(const struct vc_where *w)
 	expect_all_free(w);
 }
 
+/* A client that may not be traced (PR_SET_DUMPABLE 0), as after a change of user. */
+static void share_not_dumpable(const struct vc_where *w)
+{
+	uint8_t *p = vfioc_memory(8192, 3);
+	struct vc vc;
+
+	REQUIRE(!prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+	vc = vfioc_open(w);
+	EXPECT(vc_cfg32(vc.device, 0) != ~0u);
+	EXPECT_EQ(vc_map(vc.container, p, 0x100000, 8192, 3), 0);
+	if (vc_cfg32(vc.device, 0) == EDU_VENDOR_DEVICE) {
+		REQUIRE_EQ(vc_bus_master(vc.device, true), 0);
+		EXPECT_EQ(edu_dma(vc.device, 0x100000, 0, 1000, false, false), 0);
+		EXPECT_EQ(edu_dma(vc.device, 0x101000, 0, 1000, true, false), 0);
+		EXPECT(!memcmp(p, p + 4096, 1000));
+	}
+}
+
+static void *private_files(void *arg)
+{
+	const struct vc_where *w = arg;
+	struct vc vc = VC_NONE;
+
+	if (unshare(CLONE_FILES) || vc_open(&vc, w, VFIO_TYPE1v2_IOMMU))
+		return NULL;
+	if (vc_cfg32(vc.device, 0) == ~0u
+	    || VC(vc.group, VFIO_GROUP_UNSET_CONTAINER, 0) != -EBUSY)
+		return NULL;
+	vc_close(&vc);
+	return arg;
+}
+
+/* A thread whose descriptors are its own: numbers mean something else to the leader. */
+static void share_private_files(const struct vc_where *w)
+{
+	pthread_t thread;
+	void *ok = NULL;
+	int busy[3];
+
+	for (int i = 0; i < 3; i++)
+		busy[i] = dup(0);
+	REQUIRE(!pthread_create(&thread, NULL, private_files, (void *)(uintptr_t)w));
+	for (int i = 0; i < 3; i++)
+		close(busy[i]);
+	pthread_join(thread, &ok);
+	EXPECT(ok != NULL);
+	expect_all_free(w);
+}
+
 const struct vcase cases_share[] = {
+	{ .name = "share_not_dumpable", .rows = "CG-102 T1-037", .fn = share_not_dumpable },
+	{ .name = "share_private_files", .rows = "CG-005 CG-052", .fn = share_private_files },
 	{ .name = "share_own_filter", .rows = "CG-102 T1-037", .fn = share_own_filter },
 	{ .name = "share_dup", .rows = "CG-130", .fn = share_dup },
 	{ .name = "share_fork", .rows = "CG-131 CG-133", .fn = share_fork },
