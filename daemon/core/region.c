@@ -392,7 +392,8 @@ int device_write(struct device_file *file, uint64_t pos, const void *buf, size_t
 	else
 		r = region_bar_write(device, index_of(pos), off, buf, len);
 	device_unlock(device);
-	if (r == 0 && index_of(pos) != VFIO_PCI_CONFIG_REGION_INDEX)
+	/* Timers kick for themselves; to wake a thread costs as much as the access. */
+	if (r == 0 && index_of(pos) != VFIO_PCI_CONFIG_REGION_INDEX && device->ops->poll)
 		poller_kick(device);
 	return r;
 }

@@ -32,6 +32,10 @@ struct client_thread {
 	pid_t tid, tgid;
 	int pidfd;
 	struct mm *mm;			/* clients->lock; NULL until first asked for */
+
+	/* Of the one call that the thread can be in. */
+	uint32_t rights_seen;		/* capabilities when the namespace was looked at */
+	bool initial_ns;
 };
 
 struct clients {
@@ -125,7 +129,7 @@ static bool thread_alive(const struct client_thread *thread)
 	       errno != ESRCH;
 }
 
-int client_get(struct clients *clients, pid_t tid, struct client_thread **ret)
+int client_get(struct clients *clients, pid_t tid, bool verify, struct client_thread **ret)
 {
 	struct client_thread **slot = &clients->slots[(unsigned)tid % CLIENT_THREADS_KEPT];
 	struct client_thread *thread, *old = NULL;
@@ -140,7 +144,7 @@ int client_get(struct clients *clients, pid_t tid, struct client_thread **ret)
 		thread = NULL;
 	pthread_mutex_unlock(&clients->lock);
 	if (thread) {
-		if (thread_alive(thread)) {
+		if (!verify || thread_alive(thread)) {
 			*ret = thread;
 			return 0;
 		}
@@ -169,19 +173,37 @@ int client_dup_fd(struct client_thread *thread, int fd)
 	return copy < 0 ? -errno : copy;
 }
 
+#define RIGHTS (1u << CAP_IPC_LOCK | 1u << CAP_SYS_RAWIO)
+
 /*
  * Capabilities count in the initial user namespace only. capget() speaks of the set that
- * the thread holds in its own namespace, so that one is looked at if it matters.
+ * the thread holds in its own namespace, so that one is looked at if it matters, which
+ * costs more than all the rest: once, and again when the set has changed, as it does for
+ * a thread that gains rights by a new namespace.
  */
-static void caller_rights(pid_t tid, struct caller *caller)
+static bool in_initial_ns(struct client_thread *thread, uint32_t effective)
 {
+	char path[64];
+	struct stat st;
+
+	if (!(effective & RIGHTS))
+		return false;
+	if (thread->rights_seen != effective) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)thread->tid);
+		thread->initial_ns = stat(path, &st) == 0 && st.st_ino == USER_NS_INITIAL_INO;
+		thread->rights_seen = effective;
+	}
+	return thread->initial_ns;
+}
+
+static void caller_rights(struct client_thread *thread, struct caller *caller)
+{
+	pid_t tid = thread->tid;
 	struct __user_cap_header_struct header = {
 		.version = _LINUX_CAPABILITY_VERSION_3, .pid = tid,
 	};
 	struct __user_cap_data_struct data[2] = { 0 };
 	struct rlimit64 limit;
-	struct stat st;
-	char path[64];
 
 	caller->memlock_limit = 0;
 	if (prlimit64(tid, RLIMIT_MEMLOCK, NULL, &limit) == 0)
@@ -189,10 +211,7 @@ static void caller_rights(pid_t tid, struct caller *caller)
 						UINT64_MAX : limit.rlim_cur;
 	if (syscall(SYS_capget, &header, data))
 		return;
-	if (!(data[0].effective & (1u << CAP_IPC_LOCK | 1u << CAP_SYS_RAWIO)))
-		return;
-	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)tid);
-	if (stat(path, &st) || st.st_ino != USER_NS_INITIAL_INO)
+	if (!in_initial_ns(thread, data[0].effective))
 		return;
 	caller->cap_ipc_lock = data[0].effective & 1u << CAP_IPC_LOCK;
 	caller->cap_sys_rawio = data[0].effective & 1u << CAP_SYS_RAWIO;
@@ -229,7 +248,7 @@ int client_caller(struct clients *clients, struct client_thread *thread, bool ri
 	pthread_mutex_unlock(&clients->lock);
 	mm_unref(old);
 	if (r == 0 && rights)
-		caller_rights(thread->tid, ret);
+		caller_rights(thread, ret);
 	return r;
 }
 

@@ -36,10 +36,12 @@ void clients_free(struct clients *clients);	/* NULL is allowed */
 
 /*
  * The thread behind a number, from a notification that is still valid.
+ * @verify: make sure that a remembered entry is not of a thread that had the number
+ *          before. Without, client_dup_fd() tells by -ESRCH, and the call is repeated.
  * Return: 0, with a reference for client_put(); -ESRCH it is gone; -ENOMEM; other errors
  * of pidfd_open().
  */
-int client_get(struct clients *clients, pid_t tid, struct client_thread **ret);
+int client_get(struct clients *clients, pid_t tid, bool verify, struct client_thread **ret);
 void client_put(struct client_thread *thread);
 
 /* A copy (CLOEXEC) of the client's fd. Return: the fd; -EBADF not open; -ESRCH the thread

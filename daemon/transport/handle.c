@@ -385,10 +385,7 @@ int handle_find(struct handles *handles, struct node *node, int fd, struct handl
 	struct handle *found = NULL;
 	off_t position = 0;
 
-	if (node->kind == OBJECT_DEVICE) {
-		if (fcntl(fd, F_GETFL) & O_PATH)
-			return -EBADF;
-	} else {
+	if (node->kind != OBJECT_DEVICE) {
 		position = lseek(fd, 0, SEEK_CUR);
 		if (position < 0)
 			return -EBADF;

@@ -90,7 +90,8 @@ int handle_adopt(struct handles *handles, struct node *node, struct object objec
 /*
  * The handle behind @fd, a copy of the client's whose node is @node, with a use to be
  * given back by handle_put().
- * Return: 0; -ENOENT no handle yet; -EBADF an O_PATH descriptor.
+ * Return: 0; -ENOENT no handle yet; -EBADF an O_PATH descriptor of a node (one of a
+ * device is taken like any other).
  */
 int handle_find(struct handles *handles, struct node *node, int fd, struct handle **ret);
 /* Any open handle of a device. Return: 0, -ENOENT none (the device is closed). */

@@ -81,9 +81,13 @@ int trap_give_fd(const struct trap_call *call, int fd, bool cloexec);
 /* trap_ioctl.c */
 void trap_ioctl(struct trap_call *call);
 /* The handle behind @fd of the client, adopted if need be, with a use for handle_put().
- * Return: 0; 1 a file that is not ours; -EBADF; -EBUSY and others of an adoption. */
+ * Return: 0; 1 a file that is not ours; -EBADF, -ESRCH; -EBUSY and others of an
+ * adoption. */
 int trap_find(struct trap_call *call, struct client_thread *thread, int fd,
 	      struct handle **ret);
+/* The same, with the calling thread for client_put(). Nothing is held on failure. */
+int trap_find_caller(struct trap_call *call, int fd, struct client_thread **ret_thread,
+		     struct handle **ret);
 /* Open the object of a container or group node. Return: 0; -EBUSY, -EPERM, -ENODEV,
  * -ENOMEM (CG-005, CG-049 … CG-053). */
 int trap_open_object(struct trap_call *call, struct client_thread *thread,

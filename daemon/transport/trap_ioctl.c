@@ -87,6 +87,24 @@ int trap_find(struct trap_call *call, struct client_thread *thread, int fd,
 	return r;
 }
 
+int trap_find_caller(struct trap_call *call, int fd, struct client_thread **ret_thread,
+		     struct handle **ret)
+{
+	pid_t tid = (pid_t)call->req->pid;
+	int r = -ESRCH;
+
+	/* A remembered thread may be an earlier one of that number: then once more. */
+	for (unsigned verify = 0; verify < 2 && r == -ESRCH; verify++) {
+		r = client_get(call->trap->clients, tid, verify, ret_thread);
+		if (r)
+			return r;
+		r = trap_find(call, *ret_thread, fd, ret);
+		if (r)
+			client_put(*ret_thread);
+	}
+	return r;
+}
+
 /* ---- the steps of a call ---- */
 
 struct held {
@@ -242,31 +260,22 @@ void trap_ioctl(struct trap_call *call)
 	struct handle *handle;
 	int r;
 
-	r = client_get(call->trap->clients, (pid_t)call->req->pid, &thread);
-	if (r) {
-		trap_continue(call);
+	r = trap_find_caller(call, (int)data->args[0], &thread, &handle);
+	if (r < 0 && r != -EBADF && r != -ESRCH) {
+		trap_answer(call, r);
 		return;
 	}
-	if (data->arch != TRAP_ARCH) {
-		r = trap_find(call, thread, (int)data->args[0], &handle);
-		if (r == 0) {
-			refuse_32bit(call);
-			handle_put(handle);
-		}
-		trap_continue(call);
-		client_put(thread);
+	trap_continue(call);		/* another's ioctl, or none at all */
+	if (r)
 		return;
-	}
-	r = trap_find(call, thread, (int)data->args[0], &handle);
-	if (r == 0) {
+	if (data->arch == TRAP_ARCH) {
 		int64_t result = run_call(call, thread, handle_object(handle));
 
 		handle_put(handle);
 		trap_answer(call, result);
-	} else if (r == 1 || r == -EBADF || r == -ESRCH) {
-		trap_continue(call);	/* another's ioctl, or none at all */
 	} else {
-		trap_answer(call, r);
+		refuse_32bit(call);
+		handle_put(handle);
 	}
 	client_put(thread);
 }

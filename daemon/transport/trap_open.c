@@ -133,7 +133,7 @@ void trap_open(struct trap_call *call, int dirfd, uint64_t path_addr, int flags)
 	n = client_read_str(tid, path_addr, path, sizeof(path));
 	if (!memchr(path, '\0', n) || !trap_open_name_matches(path) || !trap_valid(call))
 		return;
-	if (client_get(call->trap->clients, tid, &thread))
+	if (client_get(call->trap->clients, tid, true, &thread))
 		return;
 	node = find_node(call, thread, dirfd, path, flags, &via);
 	if (node) {

@@ -138,12 +138,10 @@ static int rw_find(struct trap_call *call, uint64_t offset, struct handle **ret)
 	if (window_has(offset) &&
 	    handle_get_device(call->trap->handles, window_device(offset), ret) == 0)
 		return 0;
-	if (client_get(call->trap->clients, (pid_t)call->req->pid, &thread))
-		return 1;
-	r = trap_find(call, thread, (int)args[0], ret);
-	client_put(thread);
+	r = trap_find_caller(call, (int)args[0], &thread, ret);
 	if (r)
 		return 1;
+	client_put(thread);
 	if (handle_object(*ret).kind == OBJECT_DEVICE && !window_has(offset))
 		return 0;
 	/* PCI-189: a device, at an offset that no region of it has. */
@@ -194,12 +192,10 @@ void trap_mmap(struct trap_call *call)
 	trap_continue(call);
 	if ((args[3] & MAP_ANONYMOUS) || len == 0 || !is_aligned(args[5], PAGE_BYTES))
 		return;
-	if (client_get(call->trap->clients, (pid_t)call->req->pid, &thread))
-		return;
-	r = trap_find(call, thread, (int)args[4], &handle);
-	client_put(thread);
+	r = trap_find_caller(call, (int)args[4], &thread, &handle);
 	if (r)
 		return;
+	client_put(thread);
 	if (handle_object(handle).kind == OBJECT_DEVICE) {
 		r = -EINVAL;
 		if (node_number(handle_node(handle)) == window_device(args[5]))

@@ -200,9 +200,9 @@ START_TEST(threads_of_a_process_have_one_address_space)
 	struct caller caller, other;
 
 	ck_assert_int_eq(clients_new(&clients), 0);
-	ck_assert_int_eq(client_get(clients, child, &thread), 0);
+	ck_assert_int_eq(client_get(clients, child, true, &thread), 0);
 	ck_assert_int_eq(client_caller(clients, thread, true, &caller), 0);
-	ck_assert_int_eq(client_get(clients, child, &again), 0);
+	ck_assert_int_eq(client_get(clients, child, true, &again), 0);
 	ck_assert_ptr_eq(thread, again);
 	ck_assert_int_eq(client_caller(clients, again, true, &other), 0);
 	ck_assert_ptr_eq(caller.mm, other.mm);
@@ -212,7 +212,7 @@ START_TEST(threads_of_a_process_have_one_address_space)
 	client_put(thread);
 
 	child_end();
-	ck_assert_int_eq(client_get(clients, child ? child : 1 << 22, &thread), -ESRCH);
+	ck_assert_int_eq(client_get(clients, child ? child : 1 << 22, true, &thread), -ESRCH);
 	clients_free(clients);
 }
 END_TEST
@@ -226,7 +226,7 @@ START_TEST(exec_makes_another_address_space)
 	struct mm *before;
 
 	ck_assert_int_eq(clients_new(&clients), 0);
-	ck_assert_int_eq(client_get(clients, child, &thread), 0);
+	ck_assert_int_eq(client_get(clients, child, true, &thread), 0);
 	ck_assert_int_eq(client_caller(clients, thread, true, &caller), 0);
 	before = mm_ref(caller.mm);
 	ck_assert_int_eq(write(go[1], "g", 1), 1);
