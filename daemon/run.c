@@ -27,6 +27,7 @@ _Static_assert(CONF_DEVICES_MAX <= WINDOW_DEVICES, "each device has a window");
 struct run {
 	const struct conf *conf;
 	struct backing *backings[CONF_DEVICES_MAX];
+	struct cused_error backing_err;	/* what backing_make() cannot say through the core */
 	struct instance *instance;
 	struct sysfs_plan *sysfs;
 	char **nodes;
@@ -47,13 +48,10 @@ static int backing_make(void *arg, unsigned index, const struct backing_ops **re
 			void **ret_arg, uint64_t *ret_offset_base)
 {
 	struct run *run = arg;
-	struct cused_error err;
-	int r = backing_new(index, &run->backings[index], &err);
+	int r = backing_new(index, &run->backings[index], &run->backing_err);
 
-	if (r) {
-		cused_log(CUSED_LOG_ERROR, "run", "%s", err.text);
+	if (r)
 		return r;
-	}
 	*ret_ops = &backing_memfd_ops;
 	*ret_arg = run->backings[index];
 	*ret_offset_base = window_base(index);
@@ -161,6 +159,8 @@ static int prepare(struct run *run, char **argv, struct cused_error *err)
 		r = cused_error_set(err, -EMFILE, "cannot make a signalfd");
 	if (r == 0)
 		r = instance_new(run->conf, backing_make, run, &run->instance, err);
+	if (r && run->backing_err.text[0])
+		*err = run->backing_err;
 	for (size_t i = 0; r == 0 && i < run->conf->n_devices; i++) {
 		r = backing_seal(run->backings[i]);
 		if (r)
@@ -324,9 +324,13 @@ static void leftovers_kill(struct run *run)
 	}
 }
 
-static void run_done(struct run *run)
+static void run_done(struct run *run, int status)
 {
-	trap_stop(run->trap);
+	if (trap_stop(run->trap)) {
+		cused_log(CUSED_LOG_WARNING, "run", "a call is still stalled by memory that a "
+			  "process outside of the run serves; ending nevertheless");
+		_exit(status);
+	}
 	instance_free(run->instance);
 	for (size_t i = 0; i < CONF_DEVICES_MAX; i++)
 		backing_free(run->backings[i]);
@@ -349,7 +353,7 @@ int run_command(const struct conf *conf, char **argv)
 	struct run run = { .conf = conf, .signals = -1, .socket = -1,
 			   .guard = -1, .command = -1 };
 	struct cused_error err;
-	int r;
+	int r, status;
 
 	inherited_save(&run);
 	r = prepare(&run, argv, &err);
@@ -365,9 +369,11 @@ int run_command(const struct conf *conf, char **argv)
 			close(steal_fd(&run.socket));	/* a waiting child gives up */
 	}
 	leftovers_kill(&run);
-	run_done(&run);
 	if (r)
-		return RUN_EXIT_FAILED;
-	return WIFSIGNALED(run.status) ? 128 + WTERMSIG(run.status) :
-					 WEXITSTATUS(run.status);
+		status = RUN_EXIT_FAILED;
+	else
+		status = WIFSIGNALED(run.status) ? 128 + WTERMSIG(run.status) :
+						   WEXITSTATUS(run.status);
+	run_done(&run, status);
+	return status;
 }

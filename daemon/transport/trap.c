@@ -402,9 +402,12 @@ int trap_start(const struct trap_params *params, struct trap **ret,
 	return 0;
 }
 
-/* A signal that comes before the wait is lost, so it is repeated. */
-static void stop_receivers(struct trap *trap)
+/* A signal that comes before the wait is lost, so it is repeated.
+ * Return: did all threads end? */
+static bool stop_receivers(struct trap *trap)
 {
+	uint64_t until = now_ns() + TRAP_STOP_MS * 1000000ull;
+
 	thread_interruptible();
 	atomic_store(&trap->stop, true);
 	watcher_wake(trap);
@@ -412,6 +415,8 @@ static void stop_receivers(struct trap *trap)
 		struct timespec deadline;
 
 		do {
+			if (now_ns() > until)
+				return false;
 			pthread_kill(trap->threads[i], SIGURG);
 			clock_gettime(CLOCK_REALTIME, &deadline);
 			deadline.tv_nsec += 2000000;
@@ -421,13 +426,15 @@ static void stop_receivers(struct trap *trap)
 			}
 		} while (pthread_timedjoin_np(trap->threads[i], NULL, &deadline));
 	}
+	return true;
 }
 
-void trap_stop(struct trap *trap)
+int trap_stop(struct trap *trap)
 {
 	if (!trap)
-		return;
-	stop_receivers(trap);
+		return 0;
+	if (!stop_receivers(trap))
+		return -EBUSY;
 	close(trap->listener);
 	handles_free(trap->handles);
 	clients_free(trap->clients);
@@ -436,6 +443,7 @@ void trap_stop(struct trap *trap)
 	pthread_mutex_destroy(&trap->lock);
 	pthread_mutex_destroy(&trap->adopt_lock);
 	free(trap);
+	return 0;
 }
 
 unsigned long trap_calls(const struct trap *trap)

@@ -47,6 +47,7 @@ struct backing;
 
 #define TRAP_RECEIVERS 4
 #define RECEIVER_STALL_MS 5
+#define TRAP_STOP_MS 2000	/* how long trap_stop() waits for a stalled receiver */
 
 struct trap_device {
 	struct device *device;
@@ -67,9 +68,13 @@ struct trap_params {
  */
 int trap_start(const struct trap_params *params, struct trap **ret,
 	       struct cused_error *err);
-/* Stop to serve: calls in flight and later ones fail with ENOSYS. Releases all open
- * files. NULL is allowed. */
-void trap_stop(struct trap *trap);
+/*
+ * Stop to serve: calls in flight and later ones fail with ENOSYS. Releases all open
+ * files. NULL is allowed.
+ * Return: 0; -EBUSY a receiver waits for memory that somebody outside of the run stalls.
+ * Then nothing was freed, and the program should end without freeing what the trap uses.
+ */
+int trap_stop(struct trap *trap);
 
 /* Notifications so far, for tests and benchmarks. */
 unsigned long trap_calls(const struct trap *trap);
