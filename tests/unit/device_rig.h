@@ -45,6 +45,7 @@ struct rig_model {
 	atomic_uint inside;		/* callbacks under way: never 2 */
 	atomic_uint work;		/* polls that will report work */
 	atomic_uint last_timer;
+	void (*on_close)(void);
 	void (*on_poll)(void);		/* both set before the device is opened */
 	void (*on_write)(uint64_t offset, uint64_t value);
 };
@@ -89,6 +90,8 @@ static inline void rig_model_close(void *state)
 {
 	rig_enter();
 	model.closes++;
+	if (model.on_close)
+		model.on_close();
 	rig_leave();
 }
 

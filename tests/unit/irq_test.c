@@ -355,6 +355,43 @@ START_TEST(pci_089_msi_does_not_grow)
 }
 END_TEST
 
+/* PCI-080, PCI-085, PCI-232: leaving MSI gives back what was allocated, and the function's
+ * enable bit. */
+START_TEST(pci_080_msi_off)
+{
+	uint8_t hw[4096];
+	unsigned size;
+
+	ck_assert_int_eq(none(MSI, TRIGGER, 0, 0), -EINVAL);
+	ck_assert_int_eq(events(MSI, 3, 1, &a), 0);
+	device_config_snapshot(rig_device, hw, &size);
+	ck_assert_uint_eq(hw[0x50 + PCI_MSI_FLAGS], 0x80 | 2 << 4 | 6 | 1);
+	ck_assert_uint_eq(hw[PCI_COMMAND + 1] & 4, 4);
+	ck_assert_int_eq(none(MSI, TRIGGER, 0, 0), 0);
+	device_config_snapshot(rig_device, hw, &size);
+	ck_assert_uint_eq(hw[0x50 + PCI_MSI_FLAGS], 0x86);
+	ck_assert_uint_eq(hw[PCI_COMMAND + 1] & 4, 0);
+	ck_assert_int_eq(events(MSI, 0, 1, &a), 0);
+	ck_assert_int_eq(events(MSI, 3, 1, &b), -EINVAL);
+}
+END_TEST
+
+static void raise_line(void)
+{
+	line(true);
+}
+
+/* PCI-014: a line that close() leaves high is not seen by the next client. */
+START_TEST(pci_014_line_left_high)
+{
+	model.on_close = raise_line;
+	device_close(rig_file);
+	ck_assert_int_eq(device_open(rig_device, NULL, &rig_file), 0);
+	ck_assert_int_eq(event(INTX, TRIGGER, a), 0);
+	ck_assert_uint_eq(signals(&ea), 0);
+}
+END_TEST
+
 /* PCI-090: MSI-X does. PCI-087: count 0 does nothing. */
 START_TEST(pci_090_msix_grows)
 {
@@ -580,6 +617,8 @@ static void fill(Suite *s)
 	tcase_add_test(tc, pci_226_intx_disable);
 	tcase_add_test(tc, pci_082_entering);
 	tcase_add_test(tc, pci_089_msi_does_not_grow);
+	tcase_add_test(tc, pci_080_msi_off);
+	tcase_add_test(tc, pci_014_line_left_high);
 	tcase_add_test(tc, pci_090_msix_grows);
 	tcase_add_test(tc, pci_086_no_signals);
 	tcase_add_test(tc, pci_091_entering_fails);

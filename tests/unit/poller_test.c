@@ -149,6 +149,18 @@ START_TEST(timers_alone)
 }
 END_TEST
 
+/* PCI-014: armed timers do not outlive the last close. */
+START_TEST(pci_014_timers_end)
+{
+	arm(1, 20000000);
+	device_close(rig_file);
+	ck_assert_int_eq(device_open(rig_device, NULL, &rig_file), 0);
+	arm(2, 40000000);
+	rig_await(atomic_load(&model.timers) == 1);
+	ck_assert_uint_eq(model.last_timer, 2);
+}
+END_TEST
+
 /* PCI-229: asleep, nothing runs; awake again, what was due does. */
 START_TEST(d3hot_stops)
 {
@@ -216,6 +228,7 @@ static void fill(Suite *s)
 	tcase_add_test(tc, kick_and_write_wake);
 	tcase_add_test(tc, timers);
 	tcase_add_test(tc, timers_alone);
+	tcase_add_test(tc, pci_014_timers_end);
 	tcase_add_test(tc, d3hot_stops);
 	tcase_add_test(tc, accesses_get_their_turn);
 	suite_add_tcase(s, tc);
