@@ -23,7 +23,7 @@ enum { PARAM_PAGE_SIZES, PARAM_APERTURE, PARAM_RESERVED, PARAM_COHERENT, N_PARAM
 static const struct cused_param sim_params[N_PARAMS] = {
 	[PARAM_PAGE_SIZES] = {
 		.name = "page_sizes", .type = CUSED_PARAM_STRING, .preset = "4K+2M+1G",
-		.text = "page sizes of the IOMMU, powers of two from 4K on, joined by + or ,; "
+		.text = "page sizes of the IOMMU, powers of two from 4K on, joined by +; "
 			"the smallest is the unit of every mapping",
 	},
 	[PARAM_APERTURE] = {
@@ -34,7 +34,7 @@ static const struct cused_param sim_params[N_PARAMS] = {
 	[PARAM_RESERVED] = {
 		.name = "reserved", .type = CUSED_PARAM_STRING,
 		.preset = "0xfee00000-0xfeefffff:msi",
-		.text = "ranges that cannot be mapped, FIRST-LAST:TYPE joined by + or ,; TYPE is "
+		.text = "ranges that cannot be mapped, FIRST-LAST:TYPE joined by +; TYPE is "
 			"direct, direct-relaxable (can be mapped), reserved or msi; none for none",
 	},
 	[PARAM_COHERENT] = {

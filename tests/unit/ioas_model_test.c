@@ -148,27 +148,89 @@ START_TEST(every_order_keeps_the_structure)
 END_TEST
 
 /* Leaves of one mapping each would be the dearest that a client can do: it must not be
- * able to make them by always adding just below what it added before. */
+ * able to make them by always adding just below what it added before, whatever the number
+ * of mappings (_i) that lie below all these. */
 START_TEST(descending_runs_above_a_base_stay_cheap)
 {
-	enum { RUNS = 200, LENGTH = 200 };
+	enum { LENGTH = 3000 };
+	uint64_t base = (uint64_t)_i;
 	struct fake_mm mm;
 	struct ioas *ioas;
 
 	fake_mm_init(&mm, 0, 0);
 	ck_assert_int_eq(ioas_new(&ioas), 0);
-	for (uint64_t run = 0; run < RUNS; run++) {
-		for (uint64_t i = LENGTH; i > 0; i--) {
-			uint64_t at = (run * LENGTH + i) * 4096;
-			struct ioas_mapping m = { .iova = { at, at + 4095 }, .mm = &mm.mm };
+	for (uint64_t i = 0; i < base + LENGTH; i++) {
+		uint64_t at = (i < base ? i : 2 * base + LENGTH - i) * 4096;
+		struct ioas_mapping m = { .iova = { at, at + 4095 }, .mm = &mm.mm };
 
-			ck_assert_int_eq(ioas_map(ioas, &m), 0);
-		}
+		ck_assert_int_eq(ioas_map(ioas, &m), 0);
 	}
 	ck_assert(ioas_tree_check(&ioas->tree));
-	ck_assert_uint_le(ioas_memory(ioas) / (RUNS * LENGTH), 96);
+	ck_assert_uint_le(ioas->tree.bytes / (base + LENGTH), 96);
 	ioas_free(ioas);
 	fake_mm_done(&mm);
+}
+END_TEST
+
+/* ---- the tree alone, large, in long runs: inner nodes split, empty and join ---- */
+
+enum { KEYS = 1 << 16 };
+
+static struct ioas_tree tree;
+static bool present[KEYS];
+static size_t n_present;
+
+static void tree_set(uint64_t key, bool on)
+{
+	struct ioas_value value = { .last = key };
+	struct ioas_pos pos;
+
+	if (on && !present[key])
+		ck_assert_int_eq(ioas_tree_insert(&tree, key, &value, 0), 0);
+	if (!on && ioas_tree_remove(&tree, key) != present[key])
+		ck_abort_msg("key %u", (unsigned)key);
+	n_present += (size_t)on - (size_t)present[key];
+	present[key] = on;
+	if (ioas_tree_seek(&tree, (struct cused_range){ key, key }, &pos) != on)
+		ck_abort_msg("key %u after", (unsigned)key);
+}
+
+START_TEST(long_runs_keep_the_structure)
+{
+	rng_state = 7 + (unsigned)_i;
+	for (unsigned round = 0; round < 400; round++) {
+		unsigned first = rng() % KEYS, n = rng() % (1u << (4 + rng() % 11));
+		unsigned step = rng() % 2 ? 1 : 1 + (unsigned)(rng() % 7);
+		bool on = rng() % 16 < (round % 100 < 50 ? 11 : 5), down = rng() % 2;
+
+		for (unsigned i = 0; i < n; i++) {
+			unsigned key = down ? first - i * step : first + i * step;
+
+			tree_set(key % KEYS, on);
+		}
+		ck_assert_uint_eq(tree.count, n_present);
+		ck_assert(n_present == 0 || ioas_tree_check(&tree));
+	}
+	ioas_tree_clear(&tree);
+}
+END_TEST
+
+/* Built upwards, the last inner node may have one child: emptied from the end, and from
+ * the start, at every size around such a split. */
+START_TEST(ends_come_off_cleanly)
+{
+	enum { AROUND = IOAS_LEAF_MAX * IOAS_INNER_MAX };
+
+	for (unsigned size = AROUND - 40; size < AROUND + 80; size += 3) {
+		for (unsigned i = 0; i < size; i++)
+			tree_set(i, true);
+		for (unsigned i = 0; i < size; i++) {
+			tree_set(_i ? i : size - 1 - i, false);
+			if (i < 100 || i + 100 > size)
+				ck_assert(ioas_tree_check(&tree));
+		}
+		ck_assert_ptr_null(tree.root);
+	}
 }
 END_TEST
 
@@ -182,7 +244,10 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, the_map_and_its_model_agree, 0, 3);
 	tcase_add_loop_test(tc, every_order_keeps_the_structure, 0, ZIGZAG + 1);
-	tcase_add_test(tc, descending_runs_above_a_base_stay_cheap);
+	tcase_add_loop_test(tc, descending_runs_above_a_base_stay_cheap, 0,
+			    2 * IOAS_LEAF_MAX);
+	tcase_add_loop_test(tc, long_runs_keep_the_structure, 0, 4);
+	tcase_add_loop_test(tc, ends_come_off_cleanly, 0, 2);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -363,6 +363,65 @@ START_TEST(changes_are_not_starved)
 }
 END_TEST
 
+/* While a change waits for a copy under way, the next copy waits for the change; else a
+ * device that polls with two threads could keep an unmap out for ever. */
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static atomic_bool entered;
+
+static int gated_read(struct mm *mm, const struct iovec *local, size_t n_local,
+		      const struct iovec *remote, size_t n_remote)
+{
+	entered = true;
+	pthread_mutex_lock(&gate);
+	pthread_mutex_unlock(&gate);
+	return 0;
+}
+
+static void *copy_once(void *arg)
+{
+	uint8_t buf[8];
+
+	ioas_dma(ioas, &(struct cused_dma){ 0, buf, sizeof(buf) }, 1, false, NULL);
+	return NULL;
+}
+
+static void *unmap_once(void *arg)
+{
+	ioas_unmap(ioas, PAGE);
+	return NULL;
+}
+
+START_TEST(changes_come_before_new_copies)
+{
+	struct mm_ops ops = { .read = gated_read };
+	struct mm mm;
+	pthread_t reader, writer;
+	struct ioas_mapping m = { .iova = { 0, PAGE - 1 }, .prot = RW, .mm = &mm };
+	time_t deadline = time(NULL) + 20;
+
+	mm_init(&mm, &ops);
+	ck_assert_int_eq(ioas_map(ioas, &m), 0);
+	map(&one, PAGE, BASE, PAGE, RW);
+	pthread_mutex_lock(&gate);
+	ck_assert_int_eq(pthread_create(&reader, NULL, copy_once, NULL), 0);
+	while (!entered)
+		sched_yield();
+	ck_assert_int_eq(pthread_rwlock_tryrdlock(&ioas->rw), 0);
+	pthread_rwlock_unlock(&ioas->rw);
+	ck_assert_int_eq(pthread_create(&writer, NULL, unmap_once, NULL), 0);
+	while (pthread_rwlock_tryrdlock(&ioas->rw) == 0) {	/* until it waits */
+		pthread_rwlock_unlock(&ioas->rw);
+		ck_assert_int_lt(time(NULL), deadline);
+		sched_yield();
+	}
+	pthread_mutex_unlock(&gate);
+	pthread_join(reader, NULL);
+	pthread_join(writer, NULL);
+	ck_assert_uint_eq(ioas_count(ioas), 1);
+	ck_assert_int_eq(ioas_unmap(ioas, 0), 0);
+}
+END_TEST
+
 /* The log: a page is in one report, not in none and not lost. T1-107 */
 static void *write_always(void *arg)
 {
@@ -419,6 +478,7 @@ int main(void)
 	tcase_add_test(tc, shared_and_private_mix);
 	tcase_add_test(tc, truncated_files_are_faults);
 	tcase_add_test(tc, changes_are_not_starved);
+	tcase_add_test(tc, changes_come_before_new_copies);
 	tcase_add_test(tc, reports_lose_nothing);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
