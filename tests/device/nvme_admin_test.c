@@ -377,6 +377,10 @@ START_TEST(error_log)
 	client_enable(&c, 32);
 	ck_assert_uint_eq(get_log(1, 1024, 0, 0), 0);
 	ck_assert_uint_eq(get64(p, 0), 0);
+	ck_assert_uint_eq(get_log(2, 128, 0, 0), 0);		/* SMART: of its life */
+	ck_assert_uint_eq(get64(p, 176), 71);
+	ck_assert_uint_eq(get64(p, 112), 2);
+	ck_assert_uint_eq(get64(p, 144), 1);			/* without shutdown */
 	client_stop(&c);
 }
 END_TEST
@@ -435,6 +439,15 @@ START_TEST(async_event_doorbell)
 	ck_assert_uint_eq(e.result, 1 << 16 | 0 << 8 | 0);
 	ck_assert_uint_eq(fake_read32(&c.p, 0, SQ_DB(7)), 0);
 	ck_assert_uint_eq(client_do(&c, 1, rw(2, 1, 0, 1, DATA, 0)), 0);
+	/* A reset lets events through again without the log having been read. */
+	client_disable(&c);
+	client_enable(&c, 32);
+	client_push(&c, 0, (struct sqe){ .opcode = 12 });
+	client_ring(&c, 0);
+	fake_poll(&c.p, 10);
+	fake_write32(&c.p, 0, SQ_DB(7), 3);
+	e = client_wait(&c, 0);
+	ck_assert_uint_eq(e.result, 1 << 16 | 0 << 8 | 0);
 	client_stop(&c);
 }
 END_TEST

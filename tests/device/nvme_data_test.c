@@ -87,6 +87,7 @@ START_TEST(prp_shapes)
 	memcpy(list, pages + 1, sizeof(pages) - 8);
 	c.p.dma_pieces = 0;
 	shape((struct sqe){ .prp1 = pages[0], .prp2 = LIST }, pages, 128, 512 << 10);
+	ck_assert_uint_lt(c.p.dma_pieces, 700);	/* of which 128 commands check */
 	/* a list that starts near the end of its page and is chained */
 	memcpy(fake_mem(&c.p, LIST + 0xff0), pages + 1, 8);
 	*(uint64_t *)fake_mem(&c.p, LIST + 0xff8) = LIST + 0x3000;
@@ -131,6 +132,10 @@ START_TEST(prp_errors)
 	for (unsigned i = 0; i < 511; i++)
 		list[i] = LIST;
 	ck_assert_uint_eq(io(rw(2, 1, 0, 1024, DATA, LIST + 0xff8)), 0);
+	/* nothing of a failed read moves */
+	memset(fake_mem(&c.p, DATA), 0x33, 4096);
+	ck_assert_uint_eq(io(rw(2, 1, 0, 16, DATA, MEM - 4096)), 4 | DNR);
+	ck_assert_uint_eq(((uint8_t *)fake_mem(&c.p, DATA))[0], 0x33);
 	/* read only memory: reads fail, writes do not */
 	fake_map_readonly(&c.p, DATA, DATA + 4095);
 	ck_assert_uint_eq(io(rw(2, 1, 0, 1, DATA, 0)), 4 | DNR);

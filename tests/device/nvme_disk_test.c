@@ -348,7 +348,9 @@ START_TEST(sync_fails)
 	ck_assert_uint_eq(client_do(&c, 1, flush), 0x280);
 	ck_assert_uint_eq(client_do(&c, 1, write1(0, true)), 0x280);
 	sync_errno = 0;
+	disk.syncs = 0;
 	ck_assert_uint_eq(client_do(&c, 1, flush), 0);
+	ck_assert_uint_eq(disk.syncs, 1);
 	/* those who came while it failed get a sync of their own */
 	disk_stop(true);
 	ck_assert_uint_eq(client_do(&c, 1, write1(0, false)), 0);

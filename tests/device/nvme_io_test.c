@@ -186,9 +186,13 @@ START_TEST(write_zeroes)
 			ck_assert_uint_eq(io(rw(2, 1, k, 8, DATA + 4096, 0)), 0);
 			if (k < 1000)
 				ck_assert(zero(DATA + 4096 + edge, 4096 - edge));
+			if (k == 1000)		/* blocks 1000 … 1002 are the end */
+				ck_assert(zero(DATA + 4096, 3 * 512));
 			pattern(fake_mem(&c.p, DATA), 4096, k / 8);
 			ck_assert(k || !memcmp(fake_mem(&c.p, DATA),
 					       fake_mem(&c.p, DATA + 4096), edge));
+			ck_assert(k != 1000 || !memcmp(fake_mem(&c.p, DATA + 1536),
+						       fake_mem(&c.p, DATA + 5632), 2560));
 			ck_assert(k < 1008 || !memcmp(fake_mem(&c.p, DATA),
 						      fake_mem(&c.p, DATA + 4096), 4096));
 		}

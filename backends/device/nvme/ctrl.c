@@ -260,8 +260,7 @@ static void power_on(struct nvme *n)
 		n->unsafe_shutdowns++;
 	controller_reset(n);
 	n->cc = n->intmask = 0;
-	n->error_count = 0;
-	memset(n->errors, 0, sizeof(n->errors));
+	n->errors_valid = 0;
 	for (unsigned off = 0; off < NVME_DOORBELLS; off += 4)
 		nvme_reg_store32(n, off, 0);
 	n->scan = 0;

@@ -18,6 +18,8 @@ void nvme_log_error(struct nvme *n, const struct nvme_cmd *c, uint16_t status)
 {
 	struct nvme_error *e = &n->errors[n->error_count % NVME_ERRORS];
 
+	if (n->errors_valid < NVME_ERRORS)
+		n->errors_valid++;
 	*e = (struct nvme_error){
 		.count = ++n->error_count,
 		.sqid = c ? c->sqid : 0xffff,
@@ -30,9 +32,7 @@ void nvme_log_error(struct nvme *n, const struct nvme_cmd *c, uint16_t status)
 
 static void error_page(const struct nvme *n, uint8_t *p)
 {
-	uint64_t have = n->error_count < NVME_ERRORS ? n->error_count : NVME_ERRORS;
-
-	for (uint64_t i = 0; i < have; i++, p += 64) {	/* newest first */
+	for (unsigned i = 0; i < n->errors_valid; i++, p += 64) {	/* newest first */
 		const struct nvme_error *e =
 			&n->errors[(n->error_count - 1 - i) % NVME_ERRORS];
 

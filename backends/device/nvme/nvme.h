@@ -252,7 +252,8 @@ struct nvme {
 	bool event_masked[AE_TYPES];	/* until its log page is read */
 
 	struct nvme_error errors[NVME_ERRORS];
-	uint64_t error_count;
+	uint64_t error_count;		/* of its life */
+	unsigned errors_valid;		/* since power on */
 	uint64_t units_read, units_written;	/* 512 bytes */
 	uint64_t reads, writes, power_cycles, unsafe_shutdowns;
 };
