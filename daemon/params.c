@@ -264,7 +264,11 @@ void params_print_value(FILE *f, const struct cused_param *param,
 		fprintf(f, "%" PRIu64 "%.1s", v, unit >= 0 ? &suffixes[unit] : "");
 		break;
 	case CUSED_PARAM_UINT:
-		fprintf(f, "%" PRIu64, v);
+		/* A preset in hex says that this is how people know the number. */
+		if (param->preset && strncmp(param->preset, "0x", 2) == 0)
+			fprintf(f, "0x%0*" PRIx64, (int)strlen(param->preset) - 2, v);
+		else
+			fprintf(f, "%" PRIu64, v);
 		break;
 	}
 }

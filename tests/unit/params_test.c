@@ -218,6 +218,26 @@ START_TEST(printed_values_come_back)
 }
 END_TEST
 
+/* A number whose preset is written in hex is printed so, as wide as the preset. */
+START_TEST(hex_stays_hex)
+{
+	static const struct cused_param id = { "id", CUSED_PARAM_UINT, "0x0010", 0, 0xffff,
+					       "an id" };
+	struct cused_value value = { .set = true, .number = 0x1b36 };
+	char *out;
+	size_t size;
+	FILE *f = open_memstream(&out, &size);
+
+	params_print_value(f, &id, &value);
+	fputc(' ', f);
+	value.number = 0x7;
+	params_print_value(f, &id, &value);
+	fclose(f);
+	ck_assert_str_eq(out, "0x1b36 0x0007");
+	free(out);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("params");
@@ -236,6 +256,7 @@ int main(void)
 	tcase_add_test(tc, parts_that_are_no_pairs);
 	tcase_add_test(tc, text_of_any_length);
 	tcase_add_test(tc, printed_values_come_back);
+	tcase_add_test(tc, hex_stays_hex);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
