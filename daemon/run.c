@@ -114,41 +114,18 @@ static int environment_set(const struct run *run)
 	return 0;
 }
 
-/* Long sparse files and many fds are ours alone; CMD gets the limits as they were. */
-static void inherited_save(struct run *run)
+/* Signals are read from a file, SIGCHLD too. */
+static void signals_take_over(struct run *run)
 {
-	struct sigaction ignore = { .sa_handler = SIG_IGN };
-	struct rlimit limit;
+	static const int taken[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1,
+				     SIGUSR2 };
 	sigset_t mask;
 
-	sigaction(SIGXFSZ, &ignore, &run->inherited.xfsz);
-	getrlimit(RLIMIT_FSIZE, &run->inherited.fsize);
-	limit = run->inherited.fsize;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_FSIZE, &limit);
-	getrlimit(RLIMIT_NOFILE, &run->inherited.nofile);
-	limit = run->inherited.nofile;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-
 	sigemptyset(&mask);
-	sigaddset(&mask, SIGCHLD);
-	sigaddset(&mask, SIGTERM);
-	sigaddset(&mask, SIGINT);
-	sigaddset(&mask, SIGHUP);
-	sigaddset(&mask, SIGQUIT);
-	sigaddset(&mask, SIGUSR1);
-	sigaddset(&mask, SIGUSR2);
-	sigprocmask(SIG_BLOCK, &mask, &run->inherited.mask);
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		sigaddset(&mask, taken[i]);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
 	run->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-static void inherited_restore(const struct run *run)
-{
-	sigaction(SIGXFSZ, &run->inherited.xfsz, NULL);
-	setrlimit(RLIMIT_FSIZE, &run->inherited.fsize);
-	setrlimit(RLIMIT_NOFILE, &run->inherited.nofile);
-	sigprocmask(SIG_SETMASK, &run->inherited.mask, NULL);
 }
 
 static int prepare(struct run *run, char **argv, struct cused_error *err)
@@ -345,7 +322,7 @@ static void run_done(struct run *run, int status)
 		close(run->guard);
 	if (run->signals >= 0)
 		close(run->signals);
-	inherited_restore(run);
+	run_inherited_restore(&run->inherited);
 }
 
 int run_command(const struct conf *conf, char **argv)
@@ -355,7 +332,8 @@ int run_command(const struct conf *conf, char **argv)
 	struct cused_error err;
 	int r, status;
 
-	inherited_save(&run);
+	run_inherited_save(&run.inherited);
+	signals_take_over(&run);
 	r = prepare(&run, argv, &err);
 	if (r == 0)
 		r = child_start(&run, argv, &err);

@@ -59,12 +59,18 @@ int run_command(const struct conf *conf, char **argv);
 
 struct sysfs_plan;
 
+#define RUN_ACTIONS 3		/* signals whose disposition is changed */
+
 /* What the supervisor changed for itself, and CMD gets back. */
 struct run_inherited {
 	sigset_t mask;
-	struct sigaction xfsz;
+	struct sigaction actions[RUN_ACTIONS];
 	struct rlimit fsize, nofile;
 };
+
+void run_inherited_save(struct run_inherited *ret);
+void run_inherited_restore(const struct run_inherited *inherited);
+
 
 struct run_child {
 	char **argv;

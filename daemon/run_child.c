@@ -179,14 +179,6 @@ static int prepare(const struct run_child *child, int ret_fds[RUN_FDS],
 	return 0;
 }
 
-static void inherited_restore(const struct run_inherited *inherited)
-{
-	setrlimit(RLIMIT_FSIZE, &inherited->fsize);
-	setrlimit(RLIMIT_NOFILE, &inherited->nofile);
-	sigaction(SIGXFSZ, &inherited->xfsz, NULL);
-	sigprocmask(SIG_SETMASK, &inherited->mask, NULL);
-}
-
 void run_child(const struct run_child *child)
 {
 	int fds[RUN_FDS] = { -1, -1 };
@@ -201,7 +193,7 @@ void run_child(const struct run_child *child)
 	/* The supervisor says why, if it does not say go. */
 	if (recv(child->socket, &go, 1, 0) != 1)
 		_exit(RUN_EXIT_FAILED);
-	inherited_restore(&child->inherited);
+	run_inherited_restore(&child->inherited);
 	execvp(child->argv[0], child->argv);
 	int code = errno;
 

@@ -157,6 +157,38 @@ bool client_mm_alive(struct mm *base)
 	return pread(mm->mem, &byte, 1, 4096) != 0;
 }
 
+/*
+ * T1-032: a shared mapping of a file whose file system wants to know of each write cannot
+ * be pinned for writing. Memory file systems do not want to; those of the kernel's own
+ * (memfd, hugetlbfs without a mount) are in no list of mounts.
+ */
+static bool tracks_dirty_pages(const struct client_mm *mm, const struct vma *vma)
+{
+	static const char *const memory[] = { "tmpfs", "ramfs", "hugetlbfs", "devtmpfs" };
+	char path[64], type[32], *line = NULL, *rest;
+	unsigned major_, minor_;
+	size_t size = 0;
+	bool r = false;
+	FILE *mounts;
+
+	snprintf(path, sizeof(path), "/proc/%d/mountinfo", (int)mm->tgid);
+	mounts = fopen(path, "re");
+	while (mounts && getline(&line, &size, mounts) > 0) {
+		rest = strstr(line, " - ");
+		if (!rest || sscanf(line, "%*d %*d %u:%u", &major_, &minor_) != 2 ||
+		    makedev(major_, minor_) != vma->dev || sscanf(rest, " - %31s", type) != 1)
+			continue;
+		r = true;
+		for (size_t i = 0; i < sizeof(memory) / sizeof(memory[0]); i++)
+			r = r && strcmp(type, memory[i]) != 0;
+		break;
+	}
+	free(line);
+	if (mounts)
+		fclose(mounts);
+	return r;
+}
+
 static int mm_check(struct mm *base, uint64_t addr, uint64_t size, unsigned prot)
 {
 	struct client_mm *mm = client_mm_of(base);
@@ -172,6 +204,9 @@ static int mm_check(struct mm *base, uint64_t addr, uint64_t size, unsigned prot
 			return -EFAULT;		/* T1-032: nothing mapped, or gone */
 		if ((vma.flags & need) != need)
 			return -EFAULT;		/* T1-032: rights */
+		if ((prot & CUSED_PROT_WRITE) && (vma.flags & PROCMAP_SHARED) &&
+		    vma.inode && tracks_dirty_pages(mm, &vma))
+			return -EFAULT;
 		if (vma.end - 1 >= range.last)
 			return 0;
 	}

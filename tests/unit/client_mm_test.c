@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -193,6 +195,32 @@ START_TEST(files_are_shared_where_the_client_holds_them)
 }
 END_TEST
 
+/* T1-032: unless it is a file in memory */
+START_TEST(shared_files_on_disk_are_not_written)
+{
+	char path[] = "/var/tmp/cused-client-XXXXXX";
+	int fd = mkstemp(path);
+	struct statfs fs;
+	struct mm *mm;
+	void *p;
+
+	ck_assert_int_ge(fd, 0);
+	unlink(path);
+	ck_assert_int_eq(fstatfs(fd, &fs), 0);
+	ck_assert_int_eq(ftruncate(fd, PAGE), 0);
+	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ck_assert(p != MAP_FAILED);
+	ck_assert_int_eq(client_mm_new(getpid(), &mm), 0);
+	ck_assert_int_eq(check(mm, p, PAGE, CUSED_PROT_READ), 0);
+	if (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC)
+		ck_assert_int_eq(check(mm, p, PAGE, RW), -EFAULT);
+	ck_assert_int_eq(check(mm, shared, PAGE, RW), 0);
+	mm_unref(mm);
+	munmap(p, PAGE);
+	close(fd);
+}
+END_TEST
+
 START_TEST(threads_of_a_process_have_one_address_space)
 {
 	struct client_thread *thread, *again;
@@ -347,6 +375,7 @@ int main(void)
 	tcase_add_test(tc, exec_ends_an_address_space);
 	tcase_add_test(tc, death_ends_an_address_space);
 	tcase_add_test(tc, files_are_shared_where_the_client_holds_them);
+	tcase_add_test(tc, shared_files_on_disk_are_not_written);
 	tcase_add_test(tc, threads_of_a_process_have_one_address_space);
 	tcase_add_test(tc, exec_makes_another_address_space);
 	tcase_add_test(tc, strings_end_at_unreadable_pages);
