@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * run_dev.c - /dev/vfio in the mount namespace of a client.
+ *
+ * Where the machine has no /dev/vfio to mount on, /dev becomes a tmpfs in which every
+ * entry of the old one is bound. That does not do for ptmx: the kernel looks for "pts"
+ * beside it in the file system that it belongs to, and a bind mount of the node alone has
+ * nothing beside it. So the old /dev is bound as a whole too, and ptmx is a link there.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -17,6 +22,7 @@
 
 #define DEV "/dev"
 #define DEV_VFIO "/dev/vfio"
+#define HIDDEN ".machine"	/* in the new /dev: the old one as a whole */
 
 static int mount_tmpfs(const char *where, struct cused_error *err)
 {
@@ -24,6 +30,20 @@ static int mount_tmpfs(const char *where, struct cused_error *err)
 		return cused_error_set(err, -errno, "cannot mount a tmpfs on %s: %s", where,
 				       strerror(errno));
 	return 0;
+}
+
+/* With what is mounted below: a user namespace may not look under mounts. */
+static int tree_clone(int from, const char *what)
+{
+	int tree = open_tree(from, what, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE |
+					 AT_SYMLINK_NOFOLLOW);
+
+	return tree < 0 ? -errno : tree;
+}
+
+static int tree_put(int tree, int to, const char *where)
+{
+	return move_mount(tree, "", to, where, MOVE_MOUNT_F_EMPTY_PATH) ? -errno : 0;
 }
 
 /* One entry of the old directory under the same name in the new one. */
@@ -36,6 +56,8 @@ static int bind_entry(int old, int new, const char *name)
 
 	if (fstatat(old, name, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
+	if (S_ISCHR(st.st_mode) && strcmp(name, "ptmx") == 0)
+		return symlinkat(HIDDEN "/ptmx", new, name) ? -errno : 0;
 	if (S_ISLNK(st.st_mode)) {
 		n = readlinkat(old, name, target, sizeof(target) - 1);
 		if (n < 0)
@@ -53,30 +75,33 @@ static int bind_entry(int old, int new, const char *name)
 			return -errno;
 		close(fd);
 	}
-	/* With what is mounted below: a user namespace may not look under mounts. */
-	tree = open_tree(old, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE |
-				    AT_SYMLINK_NOFOLLOW);
-	if (tree < 0)
-		return -errno;
-	return move_mount(tree, "", new, name, MOVE_MOUNT_F_EMPTY_PATH) ? -errno : 0;
+	tree = tree_clone(old, name);
+	return tree < 0 ? tree : tree_put(tree, new, name);
 }
 
 /* Cover /dev by a tmpfs with the same entries. */
 static int dev_rebuild(struct cused_error *err)
 {
-	cleanup_close int new = -1;
+	cleanup_close int new = -1, whole = -1;
 	struct dirent *entry;
 	DIR *old = opendir(DEV);
 	int r;
 
 	if (!old)
 		return cused_error_set(err, -errno, "cannot read /dev: %s", strerror(errno));
+	whole = tree_clone(AT_FDCWD, DEV);	/* before it is covered */
 	r = mount_tmpfs(DEV, err);
 	if (r)
 		goto out;
 	new = open(DEV, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (new < 0) {
 		r = cused_error_set(err, -errno, "cannot open /dev: %s", strerror(errno));
+		goto out;
+	}
+	r = whole < 0 ? whole : mkdirat(new, HIDDEN, 0755) ? -errno :
+							   tree_put(whole, new, HIDDEN);
+	if (r) {
+		cused_error_set(err, r, "cannot bind /dev: %s", strerror(-r));
 		goto out;
 	}
 	while ((entry = readdir(old))) {
