@@ -52,7 +52,8 @@ struct cused_services {
 	/*
 	 * Copy from (dma_read) or to (dma_write) the client's memory by IOVA. Each piece
 	 * is translated and checked; a piece may cross mappings. All pieces are checked
-	 * before the first byte moves.
+	 * before the first byte moves. Pieces that cover the same bytes move in order;
+	 * others may move in any.
 	 * Return: 0; -EACCES bus mastering is off; -EFAULT an IOVA is not mapped with the
 	 * right permission, or the client's memory is gone; -E2BIG too many pieces.
 	 * @ret_bad, if not NULL, is set on -EFAULT to the index of the first bad piece.
