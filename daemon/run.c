@@ -40,6 +40,8 @@ struct run {
 	pid_t command;
 	int status;			/* of the command, once ended */
 	bool ended;
+	pid_t before[RUN_CHILDREN_MAX];	/* children that we had already */
+	unsigned n_before;
 };
 
 /* ---- set-up ---- */
@@ -292,11 +294,41 @@ static void wait_command(struct run *run)
 
 /* ---- the end ---- */
 
-/* What CMD left behind. Killing a parent makes its children ours, so it is repeated. */
+/* A shell can have had children before it became us by exec: they are none of ours. */
+static void children_note(struct run *run)
+{
+	siginfo_t info;
+
+	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
+		run->n_before = run_children(getpid(), run->before, RUN_CHILDREN_MAX);
+}
+
+static bool was_before(const struct run *run, pid_t pid)
+{
+	for (unsigned i = 0; i < run->n_before; i++) {
+		if (run->before[i] == pid)
+			return true;
+	}
+	return false;
+}
+
+/* What CMD left behind, and the guard. Killing a parent makes its children ours, so it is
+ * repeated until there is nobody. */
 static void leftovers_kill(struct run *run)
 {
+	pid_t pids[2 * RUN_CHILDREN_MAX];
+	unsigned killed;
+
 	while (reap(run)) {
-		run_kill_children(getpid());
+		unsigned n = run_children(getpid(), pids, 2 * RUN_CHILDREN_MAX);
+
+		killed = 0;
+		for (unsigned i = 0; i < n; i++) {
+			if (!was_before(run, pids[i]) && kill(pids[i], SIGKILL) == 0)
+				killed++;
+		}
+		if (killed == 0)
+			break;
 		signal_take(run, 20);
 	}
 }
@@ -334,6 +366,7 @@ int run_command(const struct conf *conf, char **argv)
 
 	run_inherited_save(&run.inherited);
 	signals_take_over(&run);
+	children_note(&run);
 	r = prepare(&run, argv, &err);
 	if (r == 0)
 		r = child_start(&run, argv, &err);

@@ -41,6 +41,8 @@
 
 #include "conf.h"
 
+#define RUN_CHILDREN_MAX	64	/* looked at in one go */
+
 #define RUN_EXIT_FAILED		125	/* we failed; as env(1), nohup(1) */
 #define RUN_EXIT_CANNOT		126	/* CMD was found but could not be run */
 #define RUN_EXIT_NOT_FOUND	127
@@ -100,8 +102,8 @@ void run_child(const struct run_child *child) __attribute__((noreturn));
  */
 int run_dev_mount(char *const *names, struct cused_error *err);
 
-/* SIGKILL to every process whose parent is @parent. */
-void run_kill_children(pid_t parent);
+/* The processes whose parent is @parent, at most @max. Return: how many. */
+unsigned run_children(pid_t parent, pid_t *ret_pids, unsigned max);
 
 /*
  * Start the guard: a child that waits until the pipe is closed, by our end or by our

@@ -33,20 +33,21 @@ static pid_t parent_of(pid_t pid)
 	return p && strlen(p) > 4 ? (pid_t)atoi(p + 4) : -1;
 }
 
-void run_kill_children(pid_t parent)
+unsigned run_children(pid_t parent, pid_t *ret_pids, unsigned max)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
+	unsigned n = 0;
 
-	if (!proc)
-		return;
-	while ((entry = readdir(proc))) {
+	while (proc && n < max && (entry = readdir(proc))) {
 		pid_t pid = (pid_t)atoi(entry->d_name);
 
 		if (pid > 0 && parent_of(pid) == parent)
-			kill(pid, SIGKILL);
+			ret_pids[n++] = pid;
 	}
-	closedir(proc);
+	if (proc)
+		closedir(proc);
+	return n;
 }
 
 /* ---- the guard ---- */

@@ -33,6 +33,11 @@ if env --ignore-signal=CHLD true 2>/dev/null; then
 fi
 expect 3 sh -c '"$VFIO_CUSED" run --device edu -- sh -c "exit 3" <&- >&- 2>&-'
 
+# children that the process had before it became run are let alone
+expect 9 sh -c 'tail -f /dev/null & echo $! >"$0"
+	exec "$VFIO_CUSED" run --device edu -- sh -c "exit 9"' "$work/before"
+kill -TERM "$(<"$work/before")" || fail "a child from before was killed"
+
 # whom the command leaves behind ends with it, whatever session it is in
 expect 0 "${run[@]}" sh -c 'setsid tail -f /dev/null & (setsid setsid tail -f /dev/null &)'
 wait_gone 10 || fail "processes outlive the run"
