@@ -106,7 +106,7 @@ static int dev_rebuild(struct cused_error *err)
 	}
 	while ((entry = readdir(old))) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		    strcmp(entry->d_name, "vfio") == 0)
+		    strcmp(entry->d_name, "vfio") == 0 || strcmp(entry->d_name, HIDDEN) == 0)
 			continue;
 		/* A device that goes away meanwhile is none of the client's. */
 		r = bind_entry(dirfd(old), new, entry->d_name);
@@ -126,12 +126,12 @@ out:
 int run_dev_mount(char *const *names, struct cused_error *err)
 {
 	cleanup_close int dir = -1;
-	struct stat st;
 	mode_t mask;
-	int r = 0;
+	int r;
 
-	if (stat(DEV_VFIO, &st) || !S_ISDIR(st.st_mode))
-		r = dev_rebuild(err);
+	/* Also where there is a /dev/vfio: when the machine removes its own, as it does with
+	 * the kernel's vfio module, a mount on it would go, too. */
+	r = dev_rebuild(err);
 	if (r == 0)
 		r = mount_tmpfs(DEV_VFIO, err);
 	if (r)

@@ -5,7 +5,7 @@
 
 # ---- nested: one listener per chain of filters ----
 expect 125 cused run --device edu -- "$VFIO_CUSED" run --device edu -- true
-has err "run"
+has err "inside" "from outside"
 printf 'nested: %s\n' "$(tail -n 1 "$work/err")"
 
 # ---- no user namespaces: inside a namespace of its own, where none may follow ----
@@ -18,6 +18,29 @@ if unshare -Ur true 2>/dev/null; then
 	printf 'no namespaces: %s\n' "$(tail -n 1 "$work/err")"
 else
 	printf 'no namespaces: not tried, unshare -Ur does not work here\n'
+fi
+
+# ---- the machine removes its own /dev/vfio, as unloading its module does ----
+if unshare -Urm true 2>/dev/null; then
+	mkdir "$work/dev"
+	mkfifo "$work/fifo"
+	# shellcheck disable=SC2016
+	expect 0 unshare -Urm sh -ec 'mount -t tmpfs tmpfs "$1/dev"
+		for name in null zero full random urandom tty; do
+			: >"$1/dev/$name"
+			mount --bind "/dev/$name" "$1/dev/$name"
+		done
+		mkdir "$1/dev/vfio"
+		mount --rbind "$1/dev" /dev
+		timeout 60 "$0" run --device edu -- sh -ec "
+			echo up >$1/fifo; read -r word <$1/fifo; ls /dev/vfio/vfio" &
+		read -r word <"$1/fifo"
+		rmdir /dev/vfio
+		echo go >"$1/fifo"
+		wait $!' "$VFIO_CUSED" "$work"
+	has out /dev/vfio/vfio
+else
+	printf 'removal of /dev/vfio: not tried, unshare -Urm does not work here\n'
 fi
 
 # ---- ulimit -f: a file size limit that the device file exceeds ----
