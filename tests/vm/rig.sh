@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The rig itself: what tests in guests rely on, and that it tells each way to fail.
+. "$(dirname "$0")/lib.sh"
+
+scripts=()
+for name in good fails alone signal hangs; do
+	scripts+=("$vm_dir/guest/rig-$name.sh")
+done
+printf 'content of a file' >"$work/file"
+expect 1 vm --module cuse --program "$VFIO_CUSED" --file "$work/file:/etc/rig-file" \
+	--env "RIG_WORD=two words" --seconds 5 "${scripts[@]}"
+cat "$work/out"
+
+# status NAME STATUS
+status()
+{
+	local is
+
+	is=$(<"$work/results/rig-$1.status")
+	[[ $is == "$2" ]] || fail "status of rig-$1 is $is, not $2"
+}
+status good 0
+status fails 3
+status alone 0
+status signal 139
+status hangs 124
+has results/rig-good.out "vfio-cused" "to standard error"
+has results/rig-fails.out "this one fails"
+has results/rig-hangs.out "this one hangs"
+
+expect 1 vm --seconds 20 "$vm_dir/guest/rig-panic.sh" "$vm_dir/guest/rig-alone.sh"
+has out "the guest ended in rig-panic" "sysrq triggered crash"
+[[ ! -e $work/results/rig-panic.status ]] || fail "a test that never ended has a status"
+
+expect 2 vm --module no_such_module "$vm_dir/guest/rig-alone.sh"
+has err "has no module no_such_module"
+expect 2 vm --kernel "$work" "$vm_dir/guest/rig-alone.sh"
+has err "no kernel in $work: run ./bootstrap guest"
+expect 2 vm --program no-such-program "$vm_dir/guest/rig-alone.sh"
+expect 2 vm --no-such-option 1 "$vm_dir/guest/rig-alone.sh"
+expect 2 vm

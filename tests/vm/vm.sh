@@ -1,0 +1,226 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# vm.sh - boots a kernel in QEMU, without KVM, and runs scripts in it.
+#
+#   vm.sh [OPTION…] SCRIPT…
+#
+# Each SCRIPT runs in the guest as root, one after the other in one boot, with busybox's
+# tools (or the interpreter that it names, if --program put that there). Its name is its
+# file's without ".sh".
+# What it printed goes to OUT/NAME.out, its status to OUT/NAME.status (128 + N: signal N;
+# 124: its deadline), and both to standard output. Status of vm.sh: 0 all scripts ended
+# with 0 or 77 (skipped); 1 one did not, or the guest's kernel complained or did not get
+# to the end; 2 usage.
+#
+#   --kernel DIR     made by ./bootstrap guest (default build/guest-backports)
+#   --smp N          CPUs (1)              --memory MIB   (512)
+#   --device ARG     for qemu's -device; -drive the same: --drive ARG
+#   --append WORDS   for the kernel's command line
+#   --module NAME    loaded before the tests, after what it depends on
+#   --program FILE   put into /usr/local/bin, with its libraries
+#   --file FILE[:AT] put at the same place, or at AT
+#   --env NAME=VALUE in the environment of the scripts
+#   --out DIR        default: a folder that is removed at the end
+#   --seconds N      deadline of each script (60)
+#   --quiet          print only what failed
+set -euo pipefail
+shopt -s inherit_errexit
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+: "${VM_INIT:=$here/../../build/tests/vm/vm-init}"
+kernel=${VM_KERNEL:-$here/../../build/guest-backports}
+boot_seconds=60		# for the start and the end of the guest, on a busy machine
+smp=1 memory=512 seconds=60 append="" out="" quiet=""
+qemu_args=() modules=(virtio_pci virtio_console) programs=() files=() env=()
+
+usage()
+{
+	printf 'vm.sh: %s\n' "$*" >&2
+	exit 2
+}
+
+while (($#)); do
+	case $1 in
+	--quiet) quiet=yes; shift; continue ;;
+	--*) (($# > 1)) || usage "$1 needs a value" ;;
+	*) break ;;
+	esac
+	case $1 in
+	--kernel) kernel=$2 ;;
+	--smp) smp=$2 ;;
+	--memory) memory=$2 ;;
+	--device | --drive) qemu_args+=("${1#-}" "$2") ;;
+	--append) append+=" $2" ;;
+	--module) modules+=("$2") ;;
+	--program) programs+=("$2") ;;
+	--file) files+=("$2") ;;
+	--env) env+=("$2") ;;
+	--out) out=$2 ;;
+	--seconds) seconds=$2 ;;
+	*) usage "unknown option $1" ;;
+	esac
+	shift 2
+done
+(($#)) || usage "no script given"
+for tool in qemu-system-x86_64 busybox cpio; do
+	command -v $tool >/dev/null || usage "$tool is not installed: ./bootstrap deps"
+done
+[[ -s $kernel/vmlinuz && -s $kernel/version ]] ||
+	usage "no kernel in $kernel: run ./bootstrap guest"
+[[ -x $VM_INIT ]] || usage "$VM_INIT is not built"
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/cused-vm.XXXXXX")
+qemu=""
+at_end()
+{
+	[[ -z $qemu ]] || kill "$qemu" 2>/dev/null || :
+	wait
+	rm -rf "$work"
+}
+trap at_end EXIT
+trap 'exit 1' INT TERM HUP
+[[ -n $out ]] || out=$work/results
+mkdir -p "$out"
+root=$work/root
+
+# ---- what the guest finds ----
+
+# put FILE AT
+put()
+{
+	mkdir -p "$root$(dirname "$2")"
+	cp -Lf "$1" "$root$2"
+}
+
+put_libraries()
+{
+	local library
+
+	for library in $(ldd "$1" 2>/dev/null | grep -o '/[^ ]*'); do
+		[[ -e $root$library ]] || put "$library" "$library"
+	done
+}
+
+# Copies a module after those that it depends on, and says in which order.
+put_module()
+{
+	local name=${1//-/_} file dependency target
+
+	! grep -qx "$name" "$root/vm/modules" || return 0
+	file=$(find "$kernel/modules" -name "${name//_/[-_]}.ko*" | head -n 1)
+	if [[ -z $file ]]; then
+		grep -q "/${name//_/[-_]}\.ko" "$kernel/modules/modules.builtin" ||
+			usage "kernel $(<"$kernel/version") has no module $1"
+		return 0
+	fi
+	target=$root/vm/m/$name.ko
+	case $file in
+	*.xz) xz -dc "$file" ;;
+	*.zst) zstd -dcq "$file" ;;
+	*.gz) gzip -dc "$file" ;;
+	*) cat "$file" ;;
+	esac >"$target"
+	while read -r dependency; do
+		[[ -z $dependency ]] || put_module "$dependency"
+	done < <(tr '\0' '\n' <"$target" | sed -n 's/^depends=//p' | tr , '\n')
+	echo "$name" >>"$root/vm/modules"
+}
+
+mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,usr/local/bin,etc,mnt,vm/t,vm/m}
+: >"$root/vm/modules"
+put "$VM_INIT" /init
+put "$(command -v busybox)" /bin/busybox
+[[ ! -e /etc/ld.so.cache ]] || put /etc/ld.so.cache /etc/ld.so.cache
+printf '%s\n' root:x:0:0::/:/bin/sh user:x:1000:1000::/tmp:/bin/sh >"$root/etc/passwd"
+printf '%s\n' root:x:0: user:x:1000: >"$root/etc/group"
+for module in "${modules[@]}"; do
+	put_module "$module"
+done
+for program in "${programs[@]}"; do
+	file=$(command -v "$program") || usage "there is no program $program"
+	put "$file" "/usr/local/bin/${file##*/}"
+	put_libraries "$file"
+done
+for file in "${files[@]}"; do
+	at=${file#*:}
+	[[ -e ${file%%:*} ]] || usage "there is no file ${file%%:*}"
+	[[ $file == *:* ]] || at=$(realpath -s "$file")
+	put "${file%%:*}" "$at"
+done
+((${#env[@]} == 0)) || printf '%s\n' "${env[@]}" >"$root/vm/env"
+[[ -e $root/vm/env ]] || : >"$root/vm/env"
+names=()
+for script in "$@"; do
+	name=$(basename "$script" .sh)
+	[[ $name != *[^A-Za-z0-9_.-]* && ! -e $root/vm/t/$name ]] ||
+		usage "\"$name\" is no name for a script, or is there twice"
+	put "$script" "/vm/t/$name"
+	chmod +x "$root/vm/t/$name"
+	echo "$seconds $name" >>"$root/vm/tests"
+	names+=("$name")
+	rm -f "$out/$name.out" "$out/$name.status"
+done
+(cd "$root" && find . | cpio -o -H newc -R 0:0 --quiet) >"$work/initrd"
+
+# ---- the guest ----
+
+# If this shell is killed, so is the guest.
+: >"$work/out"
+: >"$work/end"
+setpriv --pdeathsig TERM timeout -k 5 $((boot_seconds + seconds * $#)) \
+	setpriv --pdeathsig KILL \
+	qemu-system-x86_64 -nodefaults -no-user-config -display none -machine q35 \
+	-accel tcg,thread=multi -cpu max,-cx16 -smp "$smp" -m "$memory" -no-reboot \
+	-kernel "$kernel/vmlinuz" -initrd "$work/initrd" \
+	-append "console=ttyS0 quiet panic=-1 rdinit=/init tsc=reliable$append" \
+	-serial "file:$work/console" "${qemu_args[@]}" \
+	-device virtio-serial-pci \
+	-chardev "file,id=vmout,path=$work/out" \
+	-device virtserialport,chardev=vmout,name=vm.out \
+	-chardev "file,id=vmend,path=$work/end" \
+	-device virtserialport,chardev=vmend,name=vm.end \
+	</dev/null >"$work/qemu" 2>&1 &
+qemu=$!
+qemu_status=0
+wait $qemu || qemu_status=$?
+qemu=""
+
+# ---- what came back ----
+
+result=0 offset=0 ended="" ran=0
+while read -r word name status bytes ms; do
+	case $word in
+	test)
+		tail -c +$((offset + 1)) "$work/out" | head -c "$bytes" >"$out/$name.out" || :
+		offset=$((offset + bytes))
+		echo "$status" >"$out/$name.status"
+		ran=$((ran + 1))
+		((status == 0 || status == 77)) || result=1
+		if [[ -z $quiet ]] || ((status != 0 && status != 77)); then
+			printf -- '-- %s: status %d, %d ms\n' "$name" "$status" "$ms"
+			cat "$out/$name.out"
+		fi ;;
+	bad)
+		printf 'vm.sh: in the guest: bad %s %s %s %s\n' "$name" "$status" "$bytes" "$ms"
+		result=1 ;;
+	end)
+		ended=$name ;;
+	esac
+done <"$work/end"
+
+# The kernel died (bit 7) or warned (bit 9), or the guest did not get to the end.
+if [[ -z $ended ]] || ((ended & (1 << 7 | 1 << 9))); then
+	result=1
+	if [[ -n $ended ]]; then
+		echo "vm.sh: the guest's kernel complained (taint $ended)"
+	else
+		echo "vm.sh: the guest ended in ${names[ran]-its shutdown}; status of qemu" \
+			"$qemu_status$( ((qemu_status != 124)) || echo " (deadline)")"
+		tail -c +$((offset + 1)) "$work/out"
+	fi
+	cat "$work/qemu"
+	echo "-- end of the guest's console:"
+	[[ ! -e $work/console ]] || tail -n 40 "$work/console" | tr -d '\r'
+fi
+((ran == $#)) || result=1
+exit $result
