@@ -17,6 +17,7 @@
  *   Removal joins a node that is less than a quarter full with a neighbour if both fit
  *   in one, and frees nodes that are empty. It allocates nothing and cannot fail.
  */
+#include <assert.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@
 
 struct ioas_inner {
 	uint16_t n;				/* children, >= 1 */
+	bool in_slab;
 	uint64_t key[IOAS_INNER_MAX];		/* key[0] is not used */
 	void *child[IOAS_INNER_MAX];
 };
@@ -36,19 +38,55 @@ struct tree_step {
 	unsigned i;
 };
 
-static void *tree_alloc(struct ioas_tree *tree, size_t size)
-{
-	void *p = malloc(size);
+static_assert(sizeof(struct ioas_leaf) <= IOAS_SLOT_SIZE &&
+	      sizeof(struct ioas_inner) <= IOAS_SLOT_SIZE, "nodes must fit into slots");
 
-	if (p)
-		tree->bytes += malloc_usable_size(p) + sizeof(size_t);
+static void *tree_alloc(struct ioas_tree *tree, size_t size, bool *ret_in_slab)
+{
+	void *p = NULL;
+
+	if (tree->slabs.partial || tree->bytes >= IOAS_SLABS_FROM)
+		p = ioas_slab_alloc(&tree->slabs, &tree->bytes);
+	*ret_in_slab = p != NULL;
+	if (!p) {
+		p = malloc(size);
+		if (p)
+			tree->bytes += malloc_usable_size(p) + sizeof(size_t);
+	}
 	return p;
 }
 
-static void tree_free(struct ioas_tree *tree, void *p)
+static struct ioas_leaf *leaf_alloc(struct ioas_tree *tree)
 {
-	tree->bytes -= malloc_usable_size(p) + sizeof(size_t);
-	free(p);
+	bool in_slab;
+	struct ioas_leaf *leaf = tree_alloc(tree, sizeof(*leaf), &in_slab);
+
+	if (leaf)
+		leaf->in_slab = in_slab;
+	return leaf;
+}
+
+static struct ioas_inner *inner_alloc(struct ioas_tree *tree)
+{
+	bool in_slab;
+	struct ioas_inner *inner = tree_alloc(tree, sizeof(*inner), &in_slab);
+
+	if (inner)
+		inner->in_slab = in_slab;
+	return inner;
+}
+
+static void tree_free(struct ioas_tree *tree, void *node, unsigned level)
+{
+	bool in_slab = level == 0 ? ((struct ioas_leaf *)node)->in_slab :
+				    ((struct ioas_inner *)node)->in_slab;
+
+	if (in_slab) {
+		ioas_slab_free(&tree->slabs, node, &tree->bytes);
+		return;
+	}
+	tree->bytes -= malloc_usable_size(node) + sizeof(size_t);
+	free(node);
 }
 
 /* Number of the @n sorted keys that are <= @key. No branch depends on the data. */
@@ -93,7 +131,7 @@ static struct ioas_leaf *tree_descend(const struct ioas_tree *tree, uint64_t key
 		if (ret_path)
 			ret_path[level - 1] = (struct tree_step){ inner, i };
 		node = inner->child[i];
-		tree_prefetch(node, level > 1 ? offsetof(struct ioas_inner, child) :
+		tree_prefetch(node, level > 1 ? sizeof(struct ioas_inner) :
 						sizeof(struct ioas_leaf));
 	}
 	return node;
@@ -181,7 +219,7 @@ static int leaf_split(struct ioas_tree *tree, struct ioas_inner *parent, unsigne
 		cut = left->n;
 	else if (low_end && pos == 0)
 		cut = 0;
-	right = tree_alloc(tree, sizeof(*right));
+	right = leaf_alloc(tree);
 	if (!right)
 		return -ENOMEM;
 	right->n = (uint16_t)(left->n - cut);
@@ -206,7 +244,7 @@ static int inner_split(struct ioas_tree *tree, struct ioas_inner *parent, unsign
 		cut = left->n - 1u;
 	else if (low_end && pos == 0)
 		cut = 1;
-	right = tree_alloc(tree, sizeof(*right));
+	right = inner_alloc(tree);
 	if (!right)
 		return -ENOMEM;
 	right->n = (uint16_t)(left->n - cut);
@@ -223,7 +261,7 @@ static int tree_grow(struct ioas_tree *tree)
 
 	if (tree->height == IOAS_HEIGHT_MAX)
 		return -ENOMEM;
-	root = tree_alloc(tree, sizeof(*root));
+	root = inner_alloc(tree);
 	if (!root)
 		return -ENOMEM;
 	root->n = 1;
@@ -242,7 +280,7 @@ static bool tree_full(const void *node, unsigned level)
 
 static int tree_first_leaf(struct ioas_tree *tree)
 {
-	struct ioas_leaf *leaf = tree_alloc(tree, sizeof(*leaf));
+	struct ioas_leaf *leaf = leaf_alloc(tree);
 
 	if (!leaf)
 		return -ENOMEM;
@@ -344,7 +382,7 @@ static bool tree_join(struct ioas_tree *tree, struct ioas_inner *parent, unsigne
 		left->n = (uint16_t)(left->n + right->n);
 	}
 	inner_drop(parent, i + 1);
-	tree_free(tree, b);
+	tree_free(tree, b, level);
 	return true;
 }
 
@@ -358,7 +396,7 @@ static bool tree_repair(struct ioas_tree *tree, struct ioas_inner *parent, unsig
 	if (n == 0) {
 		if (level == 0)
 			leaf_unlink(node);
-		tree_free(tree, node);
+		tree_free(tree, node, level);
 		inner_drop(parent, i);
 		return true;
 	}
@@ -390,7 +428,8 @@ bool ioas_tree_remove(struct ioas_tree *tree, uint64_t first)
 			break;
 
 	if (node_count(tree->root, tree->height) == 0) {
-		tree_free(tree, tree->root);
+		tree_free(tree, tree->root, tree->height);
+		ioas_slabs_done(&tree->slabs, &tree->bytes);
 		tree->root = NULL;
 		tree->height = 0;
 	}
@@ -398,8 +437,7 @@ bool ioas_tree_remove(struct ioas_tree *tree, uint64_t first)
 		struct ioas_inner *old = tree->root;
 
 		tree->root = old->child[0];
-		tree->height--;
-		tree_free(tree, old);
+		tree_free(tree, old, tree->height--);
 	}
 	return true;
 }
@@ -412,13 +450,14 @@ static void tree_free_node(struct ioas_tree *tree, void *node, unsigned level)
 		for (unsigned i = 0; i < inner->n; i++)
 			tree_free_node(tree, inner->child[i], level - 1);
 	}
-	tree_free(tree, node);
+	tree_free(tree, node, level);
 }
 
 void ioas_tree_clear(struct ioas_tree *tree)
 {
 	if (tree->root)
 		tree_free_node(tree, tree->root, tree->height);
+	ioas_slabs_done(&tree->slabs, &tree->bytes);
 	*tree = (struct ioas_tree){ 0 };
 }
 

@@ -12,10 +12,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <vfio-cused/cused.h>
+#include <core/ioas_slab.h>
 
 #define IOAS_LEAF_MAX 32
 #define IOAS_INNER_MAX 64
 #define IOAS_HEIGHT_MAX 24
+/* Bytes of nodes from which on further ones go to slabs (about 100,000 mappings). */
+#define IOAS_SLABS_FROM (4u << 20)
 
 /* What a mapping is, apart from its first IOVA and its flags. */
 struct ioas_value {
@@ -29,6 +32,7 @@ struct ioas_value {
 struct ioas_leaf {
 	struct ioas_leaf *prev, *next;
 	uint16_t n;				/* 1 … IOAS_LEAF_MAX */
+	bool in_slab;
 	uint8_t flags[IOAS_LEAF_MAX];		/* enum ioas_flags of ioas_internal.h */
 	uint64_t first[IOAS_LEAF_MAX];
 	struct ioas_value value[IOAS_LEAF_MAX];
@@ -38,7 +42,8 @@ struct ioas_tree {
 	void *root;		/* NULL; leaf if height is 0; else inner node */
 	unsigned height;	/* inner nodes from the root to a leaf */
 	size_t count;
-	size_t bytes;		/* heap in use by nodes, allocator's overhead included */
+	size_t bytes;		/* memory in use by nodes, allocator's overhead included */
+	struct ioas_slabs slabs;
 };
 
 struct ioas_pos {

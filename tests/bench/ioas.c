@@ -5,14 +5,15 @@
  *
  *   cused_bench_ioas [N...]          default 1000 10000 100000 1000000
  *
- * Each figure is the median of ROUNDS maps built from nothing; within a round a call is
- * timed in blocks, the last BLOCK mappings of the filling (map), as many look-ups at
- * random places (find), a DMA's translation of 4 KiB that is refused for its right (dma),
- * and the removal of BLOCK mappings (unmap).
+ * Each figure is the median of ROUNDS maps built from nothing, in CPU time: the last BLOCK
+ * mappings of the filling (map), FINDS look-ups at random places (find), as many DMAs that
+ * are translated and refused for their right (dma), and the removal of BLOCK mappings
+ * (unmap). The last column is the machine's share: one load from a random line of as much
+ * memory as the map takes.
  */
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include <core/ioas.h>
@@ -28,7 +29,8 @@ static const char *const order_names[] = { "upwards", "downwards", "random" };
 
 struct figures {
 	double map, find, dma, unmap;	/* ns */
-	double bytes, allocated;	/* per mapping: as counted, and as malloc sees it */
+	double bytes;			/* of memory, per mapping */
+	double load;			/* ns */
 };
 
 static uint64_t rng_state = 1;
@@ -139,13 +141,37 @@ static double time_dma(struct ioas *ioas, size_t n)
 	return (now() - start) / FINDS;
 }
 
+#define LINE 64u
+
+/* Lines that lead to each other in one random circle. */
+static double time_loads(size_t size)
+{
+	size_t n = size / LINE;
+	uint64_t *order = make_keys(n, SHUFFLED);
+	char *lines = aligned_alloc(2u << 20, (size | ((2u << 20) - 1)) + 1);
+	uint64_t at = 0;
+	double start;
+
+	if (!lines)
+		abort();
+	madvise(lines, (size | ((2u << 20) - 1)) + 1, MADV_HUGEPAGE);
+	for (size_t i = 0; i < n; i++)
+		*(uint64_t *)(void *)(lines + order[i] * LINE) = order[(i + 1) % n] * LINE;
+	start = now();
+	for (unsigned i = 0; i < FINDS; i++)
+		at = *(volatile uint64_t *)(void *)(lines + at);
+	start = (now() - start) / FINDS;
+	free(lines);
+	free(order);
+	return start;
+}
+
 static struct figures one_round(size_t n, enum order order)
 {
 	size_t block = n < BLOCK ? n : BLOCK;
 	uint64_t *keys = make_keys(n, order);
 	struct figures f;
 	struct ioas *ioas;
-	size_t heap = mallinfo2().uordblks + mallinfo2().hblkhd;
 	double start;
 
 	if (ioas_new(&ioas))
@@ -157,7 +183,7 @@ static struct figures one_round(size_t n, enum order order)
 		map_one(ioas, keys[i]);
 	f.map = (now() - start) / (double)block;
 	f.bytes = (double)ioas_memory(ioas) / (double)n;
-	f.allocated = (double)(mallinfo2().uordblks + mallinfo2().hblkhd - heap) / (double)n;
+	f.load = time_loads(ioas_memory(ioas));
 	f.find = time_finds(ioas, n);
 	f.dma = time_dma(ioas, n);
 	start = now();
@@ -182,7 +208,7 @@ static struct figures measure(size_t n, enum order order)
 		v[2][i] = f.dma;
 		v[3][i] = f.unmap;
 		v[4][i] = f.bytes;
-		v[5][i] = f.allocated;
+		v[5][i] = f.load;
 	}
 	return (struct figures){ median(v[0]), median(v[1]), median(v[2]), median(v[3]),
 				 median(v[4]), median(v[5]) };
@@ -194,8 +220,8 @@ int main(int argc, char **argv)
 	size_t n_sizes = argc > 1 ? (size_t)argc - 1 : sizeof(preset) / sizeof(preset[0]);
 
 	mm_init(&mm, &mm_ops);
-	printf("%-10s %9s %8s %8s %8s %8s %10s %10s\n", "order", "mappings", "map ns",
-	       "find ns", "dma ns", "unmap ns", "bytes each", "heap each");
+	printf("%-10s %9s %8s %8s %8s %8s %10s %8s\n", "order", "mappings", "map ns",
+	       "find ns", "dma ns", "unmap ns", "bytes each", "load ns");
 	for (int order = UPWARDS; order < N_ORDERS; order++) {
 		struct figures first = { 0 }, last = { 0 };
 
@@ -207,9 +233,9 @@ int main(int argc, char **argv)
 			last = measure(n, (enum order)order);
 			if (first.map == 0)
 				first = last;
-			printf("%-10s %9zu %8.0f %8.0f %8.0f %8.0f %10.1f %10.1f\n",
+			printf("%-10s %9zu %8.0f %8.0f %8.0f %8.0f %10.1f %8.0f\n",
 			       order_names[order], n, last.map, last.find, last.dma,
-			       last.unmap, last.bytes, last.allocated);
+			       last.unmap, last.bytes, last.load);
 		}
 		printf("%-10s %9s %8.2f %8.2f %8.2f %8.2f\n", order_names[order],
 		       "last/first", last.map / first.map, last.find / first.find,

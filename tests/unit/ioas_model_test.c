@@ -234,6 +234,62 @@ START_TEST(ends_come_off_cleanly)
 }
 END_TEST
 
+/* Large enough for slabs: the budget holds on the way there and beyond, and slabs go
+ * back when their nodes do. */
+START_TEST(large_maps_keep_the_budget)
+{
+	enum { N = 400000 };
+	uint64_t *keys = calloc(N, sizeof(*keys));
+	struct ioas_value value = { 0 };
+	struct ioas_tree large = { 0 };
+	size_t peak;
+
+	rng_state = 3;
+	for (unsigned i = 0; i < N; i++)
+		keys[i] = i;
+	for (unsigned i = N - 1; _i && i > 0; i--) {
+		unsigned j = rng() % (i + 1);
+		uint64_t t = keys[i];
+
+		keys[i] = keys[j];
+		keys[j] = t;
+	}
+	for (unsigned i = 0; i < N; i++) {
+		value.last = keys[i];
+		ck_assert_int_eq(ioas_tree_insert(&large, keys[i], &value, 0), 0);
+		if (i % 4096 == 4095)
+			ck_assert_uint_le(large.bytes / (i + 1), 96);
+	}
+	ck_assert(ioas_tree_check(&large));
+	ck_assert_ptr_nonnull(large.slabs.partial);
+	peak = large.bytes;
+	for (unsigned i = 0; i < N; i++) {
+		if (!ioas_tree_remove(&large, keys[i]))
+			ck_abort_msg("key %u", (unsigned)keys[i]);
+		if (i == N / 2)		/* nodes are used again */
+			for (unsigned k = 0; k <= N / 2; k++) {
+				value.last = keys[k];
+				ck_assert_int_eq(ioas_tree_insert(&large, keys[k], &value,
+								  0), 0);
+				ioas_tree_remove(&large, keys[k]);
+			}
+		if (i % 65536 == 0)
+			ck_assert(ioas_tree_check(&large));
+	}
+	ck_assert_uint_eq(large.bytes, 0);
+	ck_assert_ptr_null(large.slabs.partial);
+	ck_assert_uint_gt(peak, 4u << 20);
+	/* Thrown away as a whole. */
+	for (unsigned i = 0; i < N; i++) {
+		value.last = keys[i];
+		ioas_tree_insert(&large, keys[i], &value, 0);
+	}
+	ioas_tree_clear(&large);
+	ck_assert(ioas_tree_check(&large));
+	free(keys);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("ioas_model");
@@ -248,6 +304,7 @@ int main(void)
 			    2 * IOAS_LEAF_MAX);
 	tcase_add_loop_test(tc, long_runs_keep_the_structure, 0, 4);
 	tcase_add_loop_test(tc, ends_come_off_cleanly, 0, 2);
+	tcase_add_loop_test(tc, large_maps_keep_the_budget, 0, 2);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
