@@ -27,6 +27,7 @@
 
 /* A receiver spins this long for the next call, if the last one came that soon. */
 #define SPIN_NS			40000ull
+#define NUMBER_REUSE_NS		1000000ull
 /* The watcher goes to sleep after this many looks without a call. */
 #define WATCHER_IDLE_LOOKS	20
 
@@ -35,10 +36,22 @@ _Static_assert(sizeof(struct seccomp_notif_resp) == 24, "layout of seccomp_notif
 
 /* ---- one call ---- */
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Not asked of the kernel while a thread number cannot have been handed out anew: even
+ * where there are only some hundred numbers, a round of them takes longer than that. */
 bool trap_valid(const struct trap_call *call)
 {
 	__u64 id = call->req->id;
 
+	if (now_ns() - call->received < NUMBER_REUSE_NS)
+		return true;
 	return ioctl(call->trap->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
 
@@ -108,7 +121,8 @@ static void dispatch(struct trap_call *call)
 
 static void serve(struct trap *trap, const struct seccomp_notif *req)
 {
-	struct trap_call call = { .trap = trap, .req = req, .resp = { .id = req->id } };
+	struct trap_call call = { .trap = trap, .req = req, .resp = { .id = req->id },
+				  .received = now_ns() };
 
 	dispatch(&call);
 	if (ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_SEND, &call.resp) && errno != ENOENT)
@@ -117,14 +131,6 @@ static void serve(struct trap *trap, const struct seccomp_notif *req)
 }
 
 /* ---- receivers ---- */
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static short listener_poll(const struct trap *trap)
 {

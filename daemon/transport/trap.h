@@ -16,8 +16,9 @@
  *   only BAR memory exists.
  *
  *   What has to be told apart in a call is in registers, or is read from memory once.
- *   After a read the notification is checked to be still valid: if not, the thread was
- *   killed and its number may be another's.
+ *   After a read, and before a write, the notification is checked to be still valid, if
+ *   the call is not quite young: if it is not, the thread was killed and its number may
+ *   be another's.
  *
  *   An answer is sent after everything the call holds was given back, so that the
  *   client's next call finds it given back.

@@ -53,6 +53,7 @@ struct trap_call {
 	struct trap *trap;
 	const struct seccomp_notif *req;
 	struct seccomp_notif_resp resp;
+	uint64_t received;		/* monotonic nanoseconds */
 };
 
 /* Result of the system call: >= 0 or -errno. The last word counts. */
@@ -68,7 +69,7 @@ static inline void trap_continue(struct trap_call *call)
 	call->resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
 }
 
-/* Does the thread still wait in this call? */
+/* Does the thread number still mean the thread that waits in this call? */
 bool trap_valid(const struct trap_call *call);
 
 /*
