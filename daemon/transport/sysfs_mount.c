@@ -143,7 +143,7 @@ static int show_planned(struct mounting *m, int real, int dir,
 {
 	cleanup_close int real_child = -1;
 	cleanup_close int child = -1;
-	size_t length;
+	size_t length = 0;
 	int r;
 
 	switch (node->kind) {
@@ -236,7 +236,7 @@ static bool needs_mirror(int real, const struct sysfs_node *node)
 static int lay(struct mounting *m, const struct sysfs_node *node)
 {
 	cleanup_close int real = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	size_t length;
+	size_t length = 0;
 	int r = 0;
 
 	if (real < 0)
