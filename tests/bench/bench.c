@@ -29,18 +29,20 @@
 
 struct results {
 	unsigned n;
-	struct { char name[64]; double value; } row[MAX_RESULTS];
+	double pong;		/* median of all ping-pongs */
+	struct { char name[64]; double value, ratio; } row[MAX_RESULTS];
 };
 
 static const char *program, *only = "";
 static char self[PATH_MAX];
 static double idle_cpu_ms = -1;
 
-static void add(struct results *r, const char *name, double value)
+static void add(struct results *r, const char *name, double value, double ratio)
 {
 	if (r->n == MAX_RESULTS)
 		return;
 	snprintf(r->row[r->n].name, sizeof(r->row[0].name), "%.63s", name);
+	r->row[r->n].ratio = ratio;
 	r->row[r->n++].value = value;
 }
 
@@ -65,31 +67,43 @@ static void ping(void *arg)
 		exit(1);
 }
 
-static double ping_pong(int cpu_here, int cpu_there)
+#define PINGS 1000
+
+static pid_t echo_start(int cpu)
 {
-	double ns;
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets))
-		return -1;
+		exit(1);
 	pid = fork();
 	if (!pid) {
 		char b[32];
 
 		close(sockets[0]);
-		bench_pin(cpu_there);
+		bench_pin(cpu);
 		while (read(sockets[1], b, sizeof(b)) == sizeof(b))
 			if (write(sockets[1], b, sizeof(b)) != sizeof(b))
 				break;
 		_exit(0);
 	}
 	close(sockets[1]);
-	bench_pin(cpu_here);
-	ns = bench_time(ping, NULL, 5000);
+	return pid;
+}
+
+static void echo_stop(pid_t pid)
+{
 	close(sockets[0]);
-	bench_pin(-1);
 	waitpid(pid, NULL, 0);
-	return ns;
+}
+
+/* Nanoseconds of one, over a batch. */
+static double ping_pong(void)
+{
+	uint64_t from = vc_now_ns();
+
+	for (unsigned i = 0; i < PINGS; i++)
+		ping(NULL);
+	return (double)(vc_now_ns() - from) / PINGS;
 }
 
 /* ---- running the other half ---- */
@@ -121,11 +135,13 @@ static double cpu_ns(pid_t pid)
 	return sum;
 }
 
-static pid_t start(const char *const argv[], int out)
+static pid_t start(const char *const argv[], int in, int out)
 {
 	pid_t pid = fork();
 
 	if (!pid) {
+		if (in >= 0)
+			dup2(in, STDIN_FILENO);
 		if (out >= 0)
 			dup2(out, STDOUT_FILENO);
 		execv(argv[0], (char *const *)(uintptr_t)argv);
@@ -134,35 +150,51 @@ static pid_t start(const char *const argv[], int out)
 	return pid;
 }
 
-static void inside(const char *const argv[], struct results *r)
+/* @cpu: for it, what it starts and us; -1: it may choose. */
+static void inside(const char *const argv[], struct results *r, int cpu)
 {
 	double idle_from = 0;
 	char line[256];
-	int p[2];
+	double pong[1000];
+	size_t pongs = 0;
+	int p[2], q[2];
 	pid_t pid;
 	FILE *f;
 
-	if (pipe2(p, O_CLOEXEC))
+	if (pipe2(p, O_CLOEXEC) || pipe2(q, O_CLOEXEC))
 		return;
-	pid = start(argv, p[1]);
+	bench_pin(cpu);
+	pid = start(argv, q[0], p[1]);
+	bench_pin(cpu < 0 ? 0 : cpu);	/* where we ping from */
 	close(p[1]);
+	close(q[0]);
 	f = fdopen(p[0], "r");
 	while (f && fgets(line, sizeof(line), f)) {
-		char *tab = strchr(line, '\t');
+		char *tab = strchr(line, '\t'), *next;
 
 		if (!tab)
 			continue;
 		*tab = 0;
-		if (!strcmp(line, "idle begins"))
+		if (!strcmp(line, "ping-pong, please") && pongs < 1000) {
+			pong[pongs] = ping_pong();
+			dprintf(q[1], "%.3f\n", pong[pongs++]);
+		} else if (!strcmp(line, "idle begins"))
 			idle_from = cpu_ns(pid);
 		else if (!strcmp(line, "idle ends"))
 			idle_cpu_ms = (cpu_ns(pid) - idle_from) / 1e6;
-		else
-			add(r, line, strtod(tab + 1, NULL));
+		else {
+			double value = strtod(tab + 1, &next);
+
+			add(r, line, value, strtod(next, NULL));
+		}
 	}
+	close(q[1]);
+	if (pongs)
+		r->pong = bench_median(pong, pongs);
 	if (f)
 		fclose(f);
 	waitpid(pid, NULL, 0);
+	bench_pin(-1);
 }
 
 static void run_calls(int cpu, struct results *r)
@@ -170,9 +202,10 @@ static void run_calls(int cpu, struct results *r)
 	const char *argv[] = { program, "run", "--device", "edu,bdf=" EDU, "--", self,
 			 "--inside", "calls", EDU, NULL };
 
-	bench_pin(cpu);
-	inside(argv, r);
-	bench_pin(-1);
+	pid_t echo = echo_start(cpu < 0 ? 1 : cpu);
+
+	inside(argv, r, cpu);
+	echo_stop(echo);
 }
 
 static void run_nvme(struct results *r)
@@ -192,7 +225,7 @@ static void run_nvme(struct results *r)
 			break;
 	}
 	snprintf(device, sizeof(device), "nvme,image=%s,bdf=" NVME_IMAGE, image);
-	inside(argv, r);
+	inside(argv, r, -1);
 	close(fd);
 	unlink(image);
 }
@@ -204,7 +237,7 @@ static double start_up(const char *const argv[])
 	for (unsigned i = 0; i < 15; i++) {
 		uint64_t from = vc_now_ns();
 
-		waitpid(start(argv, -1), NULL, 0);
+		waitpid(start(argv, -1, -1), NULL, 0);
 		v[i] = (double)(vc_now_ns() - from);
 	}
 	return bench_median(v, 15);
@@ -216,16 +249,16 @@ static struct results outside;
 
 static void report_outside(const char *name, double ns)
 {
-	add(&outside, name, ns);
+	add(&outside, name, ns, 0);
 }
 
-static void table_calls(const char *title, const struct results *r, double pong)
+static void table_calls(const char *title, const struct results *r)
 {
-	printf("\n%s: 32-byte Unix socket ping-pong %.2f us\n", title, pong / 1000);
+	printf("\n%s: 32-byte Unix socket ping-pong %.2f us\n", title, r->pong / 1000);
 	for (unsigned i = 0; i < r->n; i++)
 		if (get(&outside, r->row[i].name) < 0)
 			printf("  %-44s %8.2f us  %5.2f x\n", r->row[i].name,
-			       r->row[i].value / 1000, r->row[i].value / pong);
+			       r->row[i].value / 1000, r->row[i].ratio);
 }
 
 static void table_ordinary(const struct results *r)
@@ -257,15 +290,11 @@ static void table_nvme(const struct results *r)
 static void show_calls(void)
 {
 	static struct results one, two;
-	double pong_one, pong_two;
 
-	pong_one = ping_pong(0, 0);
 	run_calls(0, &one);
-	pong_two = ping_pong(0, 1);
 	run_calls(-1, &two);
-	table_calls("supervisor and client on one core", &one, pong_one);
-	table_calls("supervisor and client on any core (ping-pong: one core each)", &two,
-		    pong_two);
+	table_calls("supervisor and client on one core", &one);
+	table_calls("supervisor and client on any core, ping-pong on one each", &two);
 	table_ordinary(&one);
 }
 
