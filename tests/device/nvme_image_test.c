@@ -72,7 +72,7 @@ START_TEST(image_errors)
 	refused(with_image(",lba=4096"), -EINVAL, image, "use lba=512");
 	refused(with_image(",size=1M"), -EINVAL, image, "size");
 	ck_assert_int_eq(truncate(image, 0), 0);
-	refused(with_image(""), -EINVAL, image, "0 bytes");
+	refused(with_image(""), -EINVAL, image, "is empty");
 	close(image_fd);
 }
 END_TEST

@@ -30,7 +30,7 @@ refuse 'group|-3' --device edu,group=-3
 refuse "$bdf" --device "edu,bdf=$bdf" --device "nvme,bdf=$bdf"
 refuse "$work/missing.img" --device "nvme,image=$work/missing.img"
 refuse "$work/odd.img|1000|512" --device "nvme,image=$work/odd.img"
-refuse "$work/empty.img" --device "nvme,image=$work/empty.img"
+refuse "$work/empty.img|is empty|truncate" --device "nvme,image=$work/empty.img"
 refuse "$work" --device "nvme,image=$work"
 refuse 'simm|sim' --iommu simm
 refuse 'aperture|999' --iommu sim,aperture=999
@@ -46,6 +46,19 @@ expect 125 "$VFIO_CUSED" run --device edu --
 expect 125 "$VFIO_CUSED" run --device edu
 expect 125 "$VFIO_CUSED" walk
 has err walk
-# an image that another run uses
-# shellcheck disable=SC2016
+
+# an image that another run uses, or another device, or namespace, of the same
+mkfifo "$work/go"
+cused run --device "nvme,image=$work/good.img" -- sh -c ": >$work/up; read -r word <$work/go" &
+wait_for 20 test -e "$work/up" || fail "the other run did not start"
+refuse "$work/good.img|in use" --device "nvme,image=$work/good.img"
+refuse "$work/good.img|in use" --device "nvme,image=$work/good.img,readonly=on"
+echo end >"$work/go"
+wait_status $!
+[[ $is == 0 ]] || fail "the other run: status $is"
+refuse "$work/good.img|in use" --device "nvme,image=$work/good.img" \
+	--device "nvme,image=$work/good.img"
+refuse "$work/good.img|in use" --device "nvme,image=$work/good.img,image2=$work/good.img"
 expect 0 cused run --device "nvme,image=$work/good.img" -- true
+expect 0 cused run --device "nvme,image=$work/good.img,readonly=on" \
+	--device "nvme,image=$work/good.img,readonly=on" -- true

@@ -77,15 +77,21 @@ static int open_image(struct nvme_ns *ns, struct cused_error *err)
 	off_t end;
 	int flags = (ns->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 
-	if (stat(ns->path, &st))
+	if (stat(ns->path, &st) && errno == ENOENT)
 		return cused_error_set(err, -errno, "nvme: image '%s': %m; create it first, "
 				       "for instance with: truncate -s 64M '%s'", ns->path,
 				       ns->path);
+	if (stat(ns->path, &st))
+		return cused_error_set(err, -errno, "nvme: image '%s': %m; name a file that "
+				       "can be reached", ns->path);
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return cused_error_set(err, -EINVAL, "nvme: image '%s' is neither a file nor "
 				       "a block device: name one that is", ns->path);
 	/* O_EXCL on a block device: not while it is mounted. */
 	ns->fd = open(ns->path, flags | (S_ISBLK(st.st_mode) ? O_EXCL : 0));
+	if (ns->fd < 0 && errno == EBUSY)
+		return cused_error_set(err, -errno, "nvme: image '%s' is in use: unmount it, or "
+				       "end the program that has it open", ns->path);
 	if (ns->fd < 0)
 		return cused_error_set(err, -errno, "nvme: image '%s': %m%s", ns->path,
 				       (errno == EACCES || errno == EROFS) && !ns->readonly ?
@@ -126,7 +132,11 @@ int nvme_store_open(struct nvme *n, struct nvme_ns *ns, const char *path, uint64
 	if (rc)
 		return rc;
 	ns->blocks = ns->bytes >> lba_shift;
-	if (!ns->blocks || ns->bytes % block)
+	if (!ns->bytes)
+		return cused_error_set(err, -EINVAL, "nvme: image '%s' is empty: give it a "
+				       "size, for instance with: truncate -s 64M '%s'", path,
+				       path);
+	if (ns->bytes % block)
 		return cused_error_set(err, -EINVAL, "nvme: %s%s%s has %" PRIu64 " bytes, "
 				       "which is not a multiple of the block size %" PRIu64
 				       ": %s%s", path ? "image '" : "namespace of size=",
