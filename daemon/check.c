@@ -29,6 +29,7 @@
 #include <util/cleanup.h>
 
 #include "cli.h"
+#include "run.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)	/* linux/seccomp.h, 5.19 */
@@ -241,7 +242,9 @@ static void check_mounts(struct finding *f)
 	f->ok = e == 0;
 	found(f, e ? "cannot mount a tmpfs in a namespace of its own: %s" :
 	      "can be made in a namespace of its own", why(e));
-	if (e)
+	if (e == EINVAL)
+		cure(f, "/ is no mount point, as after chroot: mount --bind ROOT ROOT before it");
+	else if (e)
 		cure_namespaces(f, e);
 }
 
@@ -257,8 +260,14 @@ static void check_sysfs(struct finding *f)
 
 static void check_proc(struct finding *f)
 {
-	f->ok = access("/proc/self/uid_map", W_OK) == 0;
-	found(f, f->ok ? "/proc is mounted" : "/proc/self/uid_map: %s", strerror(errno));
+	bool there = access("/proc/self/uid_map", W_OK) == 0;
+	int e = errno;
+
+	f->ok = there && run_proc_is_ours();
+	if (there)
+		found(f, f->ok ? "/proc is mounted" : "/proc is of another PID namespace");
+	else
+		found(f, "/proc/self/uid_map: %s", strerror(e));
 	if (!f->ok)
 		cure(f, "mount -t proc proc /proc (as root)");
 }

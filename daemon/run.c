@@ -234,12 +234,11 @@ static int serve_start(struct run *run, struct cused_error *err)
 						   run->backings[i] };
 	params.listener = fds[RUN_FD_LISTENER];
 	params.directory = fds[RUN_FD_DIRECTORY];
-	r = run_guard_start(run->command, &run->guard);
+	r = run_guard_start(run->command, params.directory, &run->guard, err);
 	if (r) {
 		close(params.listener);
 		close(params.directory);
-		return cused_error_set(err, r, "cannot start the guard process: %s",
-				       strerror(-r));
+		return r;
 	}
 	r = trap_start(&params, &run->trap, err);
 	close(params.directory);
@@ -266,6 +265,17 @@ static bool reap(struct run *run)
 	return pid == 0;
 }
 
+/*
+ * What comes from the kernel is a key on the terminal, and the command got it as well. The
+ * exception is a terminal that hangs up: its session's leader alone is told, to tell the
+ * others.
+ */
+static bool is_for_command(const struct signalfd_siginfo *info)
+{
+	return info->ssi_code != SI_KERNEL ||
+	       (info->ssi_signo == SIGHUP && getsid(0) == getpid());
+}
+
 /* Wait for a signal. Return: true if it was SIGCHLD. */
 static bool signal_take(struct run *run, int timeout_ms)
 {
@@ -278,7 +288,7 @@ static bool signal_take(struct run *run, int timeout_ms)
 	while (read(run->signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			child = true;
-		else if (info.ssi_code != SI_KERNEL && run->command > 0 && !run->ended)
+		else if (is_for_command(&info) && run->command > 0 && !run->ended)
 			kill(run->command, (int)info.ssi_signo);
 	}
 	return child;

@@ -27,7 +27,8 @@
  *
  *   Signals. TERM, INT, HUP and QUIT that a process sends to us are passed on to CMD.
  *   Those that a terminal sends reach the whole foreground group, CMD among it, and are
- *   not passed on twice.
+ *   not passed on twice; but a terminal that hangs up tells its session's leader alone,
+ *   so that leaders pass it on.
  */
 #ifndef RUN_H
 #define RUN_H
@@ -105,12 +106,16 @@ int run_dev_mount(char *const *names, struct cused_error *err);
 /* The processes whose parent is @parent, at most @max. Return: how many. */
 unsigned run_children(pid_t parent, pid_t *ret_pids, unsigned max);
 
+/* Does /proc show the PID namespace that we are in? */
+bool run_proc_is_ours(void);
+
 /*
  * Start the guard: a child that waits until the pipe is closed, by our end or by our
- * death, and then kills what is left in the mount namespace of @command.
- * Call while single-threaded. Return: 0; -ESRCH; -EAGAIN, -EMFILE.
+ * death, and then kills the processes that see the mount on which @directory is, which
+ * is the /dev/vfio of @command; also in mount namespaces made later.
+ * Call while single-threaded. Return: 0; -errno with @err set.
  */
-int run_guard_start(pid_t command, int *ret_pipe);
+int run_guard_start(pid_t command, int directory, int *ret_pipe, struct cused_error *err);
 
 /*
  * Look at the command before anything is set up.

@@ -116,7 +116,9 @@ static int namespaces_enter(bool *ret_privileged, struct cused_error *err)
 		r = cused_error_set(err, -errno, "cannot make the mounts of the client its "
 				    "own: %s%s", strerror(errno), errno == EACCES ?
 				    " (kernel.apparmor_restrict_unprivileged_userns = 0 "
-				    "would allow it)" : "");
+				    "would allow it)" : errno == EINVAL ?
+				    " (/ is no mount point, as after chroot: "
+				    "mount --bind ROOT ROOT before it)" : "");
 	return r;
 }
 

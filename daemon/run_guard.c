@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -53,31 +54,49 @@ unsigned run_children(pid_t parent, pid_t *ret_pids, unsigned max)
 /* ---- the guard ---- */
 
 #define GUARD_LOOKS	500	/* at most, 10 ms apart */
+#define GUARD_FDS	2	/* from 3 on: the pipe, the client's /dev/vfio */
 
-static bool namespace_of(pid_t pid, ino_t *ret)
+/*
+ * Does the process see the file system on @dev, mounted anywhere? A process that makes a
+ * mount namespace of its own takes a copy of all mounts along, so our /dev/vfio tells the
+ * processes of a run better than the namespace does. mountinfo says so without touching a
+ * file system, which might be one that the client serves.
+ * Return: 1, 0, or -errno.
+ */
+static int process_sees(const char *pid, dev_t dev)
 {
-	char path[64];
-	struct stat st;
+	char path[64], want[32], *line = NULL;
+	size_t size = 0;
+	int found = 0;
+	FILE *file;
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
-	if (stat(path, &st))
-		return false;
-	*ret = st.st_ino;
-	return true;
+	snprintf(path, sizeof(path), "/proc/%.20s/mountinfo", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	snprintf(want, sizeof(want), "%u:%u", major(dev), minor(dev));
+	while (!found && getline(&line, &size, file) > 0) {
+		char number[32];
+
+		found = sscanf(line, "%*d %*d %31s", number) == 1 && strcmp(number, want) == 0;
+	}
+	free(line);
+	fclose(file);
+	return found;
 }
 
-/* Return: number of processes found in the namespace. */
-static unsigned kill_namespace(ino_t namespace)
+/* Return: number of processes found. */
+static unsigned kill_seers(dev_t dev)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
+	pid_t own = getpid();
 	unsigned n = 0;
-	ino_t ino;
 
 	while (proc && (entry = readdir(proc))) {
 		pid_t pid = (pid_t)atoi(entry->d_name);
 
-		if (pid > 0 && namespace_of(pid, &ino) && ino == namespace) {
+		if (pid > 0 && pid != own && process_sees(entry->d_name, dev) == 1) {
 			kill(pid, SIGKILL);
 			n++;
 		}
@@ -87,18 +106,22 @@ static unsigned kill_namespace(ino_t namespace)
 	return n;
 }
 
-static void guard_main(int pipe_fd, ino_t namespace) __attribute__((noreturn));
-static void guard_main(int pipe_fd, ino_t namespace)
+static void guard_main(int pipe_fd, int directory, dev_t dev) __attribute__((noreturn));
+static void guard_main(int pipe_fd, int directory, dev_t dev)
 {
 	char byte;
 
-	/* Nothing of the supervisor's may live on here, least of all the listener. */
-	if (dup2(pipe_fd, 3) < 0 || close_range(4, ~0u, 0))
+	/* Nothing of the supervisor's may live on here, least of all the listener. But the
+	 * directory is kept: with it @dev cannot become the number of another run. */
+	pipe_fd = fcntl(pipe_fd, F_DUPFD, 3 + GUARD_FDS);
+	directory = fcntl(directory, F_DUPFD, 3 + GUARD_FDS);
+	if (pipe_fd < 0 || directory < 0 || dup2(pipe_fd, 3) < 0 || dup2(directory, 4) < 0 ||
+	    close_range(3 + GUARD_FDS, ~0u, 0))
 		_exit(1);
 	prctl(PR_SET_NAME, "vfio-cused-grd");
 	while (read(3, &byte, 1) < 0 && errno == EINTR)
 		;
-	for (unsigned i = 0; i < GUARD_LOOKS && kill_namespace(namespace); i++) {
+	for (unsigned i = 0; i < GUARD_LOOKS && kill_seers(dev); i++) {
 		struct timespec pause = { 0, 10000000 };
 
 		nanosleep(&pause, NULL);
@@ -106,27 +129,48 @@ static void guard_main(int pipe_fd, ino_t namespace)
 	_exit(0);
 }
 
-int run_guard_start(pid_t command, int *ret_pipe)
+bool run_proc_is_ours(void)
 {
-	ino_t namespace, own;
+	char text[24] = "";
+
+	return readlink("/proc/self", text, sizeof(text) - 1) > 0 &&
+	       (pid_t)atoi(text) == getpid();
+}
+
+int run_guard_start(pid_t command, int directory, int *ret_pipe, struct cused_error *err)
+{
+	char number[24];
+	struct stat st;
 	int fds[2];
 	pid_t pid;
+	int r;
 
-	/* Never the namespace that we share with the rest of the machine. */
-	if (!namespace_of(command, &namespace) || !namespace_of(getpid(), &own) ||
-	    namespace == own)
-		return -ESRCH;
+	snprintf(number, sizeof(number), "%d", (int)command);
+	if (fstat(directory, &st))
+		return cused_error_set(err, -errno, "cannot look at the client's /dev/vfio: %s",
+				       strerror(errno));
+	if (!run_proc_is_ours())
+		return cused_error_set(err, -ESRCH, "/proc shows another PID namespace than the one "
+				       "we are in: mount -t proc proc /proc (as root; "
+				       "unshare(1) does it with --mount-proc)");
+	r = process_sees(number, st.st_dev);
+	/* Never what we share with the rest of the machine. */
+	if (r != 1 || process_sees("self", st.st_dev) != 0)
+		return cused_error_set(err, r < 0 ? r : -ESRCH, "cannot tell the client's "
+				       "processes from others: %s",
+				       r < 0 ? strerror(-r) : "its /dev/vfio is not its own");
 	if (pipe2(fds, O_CLOEXEC))
-		return -errno;
+		return cused_error_set(err, -errno, "cannot make a pipe: %s", strerror(errno));
 	pid = fork();
 	if (pid == 0) {
 		close(fds[1]);
-		guard_main(fds[0], namespace);
+		guard_main(fds[0], directory, st.st_dev);
 	}
 	close(fds[0]);
 	if (pid < 0) {
 		close(fds[1]);
-		return -EAGAIN;
+		return cused_error_set(err, -EAGAIN, "cannot start the guard process: %s",
+				       strerror(EAGAIN));
 	}
 	*ret_pipe = fds[1];
 	return 0;

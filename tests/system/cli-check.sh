@@ -36,6 +36,10 @@ has out "seccomp notification"
 agree "soft limit on file sizes" bash -c 'ulimit -Sf 100; exec "$@"' bash
 agree "hard limit on file sizes" bash -c 'ulimit -f 100; exec "$@"' bash
 has out "ulimit -Hf"
+if unshare -Urpf true 2>/dev/null; then
+	agree "/proc of another PID namespace" unshare -Urpf
+	has out "mount -t proc"
+fi
 if unshare -Ur true 2>/dev/null; then
 	# shellcheck disable=SC2016
 	agree "no namespaces" unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_user_namespaces
