@@ -268,9 +268,8 @@ static int single_request(struct device *device, struct event **slot,
 			irq_signal(device, *slot);
 		return 0;
 	}
-	/* PCI-103 has EINVAL, but Linux 6.1 answers 0 and changes nothing. */
-	if (rq->events[0].fd < -1)
-		return 0;
+	if (rq->events[0].fd < -1)					/* PCI-103 */
+		return -EINVAL;
 	if (rq->events[0].fd >= 0 && rq->events[0].err)			/* PCI-104 */
 		return rq->events[0].err;
 	irq_drop(slot);							/* PCI-102 */

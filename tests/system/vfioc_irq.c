@@ -135,7 +135,7 @@ static void irq_err_req(const struct vc_where *w)
 	EXPECT_EQ(set_event(d, TRIGGER, REQ, -1), 0);			/* PCI-102 */
 	EXPECT_EQ(set_event(d, TRIGGER, REQ, 987), -EBADF);		/* PCI-104 */
 	EXPECT_EQ(set_event(d, TRIGGER, REQ, fd), 0);
-	EXPECT_EQ(set_event(d, TRIGGER, REQ, -2), 0);	/* PCI-103: the kernel ignores it */
+	EXPECT_EQ(set_event(d, TRIGGER, REQ, -2), -EINVAL);		/* PCI-103 */
 	EXPECT_EQ(set0(d, TRIGGER, REQ, 0, 1), 0);			/* PCI-097 */
 	EXPECT_EQ(vc_event_wait(fd, WAIT_MS), 1);
 	EXPECT_EQ(set_bool(d, TRIGGER, REQ, 1), 0);

@@ -571,7 +571,7 @@ START_TEST(pci_104_err_and_req)
 		ck_assert_int_eq(bools(i, TRIGGER, 0, 1, "\1"), 0);
 		ck_assert_int_eq(events(i, 0, 0, NULL), -EINVAL);
 		ck_assert_int_eq(event(i, TRIGGER, rig_fd(-1, 0)), 0);
-		ck_assert_int_eq(event(i, TRIGGER, rig_fd(-2, 0)), 0);
+		ck_assert_int_eq(event(i, TRIGGER, rig_fd(-2, 0)), -EINVAL);
 		ck_assert_int_eq(event(i, TRIGGER, rig_fd(9, -EBADF)), -EBADF);
 		ck_assert_int_eq(event(i, TRIGGER, rig_fd(9, -EINVAL)), -EINVAL);
 		fire[i](rig_device);
