@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Compares what the test client found on the kernel and under vfio-cused: see reference.sh.
+# Fields are separated by tabs; in known-differences by " | ", see there.
+
+function read_side(file, side,   key)
+{
+	while ((getline <file) > 0) {
+		key = $2 OFS $3
+		if ($1 == "verdict") {
+			if (!(key in seen)) {
+				seen[key] = 1
+				cases[n_cases++] = key
+			}
+			verdict[side, key] = $4
+		} else if (!((side, key, $4) in deviation)) {
+			deviation[side, key, $4] = 1
+			list[side, key] = list[side, key] "\n" $4
+		}
+	}
+	close(file)
+}
+
+function read_known(file,   line, f)
+{
+	while ((getline line <file) > 0) {
+		if (line == "" || line ~ /^#/)
+			continue
+		if (split(line, f, / \| /) != 5) {
+			print "known-differences: not five fields: " line
+			bad++
+			continue
+		}
+		rule_side[n_rules] = f[1]
+		sub(/\?$/, "", rule_side[n_rules])
+		rule_needed[n_rules] = f[1] !~ /\?$/
+		rule_case[n_rules] = f[3]
+		rule_text[n_rules] = f[4]
+		rule_reason[n_rules] = f[2] ": " f[5]
+		rule_line[n_rules++] = line
+	}
+	close(file)
+}
+
+# The reason of a difference, or "".
+function reason(side, name, text,   i, want, open)
+{
+	for (i = 0; i < n_rules; i++) {
+		if (rule_side[i] != side || rule_case[i] != name)
+			continue
+		want = rule_text[i]
+		open = sub(/\*$/, "", want)
+		if (open ? index(text, want) == 1 : text == want) {
+			used[i] = 1
+			return rule_reason[i]
+		}
+	}
+	return ""
+}
+
+# Deviations of one side that the other has not.
+function differences(side, other, key, name,   texts, n, i, why)
+{
+	n = split(substr(list[side, key], 2), texts, "\n")
+	for (i = 1; i <= n; i++) {
+		if ((other, key, texts[i]) in deviation) {
+			printf "    both: %s\n", texts[i]
+			continue
+		}
+		why = reason(side, name, texts[i])
+		printf "    %s: %s\n        %s\n", side, texts[i],
+			why == "" ? "NOT KNOWN" : "known, " why
+		if (why == "")
+			bad++
+		else
+			explained++
+	}
+}
+
+BEGIN {
+	OFS = " "
+	n_cases = n_rules = explained = bad = 0
+	read_known(known)
+	read_side(kernel, "kernel")
+	read_side(ours, "cused")
+	printf "%-6s %-26s %-10s %s\n", "device", "case", "kernel", "vfio-cused"
+	for (c = 0; c < n_cases; c++) {
+		key = cases[c]
+		split(key, part, " ")
+		a = verdict["kernel", key]
+		b = verdict["cused", key]
+		printf "%-6s %-26s %-10s %s\n", part[1], part[2], a ? a : "missing",
+			b ? b : "missing"
+		if (a == "" || b == "" || (a == "skipped") != (b == "skipped")) {
+			print "    NOT KNOWN: it ran on one side only"
+			bad++
+		}
+		differences("kernel", "cused", key, part[2])
+		differences("cused", "kernel", key, part[2])
+	}
+	if (!n_cases) {
+		print "the client said nothing"
+		bad++
+	}
+	for (i = 0; i < n_rules; i++)
+		if (rule_needed[i] && !(i in used)) {
+			print "listed in known-differences, but not seen: " rule_line[i]
+			bad++
+		}
+	printf "%d cases, %d known differences, %d others\n", n_cases, explained, bad
+	exit bad > 0
+}

@@ -1,0 +1,23 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The test client on the kernel's own VFIO: each device of $DEVICES ("NAME=BDF …") goes to
+# vfio-pci, then the client runs on each, with the next one as its peer.
+set -e
+for device in $DEVICES; do
+	bdf=${device#*=}
+	at=/sys/bus/pci/devices/$bdf
+	[ -e "$at/iommu_group" ] || { echo "$device has no IOMMU group"; exit 1; }
+	[ ! -e "$at/driver" ] || echo "$bdf" >"$at/driver/unbind"
+	echo vfio-pci >"$at/driver_override"
+	echo "$bdf" >/sys/bus/pci/drivers_probe
+	[ "$(basename "$(readlink "$at/driver")")" = vfio-pci ]
+done
+uname -r
+# What the client finds is for the caller to judge, so its status is not ours.
+for device in $DEVICES; do
+	for other in $DEVICES; do
+		[ "$other" = "$device" ] || peer=${other#*=}
+	done
+	echo "device ${device%%=*}"
+	vfioc-static --bdf "${device#*=}" --peer "$peer" --iterations "$ITERATIONS" || :
+done
