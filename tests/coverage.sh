@@ -9,7 +9,8 @@ options=(--quiet --rc lcov_branch_coverage=1)
 
 lcov "${options[@]}" --directory "$build" --zerocounters
 status=0
-(cd "$build" && ctest -j "$(nproc)" -L 'unit|device|system' --output-on-failure) </dev/null ||
+(cd "$build" && ctest -j "$(nproc)" -L 'unit|device|system' -LE 'plain|no-tsan' \
+	--output-on-failure) </dev/null ||
 	status=$?
 lcov "${options[@]}" --directory "$build" --capture --output-file "$build/all.info" \
 	2>"$build/lcov.log" || { cat "$build/lcov.log"; exit 1; }
