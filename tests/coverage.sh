@@ -9,8 +9,9 @@ options=(--quiet --rc lcov_branch_coverage=1)
 
 lcov "${options[@]}" --directory "$build" --zerocounters
 status=0
+# A static client does not bear gcov's runtime, which the linker adds to all programs.
 (cd "$build" && ctest -j "$(nproc)" -L 'unit|device|system' -LE 'plain|no-tsan' \
-	--output-on-failure) </dev/null ||
+	-E vfioc-static --output-on-failure) </dev/null ||
 	status=$?
 lcov "${options[@]}" --directory "$build" --capture --output-file "$build/all.info" \
 	2>"$build/lcov.log" || { cat "$build/lcov.log"; exit 1; }
