@@ -3,10 +3,11 @@
 # Each row of the contract (tests/lint/rows) is cited by a test, or stands with a reason in
 # tests/lint/rows-not-exercisable, and never both.
 #
-# A test cites a row by its number in full, CG-044, in its name or in a comment.
+# A test cites a row by its number in full, CG-044, in its name or in a comment. Cases that
+# are known to fail (tests/system/vfioc_gaps.c) show nothing.
 . "$(dirname "$0")/lib.sh"
 
-cited=$(files -path 'tests/*' -not -path 'tests/lint/*' -exec \
+cited=$(files -path 'tests/*' -not -path 'tests/lint/*' -not -name vfioc_gaps.c -exec \
 	grep -hoE '\b(CG|T1|PCI|SD)-[0-9]{3}\b' {} + | sort -u || :)
 
 awk -v cited="$cited" '

@@ -24,7 +24,7 @@ unsigned long vfioc_iterations = 2000;
 
 static const struct vcase *const tables[] = {
 	cases_container, cases_group, cases_type1, cases_device, cases_irq, cases_dma,
-	cases_share, cases_stress, cases_nvme, cases_peer,
+	cases_share, cases_stress, cases_nvme, cases_peer, cases_gaps,
 };
 
 #define MAX_ONLY 32

@@ -28,7 +28,8 @@ struct vcase {
 };
 
 extern const struct vcase cases_container[], cases_group[], cases_type1[], cases_device[],
-	cases_irq[], cases_dma[], cases_share[], cases_stress[], cases_nvme[], cases_peer[];
+	cases_irq[], cases_dma[], cases_share[], cases_stress[], cases_nvme[], cases_peer[],
+	cases_gaps[];
 
 extern unsigned vfioc_failures;		/* of the case that runs */
 extern unsigned long vfioc_iterations;	/* --iterations, for the stress cases */

@@ -249,13 +249,6 @@ static void device_computed_offset(const struct vc_where *w)
 	EXPECT_EQ(vc_cfg16(vc.device, 4) & 6, 4);
 }
 
-static void device_seek(const struct vc_where *w)
-{
-	struct vc vc = vfioc_open(w);
-
-	EXPECT(lseek(vc.device, 4, SEEK_SET) == -1 && errno == ESPIPE);	/* PCI-006 */
-}
-
 static void device_mmap(const struct vc_where *w)
 {
 	struct vc vc = vfioc_open(w);
@@ -439,8 +432,6 @@ const struct vcase cases_device[] = {
 	{ .name = "device_vectored", .rows = "PCI-192", .fn = device_vectored },
 	{ .name = "device_computed_offset", .rows = "PCI-032 PCI-192",
 	  .fn = device_computed_offset },
-	{ .name = "device_seek", .rows = "PCI-006", .fn = device_seek,
-	  .gap = "the device fd is a memfd, whose seek is not trapped" },
 	{ .name = "device_mmap",
 	  .rows = "PCI-250 PCI-252 PCI-253 PCI-254", .fn = device_mmap },
 	{ .name = "device_bar_coherent",
