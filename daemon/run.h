@@ -25,7 +25,8 @@
  *   read() on a pipe whose other end only the supervisor has. Their trapped calls fail
  *   with ENOSYS in between.
  *
- *   Signals. TERM, INT, HUP and QUIT that a process sends to us are passed on to CMD.
+ *   Signals. TERM, INT, HUP, QUIT, USR1 and USR2 that a process sends to us are passed
+ *   on to CMD.
  *   Those that a terminal sends reach the whole foreground group, CMD among it, and are
  *   not passed on twice; but a terminal that hangs up tells its session's leader alone,
  *   so that leaders pass it on.
