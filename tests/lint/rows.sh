@@ -4,10 +4,11 @@
 # tests/lint/rows-not-exercisable, and never both.
 #
 # A test cites a row by its number in full, CG-044, in its name or in a comment. Cases that
-# are known to fail (tests/system/vfioc_gaps.c) show nothing.
+# are known to fail (tests/system/vfioc_gaps.c, tests/vm/known-differences) show nothing.
 . "$(dirname "$0")/lib.sh"
 
-cited=$(files -path 'tests/*' -not -path 'tests/lint/*' -not -name vfioc_gaps.c -exec \
+cited=$(files -path 'tests/*' -not -path 'tests/lint/*' -not -name vfioc_gaps.c \
+	-not -name known-differences -exec \
 	grep -hoE '\b(CG|T1|PCI|SD)-[0-9]{3}\b' {} + | sort -u || :)
 
 awk -v cited="$cited" '
