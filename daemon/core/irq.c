@@ -328,10 +328,10 @@ int device_get_irq_info(struct device_file *file, uint32_t index, struct irq_inf
 		return -EINVAL;
 	if (index == VFIO_PCI_INTX_IRQ_INDEX)
 		flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
-	else if (index != VFIO_PCI_MSIX_IRQ_INDEX)
+	else if (index != VFIO_PCI_MSIX_IRQ_INDEX || !device_irq_count(file, index))
 		flags |= VFIO_IRQ_INFO_NORESIZE;
-	/* MSI-X vectors can be added while others are in use, as with an interrupt
-	 * remapping IOMMU on x86 (PCI-050, PCI-090). */
+	/* MSI-X vectors, where there are any, can be added while others are in use, as with
+	 * an interrupt remapping IOMMU on x86 (PCI-050, PCI-090). */
 	*ret = (struct irq_info){ flags, device_irq_count(file, index) };
 	return 0;
 }

@@ -97,7 +97,7 @@ START_TEST(pci_046_info)
 }
 END_TEST
 
-/* PCI-047, PCI-048, PCI-049: a conventional function without any interrupt; PCI-073: a
+/* PCI-047 … PCI-050: a conventional function without any interrupt; PCI-073: a
  * line that is not there has no count, so asking for it is out of range. */
 START_TEST(pci_047_no_interrupts)
 {
@@ -113,6 +113,7 @@ START_TEST(pci_047_no_interrupts)
 	for (uint32_t i = INTX; i <= MSIX; i++) {
 		ck_assert_int_eq(device_get_irq_info(rig_file, i, &info), 0);
 		ck_assert_uint_eq(info.count, 0);
+		ck_assert_uint_eq(info.flags, i == INTX ? 7 : 9);	/* PCI-050 */
 		ck_assert_int_eq(event(i, TRIGGER, a), -EINVAL);
 	}
 	ck_assert_int_eq(event(ERR, TRIGGER, a), -EINVAL);
