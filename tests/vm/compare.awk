@@ -45,7 +45,7 @@ function read_known(file,   line, f)
 function reason(side, name, text,   i, want, open)
 {
 	for (i = 0; i < n_rules; i++) {
-		if (rule_side[i] != side || rule_case[i] != name)
+		if ((rule_side[i] != side && rule_side[i] != "either") || rule_case[i] != name)
 			continue
 		want = rule_text[i]
 		open = sub(/\*$/, "", want)

@@ -8,11 +8,12 @@
 . "$(dirname "$0")/lib.sh"
 limit=200
 iterations=100
+answers=$(dirname "$VM_INIT")/vm-answers
 
 # ---- both runs ----
 
 truncate -s 16M "$work/drive.img"
-vm --smp 2 --seconds 200 --quiet --program "$SYSTEM_BIN/vfioc-static" \
+vm --smp 2 --seconds 200 --quiet --program "$SYSTEM_BIN/vfioc-static" --program "$answers" \
 	--module vfio-pci --module vfio_iommu_type1 --append intel_iommu=on \
 	--device intel-iommu,intremap=on \
 	--device pcie-root-port,id=port1,chassis=1,addr=10.0 --device edu,bus=port1 \
@@ -25,9 +26,12 @@ vm --smp 2 --seconds 200 --quiet --program "$SYSTEM_BIN/vfioc-static" \
 edu=0000:e0:00.0 nvme=0000:e1:00.0
 ours()
 {
+	local run=(cused run --device "edu,bdf=$edu" --device "nvme,size=16M,bdf=$nvme" --)
+
 	printf 'device %s\n' "$1"
-	cused run --device "edu,bdf=$edu" --device "nvme,size=16M,bdf=$nvme" -- \
-		"$SYSTEM_BIN/vfioc-static" --bdf "$2" --peer "$3" --iterations $iterations || :
+	"${run[@]}" "$SYSTEM_BIN/vfioc-static" --bdf "$2" --peer "$3" \
+		--iterations $iterations || :
+	"${run[@]}" "$answers" "$2"
 }
 { ours edu $edu $nvme; ours nvme $nvme $edu; } >"$work/ours.tap" 2>&1
 cp "$work/results/reference.out" "$work/kernel.tap"

@@ -20,4 +20,5 @@ for device in $DEVICES; do
 	done
 	echo "device ${device%%=*}"
 	vfioc-static --bdf "${device#*=}" --peer "$peer" --iterations "$ITERATIONS" || :
+	vm-answers "${device#*=}"
 done
