@@ -15,10 +15,12 @@
 
 static __thread unsigned alloc_fail_at;		/* 0: none */
 static __thread unsigned alloc_seen;
+static __thread bool alloc_paused;
 
 static void alloc_fail_arm(unsigned nth)
 {
 	alloc_seen = 0;
+	alloc_paused = false;
 	alloc_fail_at = nth;
 }
 
@@ -31,9 +33,16 @@ static bool alloc_fail_disarm(void)
 	return hit;
 }
 
+/* The call under test is over, though not the step around it: nothing fails from here to
+ * alloc_fail_disarm(), which still tells what came to pass before. */
+static inline void alloc_fail_pause(void)
+{
+	alloc_paused = true;
+}
+
 static bool alloc_fails(void)
 {
-	return alloc_fail_at && ++alloc_seen == alloc_fail_at;
+	return alloc_fail_at && !alloc_paused && ++alloc_seen == alloc_fail_at;
 }
 
 void *__real_malloc(size_t size);
@@ -85,5 +94,24 @@ char *__wrap_strdup(const char *s)
 {
 	return alloc_fails() ? NULL : __real_strdup(s);
 }
+
+/*
+ * Run @step with the 1st, 2nd, … allocation failing, until none does. @step returns what
+ * the call under test did; it must be @err if one failed, and the step must have put
+ * everything back (a step that succeeds too). Value: how many allocations there were.
+ */
+#define SWEEP(step, err) ({ \
+	unsigned nth_ = 0; \
+	bool failed_; \
+	do { \
+		int r_; \
+\
+		alloc_fail_arm(++nth_); \
+		r_ = (step); \
+		failed_ = alloc_fail_disarm(); \
+		ck_assert_int_eq(r_, failed_ ? (err) : 0); \
+		ck_assert_uint_lt(nth_, 100); \
+	} while (failed_); \
+	nth_ - 1; })
 
 #endif

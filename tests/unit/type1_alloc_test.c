@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * unit/type1_oom_test.c - memory runs out at each allocation in turn: the call says
+ * unit/type1_alloc_test.c - memory runs out at each allocation in turn: the call says
  * ENOMEM, nothing is half done and nothing leaks (the sanitizer builds see to that).
  */
 #include "unit/type1_fixture.h"
-#include "unit/failing_malloc.h"
+#include "unit/alloc_fail.h"
 
 #include <core/ioas_internal.h>
 
@@ -22,33 +22,31 @@ START_TEST(map_fails_whole)
 {
 	for (uint64_t i = 0; i < 5000; i++) {
 		uint64_t iova = GIB + i * 7919 % 5000 * PAGE;
-		unsigned failures = 0;
+		unsigned nth = 0;
+		bool failed;
 		int r;
 
 		do {
-			malloc_failed = 0;
-			malloc_fail_at = failures + 1;
+			alloc_fail_arm(++nth);
 			r = map(RW, CLIENT, iova, PAGE);
-			malloc_fail_at = 0;
-			if (malloc_failed) {
+			failed = alloc_fail_disarm();
+			if (failed) {
 				ck_assert_int_eq(r, -ENOMEM);
 				ck_assert_uint_eq(mappings(), i);
 				ck_assert_int_eq(programmed(), (int)i);
 				ck_assert_uint_eq(client.mm.locked_pages, i);
 				ck_assert_uint_eq(info().dma_avail, 65535 - i);
 			}
-			failures++;
-		} while (malloc_failed);
+		} while (failed);
 		ck_assert_int_eq(r, 0);
 	}
 	/* Removing needs no memory at all. */
-	malloc_fail_at = 1;
+	alloc_fail_arm(1);
 	for (uint64_t i = 0; i < 5000; i += 3)
 		REQUIRE(unmap(0, GIB + i * PAGE, PAGE) == PAGE);
 	REQUIRE(unmap(UNMAP_VADDR | UNMAP_ALL, 0, 0) == 3333 * PAGE);
 	REQUIRE(unmap(UNMAP_ALL, 0, 0) == 3333 * PAGE);
-	malloc_fail_at = 0;
-	ck_assert_uint_eq(malloc_failed, 0);
+	ck_assert(!alloc_fail_disarm());
 }
 END_TEST
 
@@ -64,11 +62,9 @@ START_TEST(a_tree_that_could_not_grow_is_good)
 
 		value.last = first;
 		for (unsigned n = 1;; n++) {
-			malloc_failed = 0;
-			malloc_fail_at = n;
+			alloc_fail_arm(n);
 			r = ioas_tree_insert(&tree, first, &value, 0);
-			malloc_fail_at = 0;
-			if (!malloc_failed)
+			if (!alloc_fail_disarm())
 				break;
 			ck_assert_int_eq(r, -ENOMEM);
 			ck_assert(tree.count == 0 || ioas_tree_check(&tree));
@@ -91,7 +87,7 @@ static int set_and_leave(uint64_t id)
 		return r;
 	/* Detaching releases the driver: attach anew for the next round. */
 	detach(real[0]);
-	malloc_fail_at = 0;
+	alloc_fail_pause();
 	ck_assert_int_eq(attach(real[0]), 0);
 	return 0;
 }
@@ -150,9 +146,8 @@ static int track_once(void)
 START_TEST(reports_need_no_memory)
 {
 	ck_assert_int_eq(map(RW, CLIENT, 0, PAGE), 0);
-	SWEEP(get_info_once(), 0);
-	SWEEP(track_once(), 0);
-	ck_assert_uint_eq(malloc_failed, 0);
+	ck_assert_uint_eq(SWEEP(get_info_once(), 0), 0);
+	ck_assert_uint_eq(SWEEP(track_once(), 0), 0);
 }
 END_TEST
 
@@ -166,10 +161,9 @@ START_TEST(writes_that_cannot_be_noted)
 	ck_assert_int_eq(map(RW, CLIENT + MIB, 0, 4 * PAGE), 0);
 	ck_assert_int_eq(type1_dirty_start(container), 0);
 	/* The first DMA also tries to share; its failure means "copy". */
-	malloc_fail_at = 2;
+	alloc_fail_arm(2);
 	REQUIRE(dma(0, buf, 1, true) == 0);
-	malloc_fail_at = 0;
-	ck_assert_uint_eq(malloc_failed, 1);
+	ck_assert(alloc_fail_disarm());
 	ck_assert_int_eq(type1_dirty_get(container, &caller, 0, 64 * PAGE, &bitmap), 0);
 	ck_assert_uint_eq(*word, 0xf);
 	ck_assert_int_eq(type1_dirty_stop(container), 0);
@@ -198,10 +192,9 @@ START_TEST(dma_needs_no_memory)
 	for (unsigned n = 1; n <= 4; n++) {
 		int r;
 
-		malloc_failed = 0;
-		malloc_fail_at = n;
+		alloc_fail_arm(n);
 		r = dma_once();
-		malloc_fail_at = 0;
+		alloc_fail_disarm();
 		ck_assert_int_eq(r, n == 1 ? -ENOMEM : 0);
 	}
 	ck_assert_uint_eq(client.shares, client.unshares);
@@ -239,7 +232,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("type1_oom");
+	Suite *suite = suite_create("type1_alloc");
 	TCase *v2 = tcase_create("v2"), *emu = tcase_create("emulated"),
 	      *bare = tcase_create("bare");
 
