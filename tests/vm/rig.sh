@@ -9,7 +9,7 @@ for name in good fails alone signal hangs; do
 done
 printf 'content of a file' >"$work/file"
 expect 1 vm --module cuse --program "$VFIO_CUSED" --file "$work/file:/etc/rig-file" \
-	--env "RIG_WORD=two words" --seconds 5 "${scripts[@]}"
+	--env "RIG_WORD=two words" --seconds 12 "${scripts[@]}"
 cat "$work/out"
 
 # status NAME STATUS
@@ -29,7 +29,7 @@ has results/rig-good.out "vfio-cused" "to standard error"
 has results/rig-fails.out "this one fails"
 has results/rig-hangs.out "this one hangs"
 
-expect 1 vm --seconds 20 "$vm_dir/guest/rig-panic.sh" "$vm_dir/guest/rig-alone.sh"
+expect 1 vm --seconds 60 "$vm_dir/guest/rig-panic.sh" "$vm_dir/guest/rig-alone.sh"
 has out "the guest ended in rig-panic" "sysrq triggered crash"
 [[ ! -e $work/results/rig-panic.status ]] || fail "a test that never ended has a status"
 
