@@ -75,7 +75,7 @@ static int open_image(struct nvme_ns *ns, struct cused_error *err)
 	struct rlimit fsize;
 	struct stat st;
 	off_t end;
-	int flags = (ns->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	int rc, flags = (ns->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 
 	if (stat(ns->path, &st) && errno == ENOENT)
 		return cused_error_set(err, -errno, "nvme: image '%s': %m; create it first, "
@@ -96,6 +96,9 @@ static int open_image(struct nvme_ns *ns, struct cused_error *err)
 		return cused_error_set(err, -errno, "nvme: image '%s': %m%s", ns->path,
 				       (errno == EACCES || errno == EROFS) && !ns->readonly ?
 				       "; make it writable or add readonly=on" : "");
+	rc = lock_image(ns, err);
+	if (rc)
+		return rc;
 	end = lseek(ns->fd, 0, SEEK_END);
 	if (end < 0)
 		return cused_error_set(err, -errno, "nvme: image '%s': its size cannot be "
@@ -111,7 +114,7 @@ static int open_image(struct nvme_ns *ns, struct cused_error *err)
 	ns->can_punch = !ns->readonly &&
 		(!fallocate(ns->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, end, 4096) ||
 		 errno != EOPNOTSUPP);
-	return lock_image(ns, err);
+	return 0;
 }
 
 /*
