@@ -208,6 +208,22 @@ while read -r word name status bytes ms; do
 	esac
 done <"$work/end"
 
+# From the kernel's first complaint on, whose report can be longer than any fixed number of
+# last lines; without one, the last lines.
+show_console()
+{
+	local first
+
+	first=$(grep -n -m 1 -aE 'Kernel panic|BUG:|Oops|WARNING:' "$work/console" |
+		cut -d: -f1) || :
+	echo "-- the guest's console${first:+, from line $first}:"
+	if [[ -n $first ]]; then
+		tail -n +"$first" "$work/console" | head -n 120
+	else
+		tail -n 40 "$work/console"
+	fi | tr -d '\r'
+}
+
 # The kernel died (bit 7) or warned (bit 9), or the guest did not get to the end.
 if [[ -z $ended ]] || ((ended & (1 << 7 | 1 << 9))); then
 	result=1
@@ -219,8 +235,7 @@ if [[ -z $ended ]] || ((ended & (1 << 7 | 1 << 9))); then
 		tail -c +$((offset + 1)) "$work/out"
 	fi
 	cat "$work/qemu"
-	echo "-- end of the guest's console:"
-	[[ ! -e $work/console ]] || tail -n 40 "$work/console" | tr -d '\r'
+	[[ ! -e $work/console ]] || show_console
 fi
 ((ran == $#)) || result=1
 exit $result
