@@ -159,6 +159,46 @@ static int calls(const char *edu_bdf)
 	return 0;
 }
 
+/* ---- a container that fills ---- */
+
+/*
+ * A million mappings of one page each, at IOVAs in no order. Reports what a MAP_DMA costs
+ * around the first thousand and around the last; the machine is shared, so each is the
+ * median over small batches.
+ */
+static int maps(const char *edu_bdf)
+{
+	enum { BATCH = 100, BATCHES = 40, ALL = 1000000, STRIDE = 379009 };
+	static double early[BATCHES], late[BATCHES];
+	uint64_t from = 0;
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+
+	if (page == MAP_FAILED || open_at(&edu, edu_bdf))
+		return 1;
+	for (unsigned i = 0; i < ALL; i++) {
+		uint64_t place = (uint64_t)i * STRIDE % ALL;	/* each once: no common factor */
+		unsigned batch = (i - 1000) / BATCH, end = (ALL - i - 1) / BATCH;
+
+		if (i % BATCH == 0)
+			from = vc_now_ns();
+		if (vc_map(edu.container, page, 0x100000000ull + place * 8192, 4096, RW)) {
+			fprintf(stderr, "bench: MAP_DMA number %u: %s\n", i, strerror(errno));
+			return 1;
+		}
+		if (i % BATCH < BATCH - 1)
+			continue;
+		if (i >= 1000 && batch < BATCHES)
+			early[batch] = (double)(vc_now_ns() - from) / BATCH;
+		if (end < BATCHES)
+			late[end] = (double)(vc_now_ns() - from) / BATCH;
+	}
+	report("MAP_DMA beside 1,000 mappings", bench_median(early, BATCHES));
+	report("MAP_DMA beside 1,000,000 mappings", bench_median(late, BATCHES));
+	vc_close(&edu);
+	return 0;
+}
+
 /* ---- a BAR that is mapped ---- */
 
 static int mapped(const char *nvme_bdf)
@@ -310,6 +350,8 @@ int bench_inside(int argc, char **argv)
 		bench_ordinary(report);
 		return calls(argv[1]);
 	}
+	if (argc == 2 && !strcmp(what, "maps"))
+		return maps(argv[1]);
 	if (argc == 3 && !strcmp(what, "nvme")) {
 		iops("nvme, memory-backed", argv[1], false);
 		iops("nvme, memory-backed, client memory in a memfd", argv[1], true);
