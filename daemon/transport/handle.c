@@ -539,12 +539,7 @@ static void waiters_stop(struct handles *handles)
 					pthread_kill(handle->waiter, SIGURG);
 			}
 		}
-		clock_gettime(CLOCK_REALTIME, &deadline);
-		deadline.tv_nsec += 2000000;
-		if (deadline.tv_nsec >= 1000000000) {
-			deadline.tv_nsec -= 1000000000;
-			deadline.tv_sec++;
-		}
+		deadline = thread_deadline(CLOCK_REALTIME, 2);
 		pthread_cond_timedwait(&handles->changed, &handles->lock, &deadline);
 	}
 	pthread_mutex_unlock(&handles->lock);

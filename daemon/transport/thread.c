@@ -27,6 +27,20 @@ int thread_start(pthread_t *ret, size_t stack, bool detached, void *(*fn)(void *
 	return -r;
 }
 
+struct timespec thread_deadline(clockid_t clock, unsigned ms)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_nsec -= 1000000000;
+		t.tv_sec++;
+	}
+	return t;
+}
+
 static void on_urg(int signal_number)
 {
 }

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 /*
  * @stack: bytes, 0: the default; @detached: nobody will join it
@@ -19,6 +20,9 @@
  */
 int thread_start(pthread_t *ret, size_t stack, bool detached, void *(*fn)(void *),
 		 void *arg);
+
+/* @ms milliseconds from now, for a wait that takes a deadline by @clock.  Locks: none. */
+struct timespec thread_deadline(clockid_t clock, unsigned ms);
 
 /* Let SIGURG interrupt and do nothing, from now on. */
 void thread_interruptible(void);

@@ -216,12 +216,7 @@ static void wait_changed(struct trap *trap, unsigned ms)
 		pthread_cond_wait(&trap->changed, &trap->lock);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_nsec += (long)ms * 1000000;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_nsec -= 1000000000;
-		t.tv_sec++;
-	}
+	t = thread_deadline(CLOCK_MONOTONIC, ms);
 	pthread_cond_timedwait(&trap->changed, &trap->lock, &t);
 }
 
@@ -424,12 +419,7 @@ static bool stop_receivers(struct trap *trap)
 			if (now_ns() > until)
 				return false;
 			pthread_kill(trap->threads[i], SIGURG);
-			clock_gettime(CLOCK_REALTIME, &deadline);
-			deadline.tv_nsec += 2000000;
-			if (deadline.tv_nsec >= 1000000000) {
-				deadline.tv_nsec -= 1000000000;
-				deadline.tv_sec++;
-			}
+			deadline = thread_deadline(CLOCK_REALTIME, 2);
 		} while (pthread_timedjoin_np(trap->threads[i], NULL, &deadline));
 	}
 	return true;
