@@ -5,7 +5,8 @@
  * Two steps. The supervisor makes a *plan*, a tree of directories, files and links in
  * memory, from a description of the simulated devices (sysfs.c; no I/O but the few host
  * facts in struct sysfs_host). The child that becomes the client lays it over the
- * machine's own /sys in a mount namespace of its own (sysfs_mount.c).
+ * machine's own /sys in a mount namespace of its own (sysfs_mount.c). The service lays it
+ * over the host's own /sys, and takes it away again (sysfs_unmount.c).
  */
 #ifndef TRANSPORT_SYSFS_H
 #define TRANSPORT_SYSFS_H
@@ -85,16 +86,37 @@ const struct sysfs_node *sysfs_plan_root(const struct sysfs_plan *plan);
 /* @path: relative to /sys, links are not followed. NULL if there is none. */
 const struct sysfs_node *sysfs_plan_find(const struct sysfs_plan *plan, const char *path);
 
+/* By this source, and by being a tmpfs, mountinfo tells our mounts from others. */
+#define SYSFS_MOUNT_SOURCE "vfio-cused"
+
 /*
  * sysfs_mount - lay the plan over @root in the caller's mount namespace.
  * @root: "/sys" for a client
  *
- * The caller has a mount namespace of its own, CAP_SYS_ADMIN over it, and has made the
- * mount of "/" and all below it slaves or private. Changes the working directory and
- * puts it back. Meant for a single-threaded child between fork and exec.
- * Return: 0; -ENOENT no @root; -EFBIG the limit on file sizes is too low; another errno
- * of mount(2). @err is set on failure; what was mounted until then stays.
+ * The caller has CAP_SYS_ADMIN over its mount namespace. For a client that namespace is its
+ * own, and the mount of "/" and all below it were made slaves or private; if they are
+ * shared, other namespaces see the overlay as well. Changes the umask and puts it back.
+ * Call while single-threaded.
+ * Return: 0; -ENOENT no @root; -EFBIG the limit on file sizes is too low; -ENOSYS and
+ * -EPERM of a sandbox that forbids open_tree(2), mount_setattr(2) or move_mount(2); another
+ * errno of these and of mount(2). @err is set on failure; what was mounted until then stays:
+ * see sysfs_unmount().
  */
 int sysfs_mount(const struct sysfs_plan *plan, const char *root, struct cused_error *err);
+
+/*
+ * sysfs_unmount - take away what sysfs_mount() has laid over @root, in the caller's mount
+ * namespace and in all to which it was propagated.
+ * @root: as sysfs_mount() had it; without symbolic links or a slash at the end
+ *
+ * Whoever made it, and however often it was made: a service begins with this call, in case
+ * another was killed. Files that processes have open there stay valid. A mount that
+ * somebody made below a directory of the machine's own that was shown in an overlay lives
+ * in the overlay, and goes with it. Nothing else is touched. Needs /proc.
+ * Return: 0, also if there was nothing; -EBUSY a mount of somebody else covers one of
+ * ours; -EPERM; -ENOMEM; another errno of reading mountinfo. @err is set on failure.
+ * Locks: none.
+ */
+int sysfs_unmount(const char *root, struct cused_error *err);
 
 #endif

@@ -14,10 +14,16 @@
  *     /sys/devices/virtual       the same, in the tmpfs of /sys/devices
  *     /sys/module, /sys/class …  the same
  *
- * The covered directory is held open, and its children are bound by names relative to it
- * (fchdir), which needs neither a staging place nor /proc. Binds are recursive, because
- * a user namespace may not show what lies below a mount it inherited. Each tmpfs ends up
+ * The covered directory is held open, and its children are bound by names relative to it,
+ * which needs neither a staging place nor /proc. Binds are recursive, because a user
+ * namespace may not show what lies below a mount it inherited. Each tmpfs ends up
  * read-only: nothing would act on a write, and EROFS says so.
+ *
+ * On the host (the service), the mounts below "/" are shared, and what is mounted here
+ * appears in other mount namespaces too. Two things follow. A plain bind would be a peer of
+ * the machine's sysfs, so that taking it away takes mounts below the original away as well;
+ * so it is made a slave before it gets its place. And the tmpfs is made read-only as a file
+ * system, because flags of a mount stay in one namespace.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -100,6 +106,19 @@ static int write_file(struct mounting *m, int dir, const struct sysfs_node *node
 	return 0;
 }
 
+/* What is at @name in @real, and all mounts below, at @path too. Return: -1 with errno. */
+static int bind_slave(int real, const char *name, const char *path)
+{
+	struct mount_attr attr = { .propagation = MS_SLAVE };
+	cleanup_close int tree = open_tree(real, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
+					   AT_RECURSIVE | AT_SYMLINK_NOFOLLOW);
+
+	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
+				      sizeof(attr)) < 0)
+		return -1;
+	return move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
+}
+
 /* One entry of the machine's own that the plan does not have: show it in @dir too. */
 static int show_real(struct mounting *m, int real, int dir, const char *name)
 {
@@ -130,9 +149,7 @@ static int show_real(struct mounting *m, int real, int dir, const char *name)
 		errno = ENAMETOOLONG;
 		return fail(m, "bind", name);
 	}
-	if (fchdir(real) < 0 || mount(name, path, NULL, MS_BIND | MS_REC, NULL) < 0)
-		return errno == ENOENT ? 0 : fail(m, "bind", name);
-	return 0;
+	return bind_slave(real, name, path) < 0 && errno != ENOENT ? fail(m, "bind", name) : 0;
 }
 
 static int fill(struct mounting *m, int real, int dir, const struct sysfs_node *node);
@@ -205,7 +222,7 @@ static int mirror(struct mounting *m, int real, const struct sysfs_node *node)
 	cleanup_close int dir = -1;
 	int r;
 
-	if (mount("vfio-cused", m->path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+	if (mount(SYSFS_MOUNT_SOURCE, m->path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
 		  TMPFS_OPTIONS) < 0)
 		return fail(m, "mount a tmpfs on", ".");
 	dir = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -214,8 +231,8 @@ static int mirror(struct mounting *m, int real, const struct sysfs_node *node)
 	r = fill(m, real, dir, node);
 	if (r < 0)
 		return r;
-	if (mount(NULL, m->path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID |
-		  MS_NODEV | MS_NOEXEC, NULL) < 0)
+	if (mount(NULL, m->path, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV |
+		  MS_NOEXEC, NULL) < 0)
 		return fail(m, "make read-only", ".");
 	return 0;
 }
@@ -258,7 +275,6 @@ int sysfs_mount(const struct sysfs_plan *plan, const char *root, struct cused_er
 {
 	struct mounting m = { .err = err };
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, saved;
-	cleanup_close int cwd = -1;
 	mode_t mask;
 	int r;
 
@@ -268,16 +284,11 @@ int sysfs_mount(const struct sysfs_plan *plan, const char *root, struct cused_er
 		return cused_error_set(err, -ENOENT, "there is no %s to show simulated devices "
 			"in; mount sysfs there, or make it an empty directory", root);
 	strcpy(m.path, root);
-	cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	mask = umask(0);
 	/* With `ulimit -f`, a write would kill us before it could be said why. */
 	sigaction(SIGXFSZ, &ignore, &saved);
 	r = lay(&m, sysfs_plan_root(plan));
 	sigaction(SIGXFSZ, &saved, NULL);
 	umask(mask);
-	/* The directory may have been one of those that are covered now; that is no harm. */
-	if (cwd >= 0 && fchdir(cwd) < 0 && r == 0)
-		r = cused_error_set(err, -errno, "cannot go back to the working directory: %s",
-				    strerror(errno));
 	return r;
 }

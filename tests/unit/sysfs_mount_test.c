@@ -313,6 +313,247 @@ START_TEST(mounts_below_stay)
 }
 END_TEST
 
+/* ---- on the host: shared mounts, and taking it away again ---- */
+
+static void share(void)
+{
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL), 0);
+}
+
+static char *mounts_of(pid_t pid)
+{
+	char path[64];
+	FILE *f;
+	char *text = calloc(1, 1 << 20);
+
+	snprintf(path, sizeof(path), "/proc/%d/mountinfo", (int)pid);
+	f = fopen(path, "re");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_ptr_nonnull(text);
+	ck_assert_uint_gt(fread(text, 1, (1 << 20) - 1, f), 0);
+	fclose(f);
+	return text;
+}
+
+static void unlay(const char *root)
+{
+	int r = sysfs_unmount(root, &err);
+
+	ck_assert_msg(r == 0, "%s (%d)", err.text, r);
+}
+
+static void is_as_before(const char *before, pid_t pid)
+{
+	char *after = mounts_of(pid);
+
+	ck_assert_msg(strcmp(before, after) == 0, "process %d had\n%s\nand has\n%s", (int)pid,
+		      before, after);
+	free(after);
+}
+
+/* What was laid over twice, half, and by a process that has ended, is all gone. */
+START_TEST(unmount_takes_all_away)
+{
+	char *before = mounts_of(getpid());
+	struct rlimit limit, low;
+	int status, r;
+	pid_t pid;
+
+	unlay("/sys");
+	pid = fork();
+	if (pid == 0)
+		_exit(sysfs_mount(plan, "/sys", &err) ? 1 : 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	lay_over("/sys");
+	getrlimit(RLIMIT_FSIZE, &limit);
+	low = (struct rlimit){ 512, limit.rlim_max };
+	setrlimit(RLIMIT_FSIZE, &low);
+	r = sysfs_mount(plan, "/sys", &err);
+	setrlimit(RLIMIT_FSIZE, &limit);	/* libcheck writes files, too */
+	ck_assert_int_eq(r, -EFBIG);
+	ck_assert_str_ne(output("grep ' - tmpfs vfio-cused ' /proc/self/mountinfo"), "");
+	unlay("/sys");
+	is_as_before(before, getpid());
+	ck_assert_int_ne(access("/sys/bus/pci/devices/" BDF, F_OK), 0);
+	lay_over("/sys");
+	prints("lspci -nnks " BDF, "Kernel driver in use: vfio-pci");
+	unlay("/sys");
+	is_as_before(before, getpid());
+	free(before);
+}
+END_TEST
+
+/* Only the simulated devices' own files: others hold tmpfs, too, and the same source
+ * elsewhere, or in a name that begins alike. */
+START_TEST(unmount_leaves_others_alone)
+{
+	char *before;
+
+	make_machine("mkdir -p fs/mine ../s2 ../t");
+	ck_assert_int_eq(mount("vfio-cused", "/mnt/t", "tmpfs", 0, NULL), 0);
+	ck_assert_int_eq(mount("vfio-cused", "/mnt/s2", "tmpfs", 0, NULL), 0);
+	ck_assert_int_eq(mount("other", IN("fs/mine"), "tmpfs", 0, NULL), 0);
+	before = mounts_of(getpid());
+	lay_over("/mnt/s");
+	unlay("/mnt/s");
+	is_as_before(before, getpid());
+	free(before);
+}
+END_TEST
+
+/* Below a plain bind of a shared mount, an unmount takes the original along. */
+START_TEST(unmount_leaves_shared_originals)
+{
+	char *before;
+
+	make_machine("mkdir -p kernel/debug/tracing module/x/y");
+	share();
+	ck_assert_int_eq(mount("debug", IN("kernel/debug"), "tmpfs", 0, NULL), 0);
+	ck_assert_int_eq(mkdir(IN("kernel/debug/tracing"), 0700), 0);
+	ck_assert_int_eq(mount("inner", IN("kernel/debug/tracing"), "tmpfs", 0, NULL), 0);
+	ck_assert_int_eq(mount("inner", IN("module/x/y"), "tmpfs", 0, NULL), 0);
+	ck_assert_int_eq(system("echo 5 > " IN("module/x/y/z")), 0);
+	before = mounts_of(getpid());
+	lay_over("/mnt/s");
+	ck_assert_str_eq(output("cat " IN("module/x/y/z")), "5\n");
+	unlay("/mnt/s");
+	is_as_before(before, getpid());
+	ck_assert_str_eq(output("cat " IN("module/x/y/z")), "5\n");
+	free(before);
+}
+END_TEST
+
+START_TEST(unmount_tells_what_is_in_the_way)
+{
+	char *before = mounts_of(getpid());
+
+	lay_over("/sys");
+	ck_assert_int_eq(mount("other", "/sys/bus/pci/devices", "tmpfs", 0, NULL), 0);
+	ck_assert_int_eq(sysfs_unmount("/sys", &err), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(err.text, "/sys/bus/pci/devices"));
+	prints("cat /proc/self/mountinfo", "tmpfs other");
+	ck_assert_int_eq(umount("/sys/bus/pci/devices"), 0);
+	unlay("/sys");
+	is_as_before(before, getpid());
+	free(before);
+}
+END_TEST
+
+START_TEST(files_that_are_open_stay_valid)
+{
+	char text[16] = "";
+	int fd;
+
+	lay_over("/sys");
+	fd = open("/sys/bus/pci/devices/" BDF "/vendor", O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	unlay("/sys");
+	ck_assert_int_eq(read(fd, text, sizeof(text) - 1), 7);
+	ck_assert_str_eq(text, "0x1b36\n");
+	close(fd);
+}
+END_TEST
+
+/* A process in a mount namespace of its own, which waits on a pipe. */
+struct neighbour {
+	pid_t pid;
+	int go, answer;
+};
+
+/* What it sees, whenever it is asked; 'q' ends it. */
+static void neighbour_main(int go, int answer)
+{
+	char c;
+
+	while (read(go, &c, 1) == 1 && c != 'q') {
+		c = 'n';
+		if (access("/sys/bus/pci/devices/" BDF "/iommu_group/devices/" BDF, F_OK) == 0)
+			c = 'y';
+		if (c == 'y' && (open("/sys/bus/pci/devices/x", O_CREAT | O_WRONLY, 0600) >= 0 ||
+				 errno != EROFS))
+			c = 'w';
+		if (write(answer, &c, 1) != 1)
+			break;
+	}
+	_exit(0);
+}
+
+static void neighbour_start(struct neighbour *n, unsigned long propagation)
+{
+	int go[2], answer[2];
+	char c;
+
+	ck_assert_int_eq(pipe(go), 0);
+	ck_assert_int_eq(pipe(answer), 0);
+	n->pid = fork();
+	if (n->pid == 0) {
+		close(go[1]);
+		if (unshare(CLONE_NEWNS) < 0 ||
+		    mount(NULL, "/", NULL, MS_REC | propagation, NULL) < 0 ||
+		    write(answer[1], "r", 1) != 1)
+			_exit(1);
+		neighbour_main(go[0], answer[1]);
+	}
+	close(go[0]);
+	close(answer[1]);
+	n->go = go[1];
+	n->answer = answer[0];
+	ck_assert_int_eq(read(n->answer, &c, 1), 1);
+}
+
+static char neighbour_ask(struct neighbour *n)
+{
+	char c = 'q';
+
+	ck_assert_int_eq(write(n->go, "?", 1), 1);
+	ck_assert_int_eq(read(n->answer, &c, 1), 1);
+	return c;
+}
+
+static void neighbour_stop(struct neighbour *n)
+{
+	int status;
+
+	ck_assert_int_eq(write(n->go, "q", 1), 1);
+	close(n->go);
+	close(n->answer);
+	ck_assert_int_eq(waitpid(n->pid, &status, 0), n->pid);
+	ck_assert_int_eq(status, 0);
+}
+
+/* Namespaces of other services see the devices come (read-only, too) and go, if they are
+ * peers or slaves; private ones do not. */
+START_TEST(other_namespaces_follow)
+{
+	static const unsigned long kinds[] = { MS_SHARED, MS_SLAVE, MS_PRIVATE };
+	struct neighbour n[3];
+	char *before[3];
+
+	share();
+	for (unsigned i = 0; i < 3; i++) {
+		neighbour_start(&n[i], kinds[i]);
+		before[i] = mounts_of(n[i].pid);
+		ck_assert_int_eq(neighbour_ask(&n[i]), 'n');
+	}
+	for (unsigned round = 0; round < 2; round++) {
+		lay_over("/sys");
+		ck_assert_int_eq(neighbour_ask(&n[0]), 'y');
+		ck_assert_int_eq(neighbour_ask(&n[1]), 'y');
+		ck_assert_int_eq(neighbour_ask(&n[2]), 'n');
+		unlay("/sys");
+		for (unsigned i = 0; i < 3; i++) {
+			ck_assert_int_eq(neighbour_ask(&n[i]), 'n');
+			is_as_before(before[i], n[i].pid);
+		}
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		neighbour_stop(&n[i]);
+		free(before[i]);
+	}
+}
+END_TEST
+
 static bool namespaces_work(void)
 {
 	pid_t pid = fork();
@@ -350,6 +591,12 @@ int main(void)
 	tcase_add_test(tc, no_sysfs_at_all);
 	tcase_add_test(tc, limit_on_file_sizes);
 	tcase_add_test(tc, mounts_below_stay);
+	tcase_add_test(tc, unmount_takes_all_away);
+	tcase_add_test(tc, unmount_leaves_others_alone);
+	tcase_add_test(tc, unmount_leaves_shared_originals);
+	tcase_add_test(tc, unmount_tells_what_is_in_the_way);
+	tcase_add_test(tc, files_that_are_open_stay_valid);
+	tcase_add_test(tc, other_namespaces_follow);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
