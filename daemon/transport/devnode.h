@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * transport/devnode.h - the name of a character device of ours under /dev.
+ *
+ * Theory of operation
+ *
+ *   The kernel makes /dev/NAME itself when a CUSE device appears, if there is a devtmpfs and
+ *   nothing has that name; else it says nothing. Two things can have it: the static node of
+ *   /dev/vfio/vfio (10:196), which is made at boot so that the first open loads the
+ *   kernel's module, and what a service left that was killed. Both have a number that
+ *   nobody serves, so they are replaced. A number that somebody serves is never touched.
+ *
+ *   Who serves a number is read from /sys/dev/char, where simulated devices never appear.
+ *   A node is replaced by a rename, so that the name is always there.
+ *
+ *   The kernel removes its own node with the device, but none that we made; whatever is
+ *   still there afterwards with our number is ours to remove.
+ */
+#ifndef TRANSPORT_DEVNODE_H
+#define TRANSPORT_DEVNODE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <vfio-cused/cused.h>
+
+#define DEVNODE_PATH_SIZE 256
+
+/* What devnode_restore() undoes. */
+struct devnode {
+	char path[DEVNODE_PATH_SIZE];	/* empty: nothing to undo */
+	dev_t dev;
+	bool made_directory;
+	bool has_old;			/* the static node was replaced: */
+	dev_t old_dev;
+	mode_t old_mode;
+	uid_t old_uid;
+	gid_t old_gid;
+};
+
+/*
+ * devnode_ensure - see to it that /dev/@name is the character device @dev.
+ * @root: "" for the machine; a test's directory, with dev/ and sys/ in it
+ * @name: below /dev, with one directory at most: "vfio/1"
+ * @mode: permission bits; @uid, @gid: its owner. Set on a node of the kernel's, too.
+ * @ret: for devnode_restore()
+ * Call after the device exists. On failure nothing has changed, but perhaps a directory
+ * was made, or rights were set.
+ * Return: 0; -EEXIST the name is another's, who is named in @err with the cure;
+ * -ENAMETOOLONG; -errno of mknod() and others. @err is set on failure.  Locks: none.
+ */
+int devnode_ensure(const char *root, const char *name, dev_t dev, mode_t mode, uid_t uid,
+		   gid_t gid, struct devnode *ret, struct cused_error *err);
+
+/*
+ * devnode_restore - remove the node, and put the static one back.
+ * Call after the device has gone. What has another number by now is left alone. May be
+ * called again, and for a struct of zeroes.
+ * Return: 0; -errno: something could not be put back.  Locks: none.
+ */
+int devnode_restore(struct devnode *node);
+
+#endif
