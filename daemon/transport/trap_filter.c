@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
+#include <linux/vfio.h>
 #include <seccomp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,11 @@ static const struct rule native_rules[] = {
 	{ SCMP_SYS(mmap), 5, WINDOW_TAG_MASK, WINDOW_TAG },
 	{ SCMP_SYS(openat), 2, TRAP_OPEN_MASK, O_RDWR },
 	{ SCMP_SYS(open), 1, TRAP_OPEN_MASK, O_RDWR },
+};
+
+/* For exec: native calls only. Those of other tables go through to the service's node. */
+static const struct rule exec_rules[] = {
+	{ SCMP_SYS(ioctl), 1, 0xffffffffu, VFIO_GROUP_GET_DEVICE_FD },
 };
 
 static const struct rule i386_rules[] = {
@@ -127,15 +133,15 @@ static int program_export(scmp_filter_ctx ctx, struct sock_fprog *ret)
 	return 0;
 }
 
-int trap_filter_build(struct sock_fprog *ret, struct cused_error *err)
+static int build(const struct rule *rules, size_t n, bool with_i386, struct sock_fprog *ret,
+		 struct cused_error *err)
 {
 	scmp_filter_ctx ctx = context_new();
 	int r = -ENOMEM;
 
 	if (ctx)
-		r = rules_add(ctx, native_rules,
-			      sizeof(native_rules) / sizeof(native_rules[0]));
-	if (!r)
+		r = rules_add(ctx, rules, n);
+	if (!r && with_i386)
 		r = i386_merge(ctx);
 	if (!r)
 		r = program_export(ctx, ret);
@@ -146,6 +152,17 @@ int trap_filter_build(struct sock_fprog *ret, struct cused_error *err)
 				       "2.5 and a kernel with seccomp user notification)",
 				       strerror(-r));
 	return 0;
+}
+
+int trap_filter_build(struct sock_fprog *ret, struct cused_error *err)
+{
+	return build(native_rules, sizeof(native_rules) / sizeof(native_rules[0]), true, ret,
+		     err);
+}
+
+int trap_filter_build_exec(struct sock_fprog *ret, struct cused_error *err)
+{
+	return build(exec_rules, sizeof(exec_rules) / sizeof(exec_rules[0]), false, ret, err);
 }
 
 int trap_filter_install(const struct sock_fprog *program)

@@ -31,6 +31,12 @@
 int trap_filter_build(struct sock_fprog *ret, struct cused_error *err);
 
 /*
+ * The same for a client of the service (exec_trap.h): VFIO_GROUP_GET_DEVICE_FD alone is
+ * notified, of the native table.
+ */
+int trap_filter_build_exec(struct sock_fprog *ret, struct cused_error *err);
+
+/*
  * Put the calling process under the filter, for good.
  * Only system calls: may be called between fork and exec.
  * Return: the listener (close-on-exec), or -errno: -EINVAL the kernel lacks

@@ -16,7 +16,7 @@
 #include <transport/trap_internal.h>
 #include <transport/window.h>
 
-static struct sock_fprog program;
+static struct sock_fprog program, exec_program;
 
 /* Classic BPF, as far as seccomp allows it and libseccomp uses it. */
 static uint32_t interpret(const struct seccomp_data *data)
@@ -185,6 +185,29 @@ START_TEST(other_tables_of_calls)
 END_TEST
 #endif
 
+/* exec: one command of one call, natively. */
+START_TEST(exec_is_notified_of_one_command)
+{
+	struct sock_fprog run_program = program;
+
+	program = exec_program;
+	ck_assert(notified(OWN, SYS_ioctl, 1, 0x3b6a));
+	ck_assert(notified(OWN, SYS_ioctl, 1, 0xffffffff00003b6a));
+	for (uint64_t command = 0x3b00; command < 0x3c00; command++)
+		ck_assert(command == 0x3b6a || !notified(OWN, SYS_ioctl, 1, command));
+	ck_assert(!notified(OWN, SYS_ioctl, 1, 0xc0003b6a));
+	for (int nr = 0; nr < 600; nr++)
+		for (unsigned arg = 0; arg < 6; arg++)
+			ck_assert((nr == SYS_ioctl && arg == 1) ||
+				  !notified(OWN, nr, arg, 0x3b6a));
+#ifdef __x86_64__
+	ck_assert(!notified(I386, 54, 1, 0x3b6a));
+	ck_assert(!notified(OWN, 0x40000000 | 514, 1, 0x3b6a));
+#endif
+	program = run_program;
+}
+END_TEST
+
 START_TEST(offsets_name_device_and_place)
 {
 	for (unsigned number = 0; number < WINDOW_DEVICES; number++) {
@@ -236,7 +259,7 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	if (trap_filter_build(&program, &err)) {
+	if (trap_filter_build(&program, &err) || trap_filter_build_exec(&exec_program, &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
@@ -248,6 +271,7 @@ int main(void)
 #ifdef __x86_64__
 	tcase_add_test(tc, other_tables_of_calls);
 #endif
+	tcase_add_test(tc, exec_is_notified_of_one_command);
 	tcase_add_test(tc, offsets_name_device_and_place);
 	tcase_add_test(tc, paths_are_looked_at_by_their_last_component);
 	tcase_add_test(tc, every_failure_has_a_cure);
@@ -257,5 +281,6 @@ int main(void)
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
 	free(program.filter);
+	free(exec_program.filter);
 	return failed ? 1 : 0;
 }

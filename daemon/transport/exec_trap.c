@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <proto/call.h>
+#include <transport/client.h>
+#include <transport/exec_trap.h>
+#include <transport/thread.h>
+#include <transport/trap_internal.h>
+#include <util/cleanup.h>
+#include <vfio-cused/log.h>
+
+/* The answer is not ours to give: the call goes on to the file. No errno has this value. */
+#define GO_ON INT64_MIN
+
+_Static_assert(sizeof(struct service_device_token) == 24, "layout of service_device_token");
+
+struct exec_trap {
+	int listener;
+	const char *socket;
+	const struct exec_trap_node *node;
+	struct clients *clients;
+	pthread_t thread;
+	atomic_bool stop;
+	bool told;			/* the agent's absence; the thread's own */
+};
+
+/* ---- the service's node ---- */
+
+static bool is_character_device(const struct stat *st)
+{
+	return S_ISCHR(st->st_mode);
+}
+
+static int token_from_node(int group, const char *name,
+			   uint8_t ret_token[SERVICE_TOKEN_SIZE])
+{
+	struct service_device_token token = { .name = (uintptr_t)name };
+
+	if (ioctl(group, SERVICE_IOC_DEVICE_TOKEN, &token) < 0)
+		return -errno;
+	memcpy(ret_token, token.token, SERVICE_TOKEN_SIZE);
+	return 0;
+}
+
+static const struct exec_trap_node service_node = {
+	.may_be_group = is_character_device,
+	.token = token_from_node,
+};
+
+/* ---- the agent ---- */
+
+/* Return: a connection, or -errno. */
+static int agent_connect(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct timeval limit = { .tv_sec = EXEC_TRAP_AGENT_S };
+	cleanup_close int fd = -1;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) ||
+	    connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return -errno;
+	return steal_fd(&fd);
+}
+
+/* Return: the device file, or -errno; @ret_answered: the errno is the agent's word. */
+static int answer_receive(int sock, bool *ret_answered)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct agent_token_answer answer;
+	struct iovec iov = { &answer, sizeof(answer) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+	cleanup_close int fd = -1;
+	struct cmsghdr *c;
+
+	if (n < 0)
+		return -errno;
+	c = CMSG_FIRSTHDR(&msg);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	if (n != sizeof(answer))
+		return n == 0 ? -ECONNRESET : -EPROTO;
+	*ret_answered = true;
+	if (answer.err < 0)
+		return answer.err;
+	if (fd < 0)
+		return msg.msg_flags & MSG_CTRUNC ? -EMFILE : -EPROTO;
+	return steal_fd(&fd);
+}
+
+static void tell_agent_missing(struct exec_trap *trap, int code)
+{
+	if (trap->told)
+		return;
+	trap->told = true;
+	cused_log(CUSED_LOG_ERROR, "exec", "a device was opened, but its file cannot be fetched "
+		  "from the service's agent at %s: %s; start it (systemctl start vfio-cused), "
+		  "or name its socket with --socket", trap->socket, strerror(-code));
+}
+
+/* Return: the device file, or the errno for the client. */
+static int redeem(struct exec_trap *trap, const uint8_t token[SERVICE_TOKEN_SIZE])
+{
+	cleanup_close int sock = agent_connect(trap->socket);
+	bool answered = false;
+	int r = sock;
+
+	if (r >= 0 && send(sock, token, SERVICE_TOKEN_SIZE, MSG_NOSIGNAL) !=
+		      SERVICE_TOKEN_SIZE)
+		r = -errno;
+	if (r >= 0)
+		r = answer_receive(sock, &answered);
+	if (r >= 0 || answered)
+		return r;
+	if (!atomic_load(&trap->stop))
+		tell_agent_missing(trap, r);
+	return -EIO;
+}
+
+/* ---- one call ---- */
+
+static bool still_valid(const struct exec_trap *trap, __u64 id)
+{
+	return ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+
+/* Return: a copy of the client's fd, or -errno. */
+static int copy_group(struct exec_trap *trap, pid_t tid, int fd)
+{
+	struct client_thread *thread;
+	int r = -ESRCH;
+
+	/* A remembered thread may be an earlier one of that number: then once more. */
+	for (unsigned verify = 0; verify < 2 && r == -ESRCH; verify++) {
+		r = client_get(trap->clients, tid, verify, &thread);
+		if (r)
+			return r;
+		r = client_dup_fd(thread, fd);
+		client_put(thread);
+	}
+	return r;
+}
+
+/* Return: 0 with a token, GO_ON, or the errno for the client. */
+static int64_t ask_node(struct exec_trap *trap, const struct seccomp_notif *req,
+			uint8_t ret_token[SERVICE_TOKEN_SIZE])
+{
+	pid_t tid = (pid_t)req->pid;
+	cleanup_close int group = copy_group(trap, tid, (int)req->data.args[0]);
+	char name[CALL_STRING_MAX + 1];
+	struct stat st;
+	size_t n;
+	int r;
+
+	if (group < 0 || fstat(group, &st) || !trap->node->may_be_group(&st))
+		return GO_ON;
+	/* The service judges what is too long or not readable (CG-088). */
+	n = client_read_str(tid, req->data.args[2], name, CALL_STRING_MAX);
+	if (!still_valid(trap, req->id))
+		return GO_ON;
+	name[n] = '\0';
+	r = trap->node->token(group, n == CALL_STRING_MAX || memchr(name, '\0', n) ?
+			      name : NULL, ret_token);
+	return r == -ENOTTY ? GO_ON : r;
+}
+
+static int64_t get_device(struct exec_trap *trap, const struct seccomp_notif *req)
+{
+	uint8_t token[SERVICE_TOKEN_SIZE];
+	int64_t r = ask_node(trap, req, token);
+	int fd;
+
+	if (r)
+		return r;
+	fd = redeem(trap, token);
+	if (fd < 0)
+		return fd;
+	return trap_add_fd(trap->listener, req->id, fd, true);	/* CG-102: close-on-exec */
+}
+
+static void serve(struct exec_trap *trap, const struct seccomp_notif *req)
+{
+	struct seccomp_notif_resp resp = { .id = req->id };
+	int64_t r = get_device(trap, req);
+
+	if (r == GO_ON)
+		resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+	else if (r < 0)
+		resp.error = (int)r;
+	else
+		resp.val = r;
+	if (ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_SEND, &resp) && errno != ENOENT)
+		cused_log(CUSED_LOG_ERROR, "exec", "cannot answer a call: %s",
+			  strerror(errno));
+}
+
+/* ---- the thread ---- */
+
+static void *serve_main(void *arg)
+{
+	struct exec_trap *trap = arg;
+	struct pollfd p = { .fd = trap->listener, .events = POLLIN };
+
+	while (!atomic_load(&trap->stop)) {
+		struct seccomp_notif req = { 0 };
+
+		if (poll(&p, 1, -1) < 0)
+			continue;		/* SIGURG: perhaps we are to stop */
+		if (p.revents & POLLIN) {
+			/* ENOENT: the client was killed before we had it. */
+			if (ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_RECV, &req) == 0)
+				serve(trap, &req);
+		} else if (p.revents) {
+			break;			/* nobody is under the filter any more */
+		}
+	}
+	return NULL;
+}
+
+static void trap_free(struct exec_trap *trap)
+{
+	close(trap->listener);
+	clients_free(trap->clients);
+	free(trap);
+}
+
+int exec_trap_start(const struct exec_trap_params *params, struct exec_trap **ret,
+		    struct cused_error *err)
+{
+	struct exec_trap *trap = calloc(1, sizeof(*trap));
+	int r;
+
+	if (!trap) {
+		close(params->listener);
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	}
+	trap->listener = params->listener;
+	trap->socket = params->socket;
+	trap->node = params->node ? params->node : &service_node;
+	r = clients_new(&trap->clients);
+	if (r == 0) {
+		thread_interruptible();
+		r = thread_start(&trap->thread, 0, false, serve_main, trap);
+	}
+	if (r) {
+		trap_free(trap);
+		return cused_error_set(err, r, "cannot serve clients: %s", strerror(-r));
+	}
+	*ret = trap;
+	return 0;
+}
+
+int exec_trap_stop(struct exec_trap *trap)
+{
+	if (!trap)
+		return 0;
+	atomic_store(&trap->stop, true);
+	/* A signal that comes before the wait is lost, so it is repeated. */
+	for (unsigned ms = 0; ms < EXEC_TRAP_STOP_MS; ms += 2) {
+		struct timespec deadline = thread_deadline(CLOCK_REALTIME, 2);
+
+		pthread_kill(trap->thread, SIGURG);
+		if (pthread_timedjoin_np(trap->thread, NULL, &deadline) == 0) {
+			trap_free(trap);
+			return 0;
+		}
+	}
+	return -EBUSY;
+}

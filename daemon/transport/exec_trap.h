@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * transport/exec_trap.h - device files for clients of the service that we have started.
+ *
+ * Theory of operation
+ *
+ *   A client of the service calls the service's nodes directly. One call cannot be answered
+ *   there: VFIO_GROUP_GET_DEVICE_FD, whose answer is a new fd. For any client the service
+ *   delivers it by a courier, who stops the client like a debugger. A client that runs
+ *   under our filter is spared that; the filter notifies this one call.
+ *
+ *     client           exec                          node (service)         agent
+ *     GET_DEVICE_FD ─▶ copy of the group's fd
+ *                      the name, read once
+ *                      SERVICE_IOC_DEVICE_TOKEN ───▶ all rules of the call
+ *                      ◀──────────────────────────── errno, or a token
+ *                      copy closed
+ *                      token ─────────────────────────────────────────────▶
+ *                      ◀────────────────────────────────────── device file
+ *                      ADDFD, ours closed
+ *     ◀─────────────── answer
+ *
+ *   All that may keep the group or the device open is closed before the answer, so that
+ *   the client's next close counts at once.
+ *
+ *   The call goes on to the file itself (CONTINUE) if it is no character device, if that
+ *   knows no tokens (the kernel's own VFIO, any other driver), or if we may not look into
+ *   the client; at a node of the service, the courier then serves it. That is no decision
+ *   about rights: whatever the client changes meanwhile, it gets what it would have had
+ *   without us.
+ *
+ *   One thread serves, a call at a time. A client that stalls its own memory keeps the
+ *   other processes of the same command waiting, and nobody else.
+ */
+#ifndef TRANSPORT_EXEC_TRAP_H
+#define TRANSPORT_EXEC_TRAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <transport/service_abi.h>
+#include <vfio-cused/cused.h>
+
+#define EXEC_TRAP_STOP_MS	2000	/* how long exec_trap_stop() waits for a call */
+#define EXEC_TRAP_AGENT_S	10	/* how long the agent may take */
+
+struct exec_trap;
+
+/* How a group file is asked. There is one; a unit test has another. */
+struct exec_trap_node {
+	bool (*may_be_group)(const struct stat *st);
+	/* @name: NULL if the client's cannot be read
+	 * Return: 0; -ENOTTY not a file of the service; -errno for the client. */
+	int (*token)(int group, const char *name, uint8_t ret_token[SERVICE_TOKEN_SIZE]);
+};
+
+struct exec_trap_params {
+	int listener;			/* owned from exec_trap_start() on, on failure too */
+	const char *socket;		/* path of the agent's; borrowed until the stop */
+	const struct exec_trap_node *node;	/* NULL: character devices and ioctl() */
+};
+
+/*
+ * exec_trap_start - serve, until no process is left under the filter.
+ * Return: 0; -errno with @err set.  Locks: none.
+ */
+int exec_trap_start(const struct exec_trap_params *params, struct exec_trap **ret,
+		    struct cused_error *err);
+
+/*
+ * exec_trap_stop - end it: the call in flight fails with some errno, later ones with ENOSYS.
+ * NULL is allowed.
+ * Return: 0; -EBUSY a call is stalled (by memory that somebody else serves, or by a stopped
+ * service). Then nothing was freed.
+ */
+int exec_trap_stop(struct exec_trap *trap);
+
+#endif
