@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <transport/backing.h>
@@ -21,6 +15,7 @@
 
 #include "instance.h"
 #include "run.h"
+#include "supervise.h"
 
 _Static_assert(CONF_DEVICES_MAX <= WINDOW_DEVICES, "each device has a window");
 
@@ -32,16 +27,9 @@ struct run {
 	struct sysfs_plan *sysfs;
 	char **nodes;
 	struct sock_fprog filter;
-	struct run_inherited inherited;
+	struct supervisor supervisor;
 	struct trap *trap;
-	int signals;			/* signalfd */
-	int socket;			/* to the child */
 	int guard;			/* the guard's pipe */
-	pid_t command;
-	int status;			/* of the command, once ended */
-	bool ended;
-	pid_t before[RUN_CHILDREN_MAX];	/* children that we had already */
-	unsigned n_before;
 };
 
 /* ---- set-up ---- */
@@ -116,26 +104,10 @@ static int environment_set(const struct run *run)
 	return 0;
 }
 
-/* Signals are read from a file, SIGCHLD too. */
-static void signals_take_over(struct run *run)
-{
-	static const int taken[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1,
-				     SIGUSR2 };
-	sigset_t mask;
-
-	sigemptyset(&mask);
-	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
-		sigaddset(&mask, taken[i]);
-	sigprocmask(SIG_BLOCK, &mask, NULL);
-	run->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 static int prepare(struct run *run, char **argv, struct cused_error *err)
 {
 	int r = run_check_command(argv[0], err);
 
-	if (r == 0 && run->signals < 0)
-		r = cused_error_set(err, -EMFILE, "cannot make a signalfd");
 	if (r == 0)
 		r = instance_new(run->conf, backing_make, run, &run->instance, err);
 	if (r && run->backing_err.text[0])
@@ -164,56 +136,14 @@ static int child_start(struct run *run, char **argv, struct cused_error *err)
 {
 	struct run_child child = {
 		.argv = argv, .sysfs = run->sysfs, .nodes = run->nodes,
-		.filter = run->filter, .inherited = run->inherited, .supervisor = getpid(),
+		.filter = run->filter, .inherited = run->supervisor.inherited,
+		.supervisor = getpid(),
 	};
-	int pair[2];
+	int r = supervise_fork(&run->supervisor, &child.socket, err);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
-		return cused_error_set(err, -errno, "socketpair: %s", strerror(errno));
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	/* Not fork(): with ThreadSanitizer it starts a thread in the child, and a process
-	 * with threads gets no user namespace. We have one thread here. */
-	run->command = _Fork();
-	if (run->command == 0) {
-		child.socket = pair[1];
-		close(pair[0]);
+	if (r == 0)
 		run_child(&child);
-	}
-	close(pair[1]);
-	run->socket = pair[0];
-	if (run->command < 0)
-		return cused_error_set(err, -errno, "fork: %s", strerror(errno));
-	return 0;
-}
-
-static int hello_receive(struct run *run, int ret_fds[RUN_FDS], struct cused_error *err)
-{
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(RUN_FDS * sizeof(int))];
-	} control;
-	struct run_hello hello;
-	struct iovec iov = { &hello, sizeof(hello) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	struct cmsghdr *c;
-	ssize_t n;
-
-	do {
-		n = recvmsg(run->socket, &msg, MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
-	if (n != sizeof(hello))
-		return cused_error_set(err, -ECHILD, "the child ended before it was set up");
-	if (hello.code) {
-		*err = hello.err;
-		return hello.code;
-	}
-	c = CMSG_FIRSTHDR(&msg);
-	if (!c || c->cmsg_len != CMSG_LEN(RUN_FDS * sizeof(int)))
-		return cused_error_set(err, -EMFILE, "cannot take over the child's files: the "
-				       "limit on open files (ulimit -n) is too low");
-	memcpy(ret_fds, CMSG_DATA(c), RUN_FDS * sizeof(int));
-	return 0;
+	return r < 0 ? r : 0;
 }
 
 static int serve_start(struct run *run, struct cused_error *err)
@@ -226,7 +156,7 @@ static int serve_start(struct run *run, struct cused_error *err)
 	int fds[RUN_FDS];
 	int r;
 
-	r = hello_receive(run, fds, err);
+	r = hello_receive(run->supervisor.socket, fds, RUN_FDS, err);
 	if (r)
 		return r;
 	for (size_t i = 0; i < params.n_devices; i++)
@@ -234,7 +164,7 @@ static int serve_start(struct run *run, struct cused_error *err)
 						   run->backings[i] };
 	params.listener = fds[RUN_FD_LISTENER];
 	params.directory = fds[RUN_FD_DIRECTORY];
-	r = run_guard_start(run->command, params.directory, &run->guard, err);
+	r = run_guard_start(run->supervisor.command, params.directory, &run->guard, err);
 	if (r) {
 		close(params.listener);
 		close(params.directory);
@@ -242,106 +172,10 @@ static int serve_start(struct run *run, struct cused_error *err)
 	}
 	r = trap_start(&params, &run->trap, err);
 	close(params.directory);
-	if (r == 0 && send(run->socket, "g", 1, MSG_NOSIGNAL) != 1)
-		r = cused_error_set(err, -ECHILD, "the child ended before it could start");
-	return r;
-}
-
-/* ---- while it runs ---- */
-
-/* Collect ended children: the command, and orphans of which we are the reaper.
- * Return: are there any left? */
-static bool reap(struct run *run)
-{
-	int status;
-	pid_t pid;
-
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == run->command) {
-			run->status = status;
-			run->ended = true;
-		}
-	}
-	return pid == 0;
-}
-
-/*
- * What comes from the kernel is a key on the terminal, and the command got it as well. The
- * exception is a terminal that hangs up: its session's leader alone is told, to tell the
- * others.
- */
-static bool is_for_command(const struct signalfd_siginfo *info)
-{
-	return info->ssi_code != SI_KERNEL ||
-	       (info->ssi_signo == SIGHUP && getsid(0) == getpid());
-}
-
-/* Wait for a signal. Return: true if it was SIGCHLD. */
-static bool signal_take(struct run *run, int timeout_ms)
-{
-	struct pollfd p = { .fd = run->signals, .events = POLLIN };
-	struct signalfd_siginfo info;
-	bool child = false;
-
-	if (poll(&p, 1, timeout_ms) <= 0)
-		return false;
-	while (read(run->signals, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGCHLD)
-			child = true;
-		else if (is_for_command(&info) && run->command > 0 && !run->ended)
-			kill(run->command, (int)info.ssi_signo);
-	}
-	return child;
-}
-
-static void wait_command(struct run *run)
-{
-	while (!run->ended) {
-		signal_take(run, -1);
-		reap(run);
-	}
+	return r == 0 ? supervise_go(&run->supervisor, err) : r;
 }
 
 /* ---- the end ---- */
-
-/* A shell can have had children before it became us by exec: they are none of ours. */
-static void children_note(struct run *run)
-{
-	siginfo_t info;
-
-	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
-		run->n_before = run_children(getpid(), run->before, RUN_CHILDREN_MAX);
-}
-
-static bool was_before(const struct run *run, pid_t pid)
-{
-	for (unsigned i = 0; i < run->n_before; i++) {
-		if (run->before[i] == pid)
-			return true;
-	}
-	return false;
-}
-
-/* What CMD left behind, and the guard. Killing a parent makes its children ours, so it is
- * repeated until there is nobody. */
-static void leftovers_kill(struct run *run)
-{
-	pid_t pids[2 * RUN_CHILDREN_MAX];
-	unsigned killed;
-
-	while (reap(run)) {
-		unsigned n = run_children(getpid(), pids, 2 * RUN_CHILDREN_MAX);
-
-		killed = 0;
-		for (unsigned i = 0; i < n; i++) {
-			if (!was_before(run, pids[i]) && kill(pids[i], SIGKILL) == 0)
-				killed++;
-		}
-		if (killed == 0)
-			break;
-		signal_take(run, 20);
-	}
-}
 
 static void run_done(struct run *run, int status)
 {
@@ -358,43 +192,32 @@ static void run_done(struct run *run, int status)
 		free(*node);
 	free(run->nodes);
 	free(run->filter.filter);
-	if (run->socket >= 0)
-		close(run->socket);
 	if (run->guard >= 0)
 		close(run->guard);
-	if (run->signals >= 0)
-		close(run->signals);
-	run_inherited_restore(&run->inherited);
+	supervise_end(&run->supervisor);
 }
 
 int run_command(const struct conf *conf, char **argv)
 {
-	struct run run = { .conf = conf, .signals = -1, .socket = -1,
-			   .guard = -1, .command = -1 };
+	struct run run = { .conf = conf, .guard = -1 };
 	struct cused_error err;
 	int r, status;
 
-	run_inherited_save(&run.inherited);
-	signals_take_over(&run);
-	children_note(&run);
-	r = prepare(&run, argv, &err);
+	r = supervise_begin(&run.supervisor, &err);
+	if (r == 0)
+		r = prepare(&run, argv, &err);
 	if (r == 0)
 		r = child_start(&run, argv, &err);
 	if (r == 0)
 		r = serve_start(&run, &err);
 	if (r == 0) {
-		wait_command(&run);
+		supervise_wait(&run.supervisor);
 	} else {
 		cused_log(CUSED_LOG_ERROR, "run", "%s", err.text);
-		if (run.socket >= 0)
-			close(steal_fd(&run.socket));	/* a waiting child gives up */
+		supervise_hang_up(&run.supervisor);
 	}
-	leftovers_kill(&run);
-	if (r)
-		status = RUN_EXIT_FAILED;
-	else
-		status = WIFSIGNALED(run.status) ? 128 + WTERMSIG(run.status) :
-						   WEXITSTATUS(run.status);
+	supervise_kill_left(&run.supervisor);	/* and the guard */
+	status = r ? RUN_EXIT_FAILED : supervise_status(&run.supervisor);
 	run_done(&run, status);
 	return status;
 }

@@ -16,20 +16,13 @@
  *   waits: children, signals
  *   CMD has ended: kills what it left behind, stops the transport, passes on the status
  *
- *   The supervisor is a subreaper: a descendant of CMD whose parent has ended becomes its
- *   child, and is killed when CMD ends. So `run` leaves no process behind, and daemons
- *   started under it end with it.
+ *   What the supervisor does as such is in supervise.h. As it is a subreaper and kills
+ *   what is left, `run` leaves no process behind, and daemons started under it end with it.
  *
  *   If the supervisor is killed, the kernel kills CMD (parent death signal), and a guard
  *   kills the other processes of the run: a child of the supervisor that sleeps in
  *   read() on a pipe whose other end only the supervisor has. Their trapped calls fail
  *   with ENOSYS in between.
- *
- *   Signals. TERM, INT, HUP, QUIT, USR1 and USR2 that a process sends to us are passed
- *   on to CMD.
- *   Those that a terminal sends reach the whole foreground group, CMD among it, and are
- *   not passed on twice; but a terminal that hangs up tells its session's leader alone,
- *   so that leaders pass it on.
  */
 #ifndef RUN_H
 #define RUN_H
@@ -42,8 +35,6 @@
 #include <vfio-cused/cused.h>
 
 #include "conf.h"
-
-#define RUN_CHILDREN_MAX	64	/* looked at in one go */
 
 #define RUN_EXIT_FAILED		125	/* we failed; as env(1), nohup(1) */
 #define RUN_EXIT_CANNOT		126	/* CMD was found but could not be run */
@@ -86,11 +77,7 @@ struct run_child {
 	int socket;
 };
 
-/* The first thing that the child says. The fds travel beside it if code is 0. */
-struct run_hello {
-	int code;			/* 0 or -errno */
-	struct cused_error err;
-};
+/* What travels with the child's hello. */
 enum { RUN_FD_LISTENER, RUN_FD_DIRECTORY, RUN_FDS };
 
 /* In the child, after fork. Never returns. */
@@ -103,9 +90,6 @@ void run_child(const struct run_child *child) __attribute__((noreturn));
  * Return: 0, -errno with @err set.
  */
 int run_dev_mount(char *const *names, struct cused_error *err);
-
-/* The processes whose parent is @parent, at most @max. Return: how many. */
-unsigned run_children(pid_t parent, pid_t *ret_pids, unsigned max);
 
 /* Does /proc show the PID namespace that we are in? */
 bool run_proc_is_ours(void);

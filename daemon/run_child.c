@@ -10,16 +10,15 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <transport/sysfs.h>
 #include <transport/trap_filter.h>
 #include <util/cleanup.h>
-#include <vfio-cused/log.h>
 
 #include "run.h"
+#include "supervise.h"
 
 /* ---- before the fork: is it a program that we can serve? ---- */
 
@@ -122,30 +121,6 @@ static int namespaces_enter(bool *ret_privileged, struct cused_error *err)
 	return r;
 }
 
-/* ---- talking to the supervisor ---- */
-
-static int send_hello(int sock, const struct run_hello *hello, const int fds[RUN_FDS])
-{
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(RUN_FDS * sizeof(int))];
-	} control = { 0 };
-	struct iovec iov = { (void *)(uintptr_t)hello, sizeof(*hello) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (hello->code == 0) {
-		struct cmsghdr *c = &control.header;
-
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(RUN_FDS * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, RUN_FDS * sizeof(int));
-	}
-	return sendmsg(sock, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 /* ---- the child ---- */
 
 static int prepare(const struct run_child *child, int ret_fds[RUN_FDS],
@@ -184,22 +159,12 @@ static int prepare(const struct run_child *child, int ret_fds[RUN_FDS],
 void run_child(const struct run_child *child)
 {
 	int fds[RUN_FDS] = { -1, -1 };
-	struct run_hello hello = { 0 };
-	char go;
+	struct hello hello = { 0 };
 
 	hello.code = prepare(child, fds, &hello.err);
-	if (send_hello(child->socket, &hello, fds) || hello.code)
+	if (hello_send(child->socket, &hello, fds, RUN_FDS) || hello.code)
 		_exit(RUN_EXIT_FAILED);
 	close(fds[RUN_FD_LISTENER]);
 	close(fds[RUN_FD_DIRECTORY]);
-	/* The supervisor says why, if it does not say go. */
-	if (recv(child->socket, &go, 1, 0) != 1)
-		_exit(RUN_EXIT_FAILED);
-	run_inherited_restore(&child->inherited);
-	execvp(child->argv[0], child->argv);
-	int code = errno;
-
-	cused_log(CUSED_LOG_ERROR, "run", "cannot run '%s': %s", child->argv[0],
-		  strerror(code));
-	_exit(code == ENOENT ? RUN_EXIT_NOT_FOUND : RUN_EXIT_CANNOT);
+	supervise_exec(child->socket, &child->inherited, child->argv, "run");
 }

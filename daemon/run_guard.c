@@ -17,40 +17,6 @@
 
 #include "run.h"
 
-/* The parent of @pid, or -1. */
-static pid_t parent_of(pid_t pid)
-{
-	char path[64], text[512], *p;
-	cleanup_close int fd = -1;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
-		return -1;
-	text[n] = '\0';
-	p = strrchr(text, ')');		/* the name before it may hold anything */
-	return p && strlen(p) > 4 ? (pid_t)atoi(p + 4) : -1;
-}
-
-unsigned run_children(pid_t parent, pid_t *ret_pids, unsigned max)
-{
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	unsigned n = 0;
-
-	while (proc && n < max && (entry = readdir(proc))) {
-		pid_t pid = (pid_t)atoi(entry->d_name);
-
-		if (pid > 0 && parent_of(pid) == parent)
-			ret_pids[n++] = pid;
-	}
-	if (proc)
-		closedir(proc);
-	return n;
-}
-
 /* ---- the guard ---- */
 
 #define GUARD_LOOKS	500	/* at most, 10 ms apart */
