@@ -38,7 +38,7 @@ extern const struct cli_command cli_commands[];
 /* The whole program. Return: its exit status. */
 int cli_main(int argc, char **argv);
 
-/* ---- commands besides run (run.h); each returns an exit status ---- */
+/* ---- commands besides run (run.h) and exec (exec.h); each returns an exit status ---- */
 
 /* check.c: 0 if `run` would work here, else 1. */
 int check_command(const struct conf *conf, char **args);

@@ -63,6 +63,7 @@ struct conf {
 	struct cused_value *iommu_values;	/* parallel to iommu->params */
 
 	int verbose;			/* number of -v */
+	const char *agent_socket;	/* --socket; borrowed; NULL: the default */
 };
 
 void conf_init(struct conf *conf);

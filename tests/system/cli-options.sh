@@ -11,7 +11,7 @@ has out "--device" "--iommu" "--dump-config" "  edu" "  nvme" "  sim"
 cp "$work/out" "$work/overview"
 expect 0 "$VFIO_CUSED" help
 cmp "$work/out" "$work/overview" || fail "help and --help differ"
-for topic in nvme edu sim run check list help device iommu; do
+for topic in nvme edu sim run exec check list help device iommu; do
 	expect 0 "$VFIO_CUSED" help "$topic"
 	[[ -s $work/out ]] || fail "nothing about $topic"
 	[[ $(awk '{ if (length > n) n = length } END { print n }' "$work/out") -le 92 ]] ||
