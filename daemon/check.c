@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * check.c - `vfio-cused check`: what `run` needs of this machine, each tried for real.
+ * check.c - `vfio-cused check`: what `run` needs of this machine, or the service, each
+ * tried for real.
  *
  * Every attempt is made in a child of its own, so that a filter, a namespace or a signal
  * stays there. A child tells its errno by its exit status; children that have to be
@@ -28,6 +29,7 @@
 #include <unistd.h>
 #include <util/cleanup.h>
 
+#include "check.h"
 #include "cli.h"
 #include "run.h"
 
@@ -37,16 +39,8 @@
 
 #define KERNEL_MAJOR 5
 #define KERNEL_MINOR 19
-#define CHILD_DIED 255		/* exit status for "ended by a signal", no errno is so big */
 
-struct finding {
-	bool ok;
-	char found[256];
-	char cure[512];		/* only if not ok */
-};
-
-__attribute__((format(printf, 2, 3)))
-static void found(struct finding *f, const char *fmt, ...)
+void check_found(struct finding *f, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -55,8 +49,7 @@ static void found(struct finding *f, const char *fmt, ...)
 	va_end(ap);
 }
 
-__attribute__((format(printf, 2, 3)))
-static void cure(struct finding *f, const char *fmt, ...)
+void check_cure(struct finding *f, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -65,8 +58,7 @@ static void cure(struct finding *f, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* The number in a file of /proc; -1 if there is none. */
-static long read_number(const char *path)
+long check_read_number(const char *path)
 {
 	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char text[32] = "";
@@ -74,8 +66,7 @@ static long read_number(const char *path)
 	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 ? strtol(text, NULL, 10) : -1;
 }
 
-/* Run @fn in a child. Return: the errno it gives, CHILD_DIED. */
-static int try_in_child(int (*fn)(void))
+int check_in_child(int (*fn)(void))
 {
 	int status;
 	pid_t pid;
@@ -89,12 +80,12 @@ static int try_in_child(int (*fn)(void))
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return errno;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : CHILD_DIED;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : CHECK_CHILD_DIED;
 }
 
-static const char *why(int e)
+const char *check_why(int e)
 {
-	return e == CHILD_DIED ? "killed by a signal (a seccomp filter?)" : strerror(e);
+	return e == CHECK_CHILD_DIED ? "killed by a signal (a seccomp filter?)" : strerror(e);
 }
 
 /* ---- kernel ---- */
@@ -107,13 +98,13 @@ static void check_kernel(struct finding *f)
 	uname(&u);
 	if (sscanf(u.release, "%u.%u", &major, &minor) != 2)
 		major = 0;
-	found(f, "%s %s, %s", u.sysname, u.release, u.machine);
+	check_found(f, "%s %s, %s", u.sysname, u.release, u.machine);
 	f->ok = major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR);
 	if (!f->ok)
-		cure(f, "boot Linux %u.%u or later", KERNEL_MAJOR, KERNEL_MINOR);
+		check_cure(f, "boot Linux %u.%u or later", KERNEL_MAJOR, KERNEL_MINOR);
 #ifndef __x86_64__
 	f->ok = false;
-	cure(f, "use an x86-64 machine: no other kind is supported");
+	check_cure(f, "use an x86-64 machine: no other kind is supported");
 #endif
 }
 
@@ -144,22 +135,22 @@ static int try_killable_listener(void)
 
 static void check_notification(struct finding *f)
 {
-	int e = try_in_child(try_killable_listener);
+	int e = check_in_child(try_killable_listener);
 
 	f->ok = e == 0;
 	if (e == 0) {
-		found(f, "works, with WAIT_KILLABLE_RECV");
+		check_found(f, "works, with WAIT_KILLABLE_RECV");
 	} else if (e == EBUSY) {
-		found(f, "this shell is under a listener already");
-		cure(f, "start vfio-cused outside of the other `vfio-cused run`, container or "
+		check_found(f, "this shell is under a listener already");
+		check_cure(f, "start vfio-cused outside of the other `vfio-cused run`, container or "
 			"sandbox: the kernel allows one listener per process");
-	} else if (e == EINVAL && try_in_child(try_listener) == 0) {
-		found(f, "works, but without WAIT_KILLABLE_RECV");
-		cure(f, "boot Linux %u.%u or later; without it an interrupted call would be "
+	} else if (e == EINVAL && check_in_child(try_listener) == 0) {
+		check_found(f, "works, but without WAIT_KILLABLE_RECV");
+		check_cure(f, "boot Linux %u.%u or later; without it an interrupted call would be "
 			"carried out twice", KERNEL_MAJOR, KERNEL_MINOR);
 	} else {
-		found(f, "seccomp: %s", why(e));
-		cure(f, "boot a kernel with CONFIG_SECCOMP_FILTER; in a container, allow the "
+		check_found(f, "seccomp: %s", check_why(e));
+		check_cure(f, "boot a kernel with CONFIG_SECCOMP_FILTER; in a container, allow the "
 			"system call seccomp");
 	}
 }
@@ -206,44 +197,44 @@ static int enter_and_mount(void)
 
 static void cure_namespaces(struct finding *f, int e)
 {
-	if (read_number("/proc/sys/user/max_user_namespaces") == 0)
-		cure(f, "allow them: sysctl -w user.max_user_namespaces=10000 (as root)");
-	else if (read_number("/proc/sys/kernel/unprivileged_userns_clone") == 0)
-		cure(f, "allow them: sysctl -w kernel.unprivileged_userns_clone=1 (as root)");
-	else if (read_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1)
-		cure(f, "AppArmor restricts them: sysctl -w "
+	if (check_read_number("/proc/sys/user/max_user_namespaces") == 0)
+		check_cure(f, "allow them: sysctl -w user.max_user_namespaces=10000 (as root)");
+	else if (check_read_number("/proc/sys/kernel/unprivileged_userns_clone") == 0)
+		check_cure(f, "allow them: sysctl -w kernel.unprivileged_userns_clone=1 (as root)");
+	else if (check_read_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1)
+		check_cure(f, "AppArmor restricts them: sysctl -w "
 			"kernel.apparmor_restrict_unprivileged_userns=0, or give this program "
 			"an AppArmor profile with the rule \"userns,\" (as root)");
 	else if (e == ENOSPC || e == EUSERS)
-		cure(f, "too many namespaces exist, or too deep: raise user."
+		check_cure(f, "too many namespaces exist, or too deep: raise user."
 			"max_user_namespaces and user.max_mnt_namespaces with sysctl (as root)");
 	else if (e == EINVAL || e == ENOSYS)
-		cure(f, "boot a kernel with CONFIG_USER_NS");
+		check_cure(f, "boot a kernel with CONFIG_USER_NS");
 	else
-		cure(f, "in a container, let it use the system calls unshare and mount (Docker: "
+		check_cure(f, "in a container, let it use the system calls unshare and mount (Docker: "
 			"--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
 			"--security-opt systempaths=unconfined)");
 }
 
 static void check_namespaces(struct finding *f)
 {
-	int e = try_in_child(enter_namespaces);
+	int e = check_in_child(enter_namespaces);
 
 	f->ok = e == 0;
-	found(f, e ? "cannot be made: %s" : "can be made", why(e));
+	check_found(f, e ? "cannot be made: %s" : "can be made", check_why(e));
 	if (e)
 		cure_namespaces(f, e);
 }
 
 static void check_mounts(struct finding *f)
 {
-	int e = try_in_child(enter_and_mount);
+	int e = check_in_child(enter_and_mount);
 
 	f->ok = e == 0;
-	found(f, e ? "cannot mount a tmpfs in a namespace of its own: %s" :
-	      "can be made in a namespace of its own", why(e));
+	check_found(f, e ? "cannot mount a tmpfs in a namespace of its own: %s" :
+	      "can be made in a namespace of its own", check_why(e));
 	if (e == EINVAL)
-		cure(f, "/ is no mount point, as after chroot: mount --bind ROOT ROOT before it");
+		check_cure(f, "/ is no mount point, as after chroot: mount --bind ROOT ROOT before it");
 	else if (e)
 		cure_namespaces(f, e);
 }
@@ -253,9 +244,9 @@ static void check_sysfs(struct finding *f)
 	struct stat st;
 
 	f->ok = stat("/sys", &st) == 0 && S_ISDIR(st.st_mode);
-	found(f, f->ok ? "/sys is there" : "/sys is not there");
+	check_found(f, f->ok ? "/sys is there" : "/sys is not there");
 	if (!f->ok)
-		cure(f, "mkdir /sys, and mount -t sysfs sysfs /sys (as root)");
+		check_cure(f, "mkdir /sys, and mount -t sysfs sysfs /sys (as root)");
 }
 
 static void check_proc(struct finding *f)
@@ -265,11 +256,11 @@ static void check_proc(struct finding *f)
 
 	f->ok = there && run_proc_is_ours();
 	if (there)
-		found(f, f->ok ? "/proc is mounted" : "/proc is of another PID namespace");
+		check_found(f, f->ok ? "/proc is mounted" : "/proc is of another PID namespace");
 	else
-		found(f, "/proc/self/uid_map: %s", strerror(e));
+		check_found(f, "/proc/self/uid_map: %s", strerror(e));
 	if (!f->ok)
-		cure(f, "mount -t proc proc /proc (as root)");
+		check_cure(f, "mount -t proc proc /proc (as root)");
 }
 
 /* ---- the client's memory and descriptors, seen from outside its namespace ---- */
@@ -366,16 +357,16 @@ static void check_access(struct finding *f, int (*attempt)(pid_t), const char *c
 	client_stop(&client);
 	f->ok = e == 0;
 	if (e == 0) {
-		found(f, "%s work", calls);
+		check_found(f, "%s work", calls);
 		return;
 	}
-	found(f, "%s: %s", calls, why(e));
-	if (read_number("/proc/sys/kernel/yama/ptrace_scope") == 3)
-		cure(f, "Yama forbids it: boot with kernel.yama.ptrace_scope at 2 or less");
+	check_found(f, "%s: %s", calls, check_why(e));
+	if (check_read_number("/proc/sys/kernel/yama/ptrace_scope") == 3)
+		check_cure(f, "Yama forbids it: boot with kernel.yama.ptrace_scope at 2 or less");
 	else if (e == ENOSYS)
-		cure(f, "boot a kernel with CONFIG_CROSS_MEMORY_ATTACH");
+		check_cure(f, "boot a kernel with CONFIG_CROSS_MEMORY_ATTACH");
 	else
-		cure(f, "in a container, allow the system calls %s", calls);
+		check_cure(f, "in a container, allow the system calls %s", calls);
 }
 
 static void check_memory(struct finding *f)
@@ -417,65 +408,108 @@ static int try_memfd(void)
 
 static void check_memfd(struct finding *f)
 {
-	int e = try_in_child(try_memfd);
+	int e = check_in_child(try_memfd);
 
 	f->ok = e == 0;
-	found(f, e ? "cannot make a long sparse memfd: %s" : "can be made", why(e));
+	check_found(f, e ? "cannot make a long sparse memfd: %s" : "can be made", check_why(e));
 	if (e == EFBIG)
-		cure(f, "the hard limit on file sizes is in the way; start where `ulimit -Hf` "
+		check_cure(f, "the hard limit on file sizes is in the way; start where `ulimit -Hf` "
 			"says unlimited");
 	else if (e == EACCES)
-		cure(f, "sysctl -w vm.memfd_noexec=0 (as root)");
+		check_cure(f, "sysctl -w vm.memfd_noexec=0 (as root)");
 	else if (e)
-		cure(f, "boot a kernel with CONFIG_MEMFD_CREATE and CONFIG_TMPFS");
+		check_cure(f, "boot a kernel with CONFIG_MEMFD_CREATE and CONFIG_TMPFS");
 }
 
 /* ---- all of it ---- */
 
-static const struct {
+#define NEEDS_MAX 9
+
+struct need {
 	const char *name;
 	void (*check)(struct finding *f);
-	bool in_namespaces;		/* cannot be tried without them */
-} needs[] = {
-	{ "kernel", check_kernel, false },
-	{ "seccomp notification", check_notification, false },
-	{ "proc", check_proc, false },
-	{ "sysfs", check_sysfs, false },
-	{ "namespaces", check_namespaces, false },
-	{ "mounts", check_mounts, true },
-	{ "client memory", check_memory, true },
-	{ "client descriptors", check_descriptors, true },
-	{ "device files", check_memfd, false },
+	bool in_base;			/* cannot be tried without the base */
 };
+
+static const struct section {
+	const char *name;		/* of the command */
+	void (*base)(struct finding *f);	/* the need on which others depend … */
+	const char *base_name;		/* … in a sentence */
+	struct need needs[NEEDS_MAX];
+} sections[] = {
+	{ "run", check_namespaces, "namespaces", {
+		{ "kernel", check_kernel, false },
+		{ "seccomp notification", check_notification, false },
+		{ "proc", check_proc, false },
+		{ "sysfs", check_sysfs, false },
+		{ "namespaces", check_namespaces, false },
+		{ "mounts", check_mounts, true },
+		{ "client memory", check_memory, true },
+		{ "client descriptors", check_descriptors, true },
+		{ "device files", check_memfd, false },
+	} },
+	{ "serve", check_serve_rights, "these rights", {
+		{ "kernel", check_kernel, false },
+		{ "rights", check_serve_rights, false },
+		{ "sysfs", check_sysfs, false },
+		{ "CUSE", check_serve_cuse, false },
+		{ "FUSE", check_serve_fuse, false },
+		{ "FUSE passthrough", check_serve_passthrough, true },
+		{ "kernel's own vfio", check_serve_vfio, false },
+		{ "ptrace", check_serve_ptrace, false },
+		{ "device files", check_memfd, false },
+	} },
+};
+
+static const struct section *find_section(const char *name)
+{
+	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+		if (!name || strcmp(name, sections[i].name) == 0)
+			return &sections[i];
+	}
+	return NULL;
+}
+
+/* Return: is it there? */
+static bool check_need(const struct need *need, struct finding *f)
+{
+	need->check(f);
+	printf("%-8s %-22s %s\n", !f->ok ? "missing" : f->limited ? "limited" : "ok",
+	       need->name, f->found);
+	if (!f->ok || f->limited)
+		help_wrap(stdout, 9, f->cure);
+	return f->ok;
+}
 
 int check_command(const struct conf *conf, char **args)
 {
+	const struct section *section = find_section(args[0]);
 	unsigned missing = 0;
-	bool namespaces = false;
+	bool base = false;
 
 	(void)conf;
-	(void)args;
-	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
+	if (!section) {
+		fprintf(stderr, "vfio-cused: check %s: known are run and serve\n", args[0]);
+		return CLI_FAILURE;
+	}
+	for (size_t i = 0; i < NEEDS_MAX; i++) {
+		const struct need *need = &section->needs[i];
 		struct finding f = { 0 };
 
-		if (needs[i].in_namespaces && !namespaces) {
-			printf("%-8s %-22s not tried without namespaces\n", "?",
-			       needs[i].name);
+		if (need->in_base && !base) {
+			printf("%-8s %-22s not tried without %s\n", "?", need->name,
+			       section->base_name);
 			continue;
 		}
-		needs[i].check(&f);
-		if (needs[i].check == check_namespaces)
-			namespaces = f.ok;
-		printf("%-8s %-22s %s\n", f.ok ? "ok" : "missing", needs[i].name, f.found);
-		if (!f.ok) {
-			help_wrap(stdout, 9, f.cure);
+		if (!check_need(need, &f))
 			missing++;
-		}
+		if (need->check == section->base)
+			base = f.ok;
 	}
 	if (missing)
-		printf("\nvfio-cused run does not work here: %u of its needs %s missing\n",
-		       missing, missing == 1 ? "is" : "are");
+		printf("\nvfio-cused %s does not work here: %u of its needs %s missing\n",
+		       section->name, missing, missing == 1 ? "is" : "are");
 	else
-		puts("\nvfio-cused run works here");
+		printf("\nvfio-cused %s works here\n", section->name);
 	return missing ? 1 : 0;
 }

@@ -46,10 +46,10 @@ const struct cli_command cli_commands[] = {
 	  "than to other clients, and without stopping it. The exit status is as run's. What "
 	  "is left of CMD when it ends is killed.",
 	  1, -1u, false, exec_command },
-	{ "check", "",
-	  "Name each thing that run needs of this machine, found or not, and the cure. The "
-	  "exit status is 0 if run would work, else 1.",
-	  0, 0, false, check_command },
+	{ "check", "[run|serve]",
+	  "Name each thing that run needs of this machine, or the service, found or not, and "
+	  "the cure. The exit status is 0 if it would work, else 1.",
+	  0, 1, false, check_command },
 	{ "list", "[OPTION]...",
 	  "List the devices of the options (or the default one), the models and IOMMU "
 	  "backends there are, and this machine's own PCI devices by IOMMU group.",

@@ -40,7 +40,7 @@ int cli_main(int argc, char **argv);
 
 /* ---- commands besides run (run.h) and exec (exec.h); each returns an exit status ---- */
 
-/* check.c: 0 if `run` would work here, else 1. */
+/* check.c: 0 if `run`, or what args[0] names, would work here, else 1. */
 int check_command(const struct conf *conf, char **args);
 /* list.c */
 int list_command(const struct conf *conf, char **args);

@@ -31,6 +31,10 @@ agree "here" env
 for need in kernel seccomp proc sysfs namespaces mounts "client memory" "device files"; do
 	has out "$need"
 done
+expect 0 "$VFIO_CUSED" check run
+has out "vfio-cused run works here"
+expect 125 "$VFIO_CUSED" check walk
+has err walk run serve
 agree "nested" timeout 60 "$VFIO_CUSED" run --device edu --
 has out "seccomp notification"
 agree "soft limit on file sizes" bash -c 'ulimit -Sf 100; exec "$@"' bash
@@ -49,4 +53,29 @@ if unshare -Ur true 2>/dev/null; then
 		agree "root, no user namespaces" unshare -Ur sh -c \
 			'echo 0 >/proc/sys/user/max_user_namespaces; exec "$@"' sh
 	fi
+fi
+
+# ---- the service's needs: named, each with a cure ----
+serve=0
+"$VFIO_CUSED" check serve >"$work/out" 2>&1 </dev/null || serve=$?
+tail -n 1 "$work/out"
+for need in kernel rights sysfs CUSE "FUSE passthrough" "kernel's own vfio" ptrace; do
+	has out "$need"
+done
+missing=$(grep -c '^missing' "$work/out" || :)
+case $serve in
+0) ((missing == 0)) || fail "missing, but it would work" ;;
+1) ((missing > 0)) || fail "nothing is missing, but it would not work" ;;
+*) fail "check serve: status $serve" ;;
+esac
+[[ $(grep -cE '^(missing|limited)' "$work/out" || :) -le $(grep -c '^         ' "$work/out" || :) ]] ||
+	fail "no cure is named"
+[[ -e /dev/cuse ]] || has out "modprobe cuse"
+if unshare -Ur true 2>/dev/null; then
+	expect 1 unshare -Ur "$VFIO_CUSED" check serve
+	has out "missing  rights" "not tried without these rights"
+fi
+if ((EUID == 0)) && setpriv --bounding-set=-sys_ptrace true 2>/dev/null; then
+	expect 1 setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace "$VFIO_CUSED" check serve
+	has out "CAP_SYS_PTRACE"
 fi
