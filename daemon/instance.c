@@ -60,6 +60,7 @@ static int add_device(struct instance *instance, size_t index,
 	struct device_params params = {
 		.address = device->address, .ops = device->ops, .values = device->values,
 	};
+	struct instance_backing where = { 0 };
 	struct group *group;
 	int r;
 
@@ -72,12 +73,15 @@ static int add_device(struct instance *instance, size_t index,
 					       device->id, device->group, strerror(-r));
 	}
 	if (backing) {
-		r = backing(backing_arg, (unsigned)index, &params.backing,
-			    &params.backing_arg, &params.offset_base);
+		r = backing(backing_arg, (unsigned)index, &where);
 		if (r < 0)
 			return cused_error_set(err, r, "device %s: cannot make its BAR memory: "
 					       "%s", device->id, strerror(-r));
 	}
+	params.backing = where.ops;
+	params.backing_arg = where.arg;
+	params.offset_base = where.offset_base;
+	params.no_mmap = where.no_mmap;
 	r = topology_add_device(instance->topology, group, &params,
 				&instance->devices[index], err);
 	if (r == 0)

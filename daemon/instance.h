@@ -12,16 +12,23 @@
 
 struct instance;
 
+/* Where a device's BAR memory lives, and at which file offsets clients find its regions:
+ * members of struct device_params. All zero leaves the memory to the core. */
+struct instance_backing {
+	const struct backing_ops *ops;
+	void *arg;
+	uint64_t offset_base;
+	bool no_mmap;
+};
+
 /*
- * Asked once per device, before it is made, for where its BAR memory lives.
+ * Asked once per device, before it is made.
  * @index: position in conf->devices
- * @ret_ops: NULL leaves the memory to the core
- * @ret_offset_base: device_params.offset_base
+ * @ret: zeroed
  * Return: 0 or a negative errno, which instance_new() passes on.
  */
 typedef int (*instance_backing_fn)(void *arg, unsigned index,
-				   const struct backing_ops **ret_ops, void **ret_arg,
-				   uint64_t *ret_offset_base);
+				   struct instance_backing *ret);
 
 /*
  * instance_new - make the topology, the IOMMU backend, its drivers, groups and devices.

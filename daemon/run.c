@@ -34,17 +34,16 @@ struct run {
 
 /* ---- set-up ---- */
 
-static int backing_make(void *arg, unsigned index, const struct backing_ops **ret_ops,
-			void **ret_arg, uint64_t *ret_offset_base)
+static int backing_make(void *arg, unsigned index, struct instance_backing *ret)
 {
 	struct run *run = arg;
-	int r = backing_new(index, &run->backings[index], &run->backing_err);
+	int r = backing_new(window_base(index), &run->backings[index], &run->backing_err);
 
 	if (r)
 		return r;
-	*ret_ops = &backing_memfd_ops;
-	*ret_arg = run->backings[index];
-	*ret_offset_base = window_base(index);
+	ret->ops = &backing_memfd_ops;
+	ret->arg = run->backings[index];
+	ret->offset_base = window_base(index);
 	return 0;
 }
 

@@ -210,6 +210,7 @@ static struct device *device_alloc(struct topology *topology, struct group *grou
 	device->backing = params->backing;
 	device->backing_arg = params->backing_arg;
 	device->offset_base = params->offset_base;
+	device->no_mmap = params->no_mmap;
 	device->port.device = device;
 	device->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
 	fair_lock_init(&device->lock);

@@ -106,6 +106,7 @@ struct device {
 	const struct backing_ops *backing;
 	void *backing_arg;
 	uint64_t offset_base;
+	bool no_mmap;
 	struct cused_port port;
 	void *state;
 	struct cused_pci pci;

@@ -73,7 +73,7 @@ static void bar_info(const struct device *device, unsigned i, struct region_info
 	if (!bar->size)						/* PCI-034 */
 		return;
 	ret->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
-	if (!bar->n_areas)				/* PCI-035, PCI-038 */
+	if (!bar->n_areas || device->no_mmap)		/* PCI-035, PCI-038 */
 		return;
 	ret->flags |= VFIO_REGION_INFO_FLAG_MMAP;		/* PCI-036, PCI-037 */
 	ret->msix_mappable = device->pci.msix.vectors &&	/* PCI-039 */
@@ -409,7 +409,7 @@ int device_mmap_check(struct device_file *file, uint64_t pos, uint64_t len, bool
 	if (!shared)						/* PCI-250 */
 		return -EINVAL;
 	bar = &device->pci.bars[index_of(pos)];
-	if (!bar->n_areas)					/* PCI-253 */
+	if (!bar->n_areas || device->no_mmap)			/* PCI-253 */
 		return -EINVAL;
 	size = (bar->size + page - 1) & ~(page - 1);
 	if (!len || !span_fits(off, len, size))			/* PCI-254 */

@@ -64,6 +64,7 @@ struct device_params {
 	void *backing_arg;
 	uint64_t offset_base;	/* added to index << 40 in GET_REGION_INFO; accesses come
 				 * with it already taken off. Low 44 bits 0. */
+	bool no_mmap;		/* the transport cannot map: no region offers MMAP */
 	uint64_t bar_base;	/* host address shown in BAR0; further BARs follow. 0: chosen */
 };
 

@@ -11,17 +11,17 @@
 
 struct backing {
 	int fd;
-	unsigned number;
+	uint64_t base;
 };
 
-int backing_new(unsigned number, struct backing **ret, struct cused_error *err)
+int backing_new(uint64_t base, struct backing **ret, struct cused_error *err)
 {
 	struct backing *backing = calloc(1, sizeof(*backing));
 	int r;
 
 	if (!backing)
 		return cused_error_set(err, -ENOMEM, "out of memory");
-	backing->number = number;
+	backing->base = base;
 	/* SD-026: kernel VFIO shows anon_inode:[vfio-device]; this shows the name below. */
 	backing->fd = memfd_create("vfio-device", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (backing->fd < 0) {
@@ -58,7 +58,7 @@ void backing_free(struct backing *backing)
 
 static off_t bar_offset(const struct backing *backing, unsigned bar)
 {
-	return (off_t)(window_base(backing->number) | (uint64_t)bar << 40);
+	return (off_t)(backing->base | (uint64_t)bar << 40);
 }
 
 static int bar_alloc(void *arg, unsigned bar, uint64_t size, void **ret_base)
@@ -99,5 +99,5 @@ int backing_fd(const struct backing *backing)
 
 unsigned backing_number(const struct backing *backing)
 {
-	return backing->number;
+	return window_device(backing->base);
 }

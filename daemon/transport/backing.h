@@ -2,6 +2,8 @@
 /*
  * transport/backing.h - the sparse memfd that is a device's fd in the client.
  *
+ * Of the service it is what device files are passed through to (devfs.h).
+ *
  * Its size is the largest a file can have, so that a BAR can live at the very offset
  * that GET_REGION_INFO reports (window.h): the client's mmap needs no translation, and
  * client and model share the pages. Once the BARs are mapped here, seals forbid to shrink
@@ -17,9 +19,9 @@
 
 struct backing;
 
-/* @number: of the device, < WINDOW_DEVICES. SIGXFSZ must be ignored.
+/* @base: of its regions' offsets: window_base(number), or 0. SIGXFSZ must be ignored.
  * Return: 0; -EFBIG the limit on file sizes is too low; -ENOMEM; each with @err set. */
-int backing_new(unsigned number, struct backing **ret, struct cused_error *err);
+int backing_new(uint64_t base, struct backing **ret, struct cused_error *err);
 void backing_free(struct backing *backing);	/* NULL is allowed */
 
 /* For struct device_params; the argument is the struct backing. */
@@ -29,6 +31,7 @@ extern const struct backing_ops backing_memfd_ops;
 int backing_seal(struct backing *backing);
 /* Borrowed. */
 int backing_fd(const struct backing *backing);
+/* window.h's number of the device. */
 unsigned backing_number(const struct backing *backing);
 
 #endif

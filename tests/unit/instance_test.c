@@ -61,14 +61,13 @@ static void configure(const char *a, const char *b)
 	ck_assert_int_eq(conf_finish(&conf, "/nonexistent", &err), 0);
 }
 
-static int backing(void *arg, unsigned index, const struct backing_ops **ret_ops,
-		   void **ret_arg, uint64_t *ret_offset_base)
+static int backing(void *arg, unsigned index, struct instance_backing *ret)
 {
 	int *calls = arg;
 
 	ck_assert_uint_eq(index, (unsigned)*calls);
 	++*calls;
-	*ret_offset_base = (uint64_t)(index + 1) << 44;
+	ret->offset_base = (uint64_t)(index + 1) << 44;
 	return index == 7 ? -EIO : 0;
 }
 

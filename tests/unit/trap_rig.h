@@ -63,7 +63,7 @@ static inline void rig_world(struct rig *rig)
 	struct cused_error err;
 
 	world_init(&rig->world, NULL);
-	ck_assert_int_eq(backing_new(RIG_NUMBER, &rig->backing, &err), 0);
+	ck_assert_int_eq(backing_new(window_base(RIG_NUMBER), &rig->backing, &err), 0);
 	params.backing_arg = rig->backing;
 	ck_assert_int_eq(topology_add_device(rig->world.topology, rig->world.g2, &params,
 					     &rig->device, &err), 0);
