@@ -31,6 +31,7 @@ enum stage {
 	STAGE_FIXED,		/* the fixed part is in */
 	STAGE_TAIL,		/* so is the tail */
 	STAGE_FDS,		/* so are the fds */
+	STAGE_RUN,
 	STAGE_DONE,
 };
 
@@ -175,6 +176,17 @@ static int judge_fixed(const struct call *call)
 	return flags & ~call->row->flags ? -EINVAL : 0;
 }
 
+/* What an answer may fill: the room that the client says it has. */
+static uint32_t span_of(const struct call *call)
+{
+	uint32_t argsz;
+
+	if (!call->row->argsz)
+		return 0;
+	memcpy(&argsz, call->in, 4);
+	return argsz;
+}
+
 /* The first stage. Return: 1 the fixed part is wanted, 0 there is none, or -errno. */
 static int start(struct call *call)
 {
@@ -222,6 +234,13 @@ enum call_want call_step(struct call *call)
 			return r < 0 ? answer(call, r) : CALL_FETCH_FDS;
 		/* fall through */
 	case STAGE_FDS:
+		call->stage = STAGE_RUN;
+		if (call->hold) {
+			call->span = span_of(call);
+			return CALL_READY;
+		}
+		/* fall through */
+	case STAGE_RUN:
 		return answer(call, call->row->run(call));
 	case STAGE_DONE:
 		break;

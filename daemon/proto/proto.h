@@ -15,6 +15,9 @@
  *                      up to the NUL (or the limit) are readable.
  *     CALL_FETCH_FDS   look up the n_fds client fd numbers in fds[].fd, fill the rest of
  *                      each entry, then step again.
+ *     CALL_READY       only if hold was set: all that the call reads is there, and nothing
+ *                      was done yet. All that will be written lies in the first span bytes
+ *                      of the argument. Step again, or give the call up by call_done().
  *     CALL_DONE        result is the ioctl's return value (>= 0) or -errno. First copy
  *                      out[0 … n_out-1] to the client in order; if that faults the answer
  *                      is -EFAULT instead. Then, if grant is set, make a new fd of it
@@ -64,7 +67,7 @@ struct call_fd {
 	struct event *event;	/* an eventfd, if want_event; owned by the call */
 };
 
-enum call_want { CALL_FETCH, CALL_FETCH_STR, CALL_FETCH_FDS, CALL_DONE };
+enum call_want { CALL_FETCH, CALL_FETCH_STR, CALL_FETCH_FDS, CALL_READY, CALL_DONE };
 
 struct call_out {
 	uint64_t addr;
@@ -81,6 +84,7 @@ struct call {
 	unsigned cmd;
 	uint64_t arg;
 	struct caller caller;
+	bool hold;			/* may be set after call_init(): stop at CALL_READY */
 
 	/* requests */
 	uint64_t fetch_addr;
@@ -90,6 +94,7 @@ struct call {
 	bool fault;			/* answer to CALL_FETCH, CALL_FETCH_STR */
 	struct call_fd *fds;
 	size_t n_fds;
+	uint32_t span;			/* at CALL_READY; bytes */
 
 	/* the answer */
 	int64_t result;
