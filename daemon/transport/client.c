@@ -247,7 +247,7 @@ int client_caller(struct clients *clients, struct client_thread *thread, bool ri
 	ret->mm = thread->mm;
 	pthread_mutex_unlock(&clients->lock);
 	mm_unref(old);
-	if (r == 0 && rights)
+	if (rights)
 		caller_rights(thread, ret);
 	return r;
 }
@@ -261,7 +261,7 @@ int client_read(pid_t tid, uint64_t addr, void *buf, size_t len)
 		return 0;
 	n = process_vm_readv(tid, &local, 1, &remote, 1, 0);
 	if (n < 0)
-		return errno == ESRCH ? -ESRCH : -EFAULT;
+		return errno == ESRCH || errno == EPERM ? -errno : -EFAULT;
 	return (size_t)n == len ? 0 : -EFAULT;
 }
 
@@ -275,7 +275,7 @@ int client_write(pid_t tid, uint64_t addr, const void *buf, size_t len)
 		return 0;
 	n = process_vm_writev(tid, &local, 1, &remote, 1, 0);
 	if (n < 0)
-		return errno == ESRCH ? -ESRCH : -EFAULT;
+		return errno == ESRCH || errno == EPERM ? -errno : -EFAULT;
 	return (size_t)n == len ? 0 : -EFAULT;
 }
 

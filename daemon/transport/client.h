@@ -50,13 +50,13 @@ int client_dup_fd(struct client_thread *thread, int fd);
 
 /*
  * Who calls. ret->mm is valid until client_put().
- * @rights: fill in limits and capabilities too (some microseconds)
- * Return: 0, -ESRCH, -ENOMEM.
+ * @rights: fill in limits and capabilities too (some microseconds), on failure as well
+ * Return: 0; -ESRCH, -ENOMEM, -EACCES we may not look at its memory: ret->mm is NULL.
  */
 int client_caller(struct clients *clients, struct client_thread *thread, bool rights,
 		  struct caller *ret);
 
-/* Copy for a system call in progress. Return: 0, -EFAULT, -ESRCH. */
+/* Copy for a system call in progress. Return: 0, -EFAULT, -ESRCH, -EPERM we may not. */
 int client_read(pid_t tid, uint64_t addr, void *buf, size_t len);
 int client_write(pid_t tid, uint64_t addr, const void *buf, size_t len);
 /* As much as is readable, page by page, at most @len; stops after a page that holds a

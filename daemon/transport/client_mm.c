@@ -299,6 +299,16 @@ static uint64_t share_granularity(int fd)
 	return 0;
 }
 
+/* Without asking the file's file system, which the client may serve itself and stall. */
+static bool is_file_of(int dir, const char *name, const struct vma *vma)
+{
+	struct statx st;
+
+	return statx(dir, name, AT_STATX_DONT_SYNC, STATX_INO, &st) == 0 &&
+	       st.stx_ino == vma->inode &&
+	       makedev(st.stx_dev_major, st.stx_dev_minor) == vma->dev;
+}
+
 /* The client's fd of the file that a VMA maps: a copy, or -EOPNOTSUPP. */
 static int share_fd(const struct client_mm *mm, const struct vma *vma)
 {
@@ -317,8 +327,7 @@ static int share_fd(const struct client_mm *mm, const struct vma *vma)
 		int fd;
 
 		if (entry->d_name[0] == '.' ||
-		    fstatat(dirfd(dir), entry->d_name, &st, 0) ||
-		    st.st_ino != vma->inode || st.st_dev != vma->dev)
+		    !is_file_of(dirfd(dir), entry->d_name, vma))
 			continue;
 		fd = (int)syscall(SYS_pidfd_getfd, pidfd, atoi(entry->d_name), 0);
 		if (fd < 0)
@@ -436,4 +445,39 @@ int client_mm_new(pid_t tgid, struct mm **ret)
 	mm_init(&mm->mm, &client_mm_ops);
 	*ret = &mm->mm;
 	return 0;
+}
+
+/* ---- nobody's ---- */
+
+static int none_copy(struct mm *mm, const struct iovec *local, size_t n_local,
+		     const struct iovec *remote, size_t n_remote)
+{
+	return -EFAULT;
+}
+
+static int none_check(struct mm *mm, uint64_t addr, uint64_t size, unsigned prot)
+{
+	return -EFAULT;
+}
+
+static int none_share(struct mm *mm, uint64_t addr, uint64_t size, unsigned prot,
+		      struct mm_share *ret)
+{
+	return -EOPNOTSUPP;
+}
+
+static void none_free(struct mm *mm)
+{
+}
+
+struct mm *client_mm_none(void)
+{
+	static const struct mm_ops none_ops = {
+		.read = none_copy, .write = none_copy, .check = none_check,
+		.share = none_share, .free = none_free,
+	};
+	/* A reference that nobody drops. */
+	static struct mm none = { .ops = &none_ops, .refs = 1 };
+
+	return &none;
 }

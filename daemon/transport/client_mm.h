@@ -15,4 +15,7 @@ bool client_mm_alive(struct mm *mm);
 
 pid_t client_mm_tgid(const struct mm *mm);
 
+/* For a caller whose memory cannot be had: every use is EFAULT. Borrowed, always there. */
+struct mm *client_mm_none(void);
+
 #endif
