@@ -16,6 +16,7 @@
 #include "cli.h"
 #include "exec.h"
 #include "run.h"
+#include "serve.h"
 
 const struct cli_option cli_options[] = {
 	{ "device", 'd', "NAME[,KEY=VALUE]...",
@@ -23,10 +24,12 @@ const struct cli_option cli_options[] = {
 	  "twice. Without any, there is one: " CONF_DEFAULT_DEVICE },
 	{ "iommu", 'i', "NAME[,KEY=VALUE]...",
 	  "the IOMMU that the devices are behind; default: sim" },
+	{ "service", 's', "KEY=VALUE[,KEY=VALUE]...",
+	  "how serve works" },
 	{ "dump-config", 0, NULL,
 	  "write the configuration in effect, with addresses and groups chosen, and end" },
 	{ "socket", 0, "PATH",
-	  "for exec: the socket of the service's agent; default: " SERVICE_AGENT_SOCKET },
+	  "for serve and exec: where the agent listens; default: " SERVICE_AGENT_SOCKET },
 	{ "verbose", 'v', NULL,
 	  "say more on standard error; given twice, also what a client does wrong" },
 	{ "help", 'h', NULL, "write an overview and end" },
@@ -40,24 +43,32 @@ const struct cli_command cli_commands[] = {
 	  "status is CMD's, 128+N if signal N ended it, 126 or 127 if it cannot be run or "
 	  "found, and 125 for errors of vfio-cused. CMD finds the addresses and groups in "
 	  "its environment, see vfio-cused(1).",
-	  1, -1u, true, run_command },
+	  1, -1u, true, NULL, run_command },
 	{ "exec", "[OPTION]... -- CMD [ARG]...",
 	  "Run CMD as a client of the running service, which hands device files to it quicker "
 	  "than to other clients, and without stopping it. The exit status is as run's. What "
 	  "is left of CMD when it ends is killed.",
-	  1, -1u, false, exec_command },
+	  1, -1u, false, NULL, exec_command },
+	{ "serve", "[OPTION]...",
+	  "Serve the simulated devices to every process of the machine, as /dev/vfio/vfio "
+	  "and /dev/vfio/GROUP, until SIGTERM or SIGINT. Takes root, and the kernel's "
+	  "modules cuse and fuse. See vfio-cused-serve(8).",
+	  0, 0, true, serve_prepare, serve_command },
+	{ "agent", "[sysfs]",
+	  "The second process of serve, which starts it; it touches clients' files.",
+	  0, 1, false, NULL, agent_command },
 	{ "check", "[run|serve]",
 	  "Name each thing that run needs of this machine, or the service, found or not, and "
 	  "the cure. The exit status is 0 if it would work, else 1.",
-	  0, 1, false, check_command },
+	  0, 1, false, NULL, check_command },
 	{ "list", "[OPTION]...",
 	  "List the devices of the options (or the default one), the models and IOMMU "
 	  "backends there are, and this machine's own PCI devices by IOMMU group.",
-	  0, 0, true, list_command },
+	  0, 0, true, NULL, list_command },
 	{ "help", "[NAME]",
 	  "Tell about a device model, an IOMMU backend, a command, or the keys of every "
 	  "device or iommu; without NAME, an overview.",
-	  0, 1, false, help_command },
+	  0, 1, false, NULL, help_command },
 	{ 0 }
 };
 
@@ -106,6 +117,10 @@ static int take_option(struct cli *cli, int letter, const char *word)
 		r = conf_set_iommu(&cli->conf, optarg, &err);
 		cli->conf_given = true;
 		break;
+	case 's':
+		r = conf_set_service(&cli->conf, optarg, &err);
+		cli->conf_given = true;
+		break;
 	case 'D':
 		cli->dump = cli->conf_given = true;
 		break;
@@ -137,6 +152,7 @@ static int take_options(struct cli *cli, int argc, char **argv)
 	static const struct option options[] = {
 		{ "device", required_argument, NULL, 'd' },
 		{ "iommu", required_argument, NULL, 'i' },
+		{ "service", required_argument, NULL, 's' },
 		{ "dump-config", no_argument, NULL, 'D' },
 		{ "socket", required_argument, NULL, 'S' },
 		{ "verbose", no_argument, NULL, 'v' },
@@ -151,7 +167,7 @@ static int take_options(struct cli *cli, int argc, char **argv)
 	opterr = 0;
 	while (r == 0) {
 		word = optind < argc ? argv[optind] : "";
-		c = getopt_long(argc, argv, "+:d:i:vhV", options, NULL);
+		c = getopt_long(argc, argv, "+:d:i:s:vhV", options, NULL);
 		if (c == -1)
 			break;
 		/* For a bad option getopt tells its letter; long ones are the whole word,
@@ -208,7 +224,8 @@ static int do_command(struct cli *cli, const struct cli_command *command, char *
 	if (cli->conf_given && !command->takes_conf)
 		return complain("%s takes neither --device nor --iommu nor --dump-config; leave "
 				"them out", command->name);
-	if (cli->conf.agent_socket && command->run != exec_command)
+	if (cli->conf.agent_socket && command->run != exec_command &&
+	    command->run != serve_command)
 		return complain("%s takes no --socket; leave it out", command->name);
 	if (n < command->min_args && !cli->dump)
 		return complain("%s: no command to run; write vfio-cused %s %s", command->name,
@@ -216,6 +233,12 @@ static int do_command(struct cli *cli, const struct cli_command *command, char *
 	if (n > command->max_args)
 		return complain("%s: what is %s? Write vfio-cused %s %s", command->name,
 				argv[command->max_args], command->name, command->arguments);
+	if (command->prepare && !cli->dump) {
+		int r = command->prepare(&cli->conf);
+
+		if (r)
+			return r;
+	}
 	if (command->takes_conf && finish_conf(cli))
 		return CLI_FAILURE;
 	if (cli->dump) {

@@ -27,6 +27,9 @@ struct cli_command {
 	const char *text;
 	unsigned min_args, max_args;	/* words after the options */
 	bool takes_conf;		/* --device, --iommu, --dump-config make sense */
+	/* Before the configuration is finished, not for --dump-config; NULL: nothing.
+	 * Return: 0 or an exit status. */
+	int (*prepare)(const struct conf *conf);
 	/* Return: the program's exit status. @conf is finished if takes_conf. */
 	int (*run)(const struct conf *conf, char **args);
 };

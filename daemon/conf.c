@@ -55,6 +55,24 @@ const struct cused_param conf_iommu_params[CONF_IOMMU_KEYS] = {
 	},
 };
 
+const struct cused_param conf_service_params[CONF_SERVICE_KEYS] = {
+	[CONF_SERVICE_MEMORY] = {
+		.name = "memory", .type = CUSED_PARAM_STRING, .preset = "auto",
+		.text = "auto or retry: how the arguments of calls on containers and groups "
+			"are copied; auto: by the service, where it may, in one round trip; "
+			"retry: by the kernel, in several",
+	},
+	[CONF_SERVICE_COURIER] = {
+		.name = "courier", .type = CUSED_PARAM_BOOL, .preset = "on",
+		.text = "bring device files to any client, by stopping it for a moment as a "
+			"debugger does; off: only to clients that vfio-cused exec has started",
+	},
+	[CONF_SERVICE_SYSFS] = {
+		.name = "sysfs", .type = CUSED_PARAM_BOOL, .preset = "on",
+		.text = "show the devices in the machine's /sys, where clients look for them",
+	},
+};
+
 void conf_init(struct conf *conf)
 {
 	memset(conf, 0, sizeof(*conf));
@@ -73,6 +91,7 @@ void conf_done(struct conf *conf)
 	free(conf->devices);
 	params_list_done(&conf->iommu_list);
 	free(conf->iommu_values);
+	params_list_done(&conf->service_list);
 	conf_init(conf);
 }
 
@@ -246,6 +265,36 @@ err:
 	params_list_done(&list);
 	free(values);
 	return r;
+}
+
+int conf_set_service(struct conf *conf, const char *text, struct cused_error *err)
+{
+	struct cused_value values[CONF_SERVICE_KEYS];
+	struct params_table table = { conf_service_params, CONF_SERVICE_KEYS, values };
+	struct params_list list = { 0 };
+	char *named;
+	const char *memory;
+	int r;
+
+	/* There is no name, keys begin at once. */
+	if (asprintf(&named, "%s%s", *text ? "," : "", text) < 0)
+		return cused_error_set(err, -ENOMEM, "--service: out of memory");
+	r = params_split("--service", named, &list, err);
+	free(named);
+	if (r == 0)
+		r = params_parse("--service", &list, &table, 1, err);
+	memory = r == 0 ? values[CONF_SERVICE_MEMORY].string : "auto";
+	if (strcmp(memory, "auto") && strcmp(memory, "retry"))
+		r = cused_error_set(err, -EINVAL, "--service: memory=%s is neither auto nor "
+				    "retry; write one of them", memory);
+	if (r) {
+		params_list_done(&list);
+		return r;
+	}
+	params_list_done(&conf->service_list);
+	conf->service_list = list;
+	memcpy(conf->service, values, sizeof(values));
+	return 0;
 }
 
 /* ---- conf_finish(): what was left open ---- */
@@ -449,6 +498,8 @@ int conf_finish(struct conf *conf, const char *sysfs, struct cused_error *err)
 
 	if (!conf->iommu)
 		r = conf_set_iommu(conf, "sim", err);
+	if (r == 0 && !conf->service_list.name)
+		r = conf_set_service(conf, "", err);
 	if (r == 0 && conf->n_devices == 0)
 		r = conf_add_device(conf, CONF_DEFAULT_DEVICE, err);
 	if (r < 0)
@@ -494,4 +545,6 @@ void conf_dump(const struct conf *conf, FILE *f)
 	fprintf(f, "[iommu]\nbackend = %s\n", conf->iommu->name);
 	dump_table(f, conf_iommu_params, CONF_IOMMU_KEYS, conf->iommu_common);
 	dump_table(f, conf->iommu->params, conf->iommu->n_params, conf->iommu_values);
+	fputs("\n[service]\n", f);
+	dump_table(f, conf_service_params, CONF_SERVICE_KEYS, conf->service);
 }

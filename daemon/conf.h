@@ -2,7 +2,7 @@
 /*
  * conf.h - what the user asked for: devices, IOMMU, verbosity.
  *
- * conf_init ─ ( conf_add_device | conf_set_iommu )* ─ conf_finish ─ … ─ conf_done
+ * conf_init ─ ( conf_add_device | conf_set_iommu | conf_set_service )* ─ conf_finish ─ … ─ conf_done
  *
  * Texts are parsed and checked as they come in; conf_finish() chooses what was left
  * open (addresses, group numbers, names) and refuses what cannot go together or beside
@@ -39,6 +39,12 @@ enum conf_iommu_key {
 };
 extern const struct cused_param conf_iommu_params[CONF_IOMMU_KEYS];
 
+/* Keys of --service, and their places in conf.service. */
+enum conf_service_key {
+	CONF_SERVICE_MEMORY, CONF_SERVICE_COURIER, CONF_SERVICE_SYSFS, CONF_SERVICE_KEYS
+};
+extern const struct cused_param conf_service_params[CONF_SERVICE_KEYS];
+
 struct conf_device {
 	const struct cused_device_ops *ops;
 	struct params_list list;
@@ -62,6 +68,9 @@ struct conf {
 	struct cused_value iommu_common[CONF_IOMMU_KEYS];
 	struct cused_value *iommu_values;	/* parallel to iommu->params */
 
+	struct params_list service_list;
+	struct cused_value service[CONF_SERVICE_KEYS];
+
 	int verbose;			/* number of -v */
 	const char *agent_socket;	/* --socket; borrowed; NULL: the default */
 };
@@ -78,6 +87,9 @@ void conf_done(struct conf *conf);
 int conf_add_device(struct conf *conf, const char *text, struct cused_error *err);
 /* --iommu; the last one wins. Errors as conf_add_device(). */
 int conf_set_iommu(struct conf *conf, const char *text, struct cused_error *err);
+
+/* --service; the last one wins. Errors as conf_add_device(). */
+int conf_set_service(struct conf *conf, const char *text, struct cused_error *err);
 
 /*
  * conf_finish - choose what was left open and check the whole.

@@ -156,7 +156,7 @@ static int unknown(const char *name)
 		fprintf(stderr, " %s,", device->name);
 	for (size_t i = 0; (iommu = registry_iommu(i)); i++)
 		fprintf(stderr, " %s,", iommu->name);
-	fputs(" device, iommu\n", stderr);
+	fputs(" device, iommu, service\n", stderr);
 	return CLI_FAILURE;
 }
 
@@ -183,6 +183,9 @@ int help_command(const struct conf *conf, char **args)
 	} else if (!strcmp(name, "iommu")) {
 		print_params(stdout, "Keys of every IOMMU:", conf_iommu_params,
 			     CONF_IOMMU_KEYS);
+	} else if (!strcmp(name, "service")) {
+		print_params(stdout, "Keys of --service:", conf_service_params,
+			     CONF_SERVICE_KEYS);
 	} else {
 		return unknown(name);
 	}

@@ -15,6 +15,7 @@
 #include <proto/call.h>
 #include <transport/client.h>
 #include <transport/exec_trap.h>
+#include <transport/fd_message.h>
 #include <transport/thread.h>
 #include <transport/trap_internal.h>
 #include <util/cleanup.h>
@@ -81,32 +82,30 @@ static int agent_connect(const char *path)
 /* Return: the device file, or -errno; @ret_answered: the errno is the agent's word. */
 static int answer_receive(int sock, bool *ret_answered)
 {
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
 	struct agent_token_answer answer;
-	struct iovec iov = { &answer, sizeof(answer) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	cleanup_close int fd = -1;
-	struct cmsghdr *c;
+	int fd = -1, n;
+	size_t n_fds = 1;
+	char byte;
 
+	n = fd_message_receive(sock, &answer, sizeof(answer), &fd, &n_fds);
 	if (n < 0)
-		return -errno;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fd, CMSG_DATA(c), sizeof(int));
-	if (n != sizeof(answer))
+		return n;
+	if (n != sizeof(answer) || (answer.err == 0 && n_fds == 0)) {
+		if (n_fds)
+			close(fd);
 		return n == 0 ? -ECONNRESET : -EPROTO;
+	}
 	*ret_answered = true;
-	if (answer.err < 0)
+	if (answer.err < 0) {
+		if (n_fds)
+			close(fd);
 		return answer.err;
-	if (fd < 0)
-		return msg.msg_flags & MSG_CTRUNC ? -EMFILE : -EPROTO;
-	return steal_fd(&fd);
+	}
+	/* The end comes when the agent has closed its copy: the client's close counts. */
+	if (recv(sock, &byte, sizeof(byte), 0) < 0)
+		cused_log(CUSED_LOG_DEBUG, "exec", "the agent keeps a connection: %s",
+			  strerror(errno));
+	return fd;
 }
 
 static void tell_agent_missing(struct exec_trap *trap, int code)

@@ -31,7 +31,8 @@ struct service_device_token {
 	uint8_t token[SERVICE_TOKEN_SIZE];	/* out */
 };
 
-/* SOCK_SEQPACKET: a token goes in, a struct agent_token_answer comes out. */
+/* SOCK_SEQPACKET: a token goes in, a struct agent_token_answer comes out, then the end, when
+ * the agent has closed its own copy of the file. */
 #define SERVICE_AGENT_SOCKET "/run/vfio-cused/agent"
 
 /* Answer to a token sent to the agent's socket; the file comes as SCM_RIGHTS if err is 0. */

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * serve.h - `vfio-cused serve`: simulated devices for every process of the machine.
+ *
+ * Theory of operation
+ *
+ *   serve is root's. It makes the devices of the configuration, /dev/vfio/vfio and a node
+ *   for each group (transport/service.h), and lays what clients look for over the
+ *   machine's /sys, last, so that who finds a device there can open it. It stays in the
+ *   foreground until SIGTERM or SIGINT, then takes everything away again.
+ *
+ *   The agent, `vfio-cused agent`, is a child in a session of its own (transport/agent.h).
+ *   It outlives a serve that is killed for as long as it takes to clean up /sys and to
+ *   finish what couriers have begun.
+ *
+ *   Only one serve at a time: it holds a lock on a file beside the agent's socket. With the
+ *   lock in hand, what lies over /sys is a killed serve's, and is taken away before the
+ *   machine is looked at.
+ */
+#ifndef SERVE_H
+#define SERVE_H
+
+#include "conf.h"
+
+#define SERVE_LOCK "/run/vfio-cused/lock"
+
+/* Before the configuration is finished: take the lock, clear /sys. Return: 0 or an exit
+ * status, with a message on standard error. */
+int serve_prepare(const struct conf *conf);
+/* Return: an exit status. After serve_prepare() and conf_finish(), single-threaded. */
+int serve_command(const struct conf *conf, char **args);
+/* What serve starts. args[0]: "sysfs" if /sys is to be cleaned up. */
+int agent_command(const struct conf *conf, char **args);
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * transport/agent.h - the second process of the service: what touches clients' fds.
+ *
+ * Theory of operation
+ *
+ *   A process that holds a file on a node that it serves itself can never end: its exit
+ *   closes the file, and the close waits for its answer. So copies of clients' fds, which
+ *   may be of our own nodes, and device files on their way to a client are only ever held
+ *   by the agent. It knows no VFIO.
+ *
+ *     service                              agent
+ *     a call needs fds 5, 7 of thread T ─▶ look: eventfds are copied and sent back; what
+ *                                          is a node of ours is asked who it is, by an
+ *                                          ioctl with a cookie, which the service gets
+ *                                          beside the open file it came through
+ *     thread T is to get a device file  ─▶ a *courier*, a child for this one job, opens
+ *                                          the file by its token and hands it over
+ *                                          (courier.h)
+ *     exec brings a token to the socket ─▶ the file is opened and sent
+ *
+ *   Each job has a socket of its own for its answer, so that the service sees at once when
+ *   whoever worked on it has died. The agent may be killed at any time: jobs at work fail,
+ *   the next one starts a new agent. Couriers do not die with it, because half a delivery
+ *   would harm the client. When the service ends, however it ends, the agent takes away
+ *   what the service had laid over /sys, and ends.
+ *
+ *   A client's fd can be a file of a file system that its owner serves and stalls. Nothing
+ *   that could ask that file system is done before the file was found to be an eventfd or
+ *   a node of ours; who swaps it in between stalls an agent, which is then given up after
+ *   AGENT_ANSWER_MS.
+ */
+#ifndef TRANSPORT_AGENT_H
+#define TRANSPORT_AGENT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <transport/service_abi.h>
+#include <vfio-cused/cused.h>
+
+#define AGENT_ANSWER_MS 2000u	/* for one job; a debugger or a busy machine takes time */
+#define AGENT_FDS_MAX 64u	/* looked at in one job */
+#define AGENT_RESTARTS_MAX 1000u /* in the life of a service */
+
+struct agent;
+
+struct agent_params {
+	const char *program;		/* path of the agent's; borrowed, as the rest */
+	const char *const *argv;	/* of it, NULL-terminated */
+	int listener;		/* SERVICE_AGENT_SOCKET, or -1; borrowed */
+	int mount;		/* the devices' file system, see devfs.h; borrowed */
+};
+
+/* Start the agent. Return: 0; -errno with @err set.  Locks: none. */
+int agent_new(const struct agent_params *params, struct agent **ret,
+	      struct cused_error *err);
+/* Tells the agent to end. NULL is allowed. */
+void agent_free(struct agent *agent);
+
+/* A client's fd, and what it is. */
+struct agent_fd {
+	int fd;			/* in: the client's number */
+	uint64_t cookie;	/* in: what to say to a node of ours */
+	int err;		/* out: 0; -EBADF not open; -EIO could not be asked */
+	int event;		/* out: a copy, if it is an eventfd; else -1 */
+};
+
+/*
+ * agent_look - what are these fds of thread @tid?
+ * @major: of our nodes
+ * Return: 0; -EIO no agent, or it died or is stalled; -EMFILE; -ENOMEM.
+ * Locks: takes the agent's, not while it waits. Waits for the agent.
+ */
+int agent_look(struct agent *agent, pid_t tid, unsigned major, struct agent_fd *fds,
+	       size_t n);
+
+/*
+ * agent_deliver - make the device file of a token a new fd of thread @tid, which waits in
+ * a system call.
+ * @armed: called when the thread will stop on its way out: answer the call, with an error
+ * Return: the client's fd; or -errno, before or after armed(): see courier.h.
+ */
+int agent_deliver(struct agent *agent, pid_t tid, const uint8_t token[SERVICE_TOKEN_SIZE],
+		  void (*armed)(void *arg), void *arg);
+
+/* The agent's process, for tests and logs. */
+pid_t agent_pid(struct agent *agent);
+
+/* ---- the agent's program ---- */
+
+/* Descriptors that it finds. */
+enum { AGENT_FD_JOBS = 3, AGENT_FD_LISTENER, AGENT_FD_MOUNT, AGENT_FDS };
+
+/*
+ * agent_serve - work until the service has gone.
+ * @gone: called once when the service has gone
+ * Return: an exit status.
+ */
+int agent_serve(void (*gone)(void));
+
+/* ---- between the two ---- */
+
+enum agent_job_kind { AGENT_JOB_LOOK, AGENT_JOB_DELIVER };
+
+/* To the agent; the socket for the answers comes beside it. */
+struct agent_job {
+	uint32_t kind;
+	int32_t tid;
+	uint32_t major, n;
+	uint8_t token[SERVICE_TOKEN_SIZE];
+	struct {
+		int32_t fd;
+		uint64_t cookie;
+	} fds[AGENT_FDS_MAX];
+};
+
+enum agent_stage { AGENT_ARMED, AGENT_DONE };
+
+/* From it; of a look, copies come beside it, in order, for those with is_event. */
+struct agent_result {
+	uint32_t stage;
+	int32_t result;
+	struct {
+		int32_t err;
+		uint32_t is_event;
+	} fds[AGENT_FDS_MAX];
+};
+
+#endif

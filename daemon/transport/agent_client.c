@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* transport/agent_client.c - the service's side of agent.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <transport/agent.h>
+#include <transport/fd_message.h>
+#include <util/cleanup.h>
+#include <vfio-cused/log.h>
+
+extern char **environ;
+
+struct agent {
+	struct agent_params params;
+	pthread_mutex_t lock;
+	int jobs;			/* lock; -1: no agent runs */
+	pid_t pid;			/* lock */
+	unsigned starts;		/* lock */
+};
+
+/* ---- life ---- */
+
+/* The child's descriptors, in the order of AGENT_FD_…; a listener that is not there is
+ * left closed. First out of the way of each other, then to their places. */
+static int spawn(struct agent *agent, int jobs)
+{
+	const int from[] = { jobs, agent->params.listener, agent->params.mount };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t none, all;
+	int high[3], r = 0;
+
+	posix_spawn_file_actions_init(&actions);
+	for (int i = 0; i < 3; i++) {
+		high[i] = from[i] < 0 ? -1 : fcntl(from[i], F_DUPFD_CLOEXEC, AGENT_FDS + 3);
+		if (from[i] >= 0 && high[i] < 0)
+			r = -errno;
+		if (high[i] >= 0)
+			posix_spawn_file_actions_adddup2(&actions, high[i],
+							 AGENT_FD_JOBS + i);
+	}
+	posix_spawnattr_init(&attr);
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &all);
+	/* A session of its own: keys on the service's terminal are not for it. */
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+				 POSIX_SPAWN_SETSID);
+	if (r == 0)
+		r = -posix_spawn(&agent->pid, agent->params.program, &actions, &attr,
+				 (char *const *)(uintptr_t)agent->params.argv, environ);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&actions);
+	for (int i = 0; i < 3; i++) {
+		if (high[i] >= 0)
+			close(high[i]);
+	}
+	return r;
+}
+
+/* With the lock. */
+static int start(struct agent *agent)
+{
+	int pair[2], r;
+
+	if (agent->starts >= AGENT_RESTARTS_MAX)
+		return -EIO;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	r = spawn(agent, pair[1]);
+	close(pair[1]);
+	if (r) {
+		close(pair[0]);
+		return r;
+	}
+	agent->jobs = pair[0];
+	agent->starts++;
+	return 0;
+}
+
+/* With the lock. One that is stalled in a system call may outlive its SIGKILL a while; it
+ * is not waited for. */
+static void drop(struct agent *agent)
+{
+	if (agent->jobs < 0)
+		return;
+	close(steal_fd(&agent->jobs));
+	kill(agent->pid, SIGKILL);
+	waitpid(agent->pid, NULL, WNOHANG);
+	agent->pid = 0;
+}
+
+int agent_new(const struct agent_params *params, struct agent **ret,
+	      struct cused_error *err)
+{
+	struct agent *agent = calloc(1, sizeof(*agent));
+	int r;
+
+	if (!agent)
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	agent->params = *params;
+	agent->jobs = -1;
+	pthread_mutex_init(&agent->lock, NULL);
+	r = start(agent);
+	if (r) {
+		cused_error_set(err, r, "cannot start the agent, %s: %s", params->program,
+				strerror(-r));
+		pthread_mutex_destroy(&agent->lock);
+		free(agent);
+		return r;
+	}
+	*ret = agent;
+	return 0;
+}
+
+void agent_free(struct agent *agent)
+{
+	int status;
+
+	if (!agent)
+		return;
+	if (agent->jobs >= 0) {
+		close(agent->jobs);
+		/* It ends when it sees that; couriers are waited for. */
+		while (waitpid(agent->pid, &status, 0) < 0 && errno == EINTR)
+			;
+	}
+	pthread_mutex_destroy(&agent->lock);
+	free(agent);
+}
+
+pid_t agent_pid(struct agent *agent)
+{
+	pid_t pid;
+
+	pthread_mutex_lock(&agent->lock);
+	pid = agent->pid;
+	pthread_mutex_unlock(&agent->lock);
+	return pid;
+}
+
+/* ---- jobs ---- */
+
+/* Send a job; a dead agent is replaced once. @ret: the socket for the answers. */
+static int job_send(struct agent *agent, const struct agent_job *job, int *ret)
+{
+	int pair[2], r = 0;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return errno == EMFILE ? -EMFILE : -EIO;
+	pthread_mutex_lock(&agent->lock);
+	for (unsigned attempt = 0; attempt < 2; attempt++) {
+		r = agent->jobs < 0 ? start(agent) : 0;
+		if (r == 0)
+			r = fd_message_send(agent->jobs, job, sizeof(*job), &pair[1], 1);
+		if (r == 0)
+			break;
+		drop(agent);
+	}
+	pthread_mutex_unlock(&agent->lock);
+	close(pair[1]);
+	if (r) {
+		cused_log(CUSED_LOG_ERROR, "agent", "no agent can be had: %s", strerror(-r));
+		close(pair[0]);
+		return -EIO;
+	}
+	*ret = pair[0];
+	return 0;
+}
+
+/* One answer. Return: 0; -EIO. */
+static int job_receive(struct agent *agent, int socket, struct agent_result *ret, int *fds,
+		       size_t *n_fds)
+{
+	struct pollfd p = { .fd = socket, .events = POLLIN };
+	int r;
+
+	do {
+		r = poll(&p, 1, AGENT_ANSWER_MS);
+	} while (r < 0 && errno == EINTR);
+	if (r == 0) {
+		cused_log(CUSED_LOG_WARNING, "agent", "an agent did not answer within %u ms; "
+			  "it is replaced", AGENT_ANSWER_MS);
+		pthread_mutex_lock(&agent->lock);
+		drop(agent);
+		pthread_mutex_unlock(&agent->lock);
+		return -EIO;
+	}
+	r = fd_message_receive(socket, ret, sizeof(*ret), fds, n_fds);
+	return r == (int)sizeof(*ret) ? 0 : r == -EMFILE ? r : -EIO;
+}
+
+static int look_some(struct agent *agent, pid_t tid, unsigned major, struct agent_fd *fds,
+		     size_t n)
+{
+	struct agent_job job = { .kind = AGENT_JOB_LOOK, .tid = tid, .major = major,
+				 .n = (uint32_t)n };
+	int copies[AGENT_FDS_MAX], r, socket;
+	size_t n_copies = AGENT_FDS_MAX, next = 0;
+	struct agent_result result;
+
+	for (size_t i = 0; i < n; i++) {
+		job.fds[i].fd = fds[i].fd;
+		job.fds[i].cookie = fds[i].cookie;
+	}
+	r = job_send(agent, &job, &socket);
+	if (r)
+		return r;
+	r = job_receive(agent, socket, &result, copies, &n_copies);
+	close(socket);
+	if (r)
+		return r;
+	for (size_t i = 0; i < n; i++) {
+		fds[i].err = result.fds[i].err;
+		fds[i].event = -1;
+		if (result.fds[i].is_event && next < n_copies)
+			fds[i].event = copies[next++];
+		else if (result.fds[i].is_event)
+			fds[i].err = -EMFILE;
+	}
+	return 0;
+}
+
+int agent_look(struct agent *agent, pid_t tid, unsigned major, struct agent_fd *fds,
+	       size_t n)
+{
+	for (size_t done = 0; done < n;) {
+		size_t some = n - done < AGENT_FDS_MAX ? n - done : AGENT_FDS_MAX;
+		int r = look_some(agent, tid, major, fds + done, some);
+
+		if (r) {
+			for (size_t i = 0; i < done; i++) {
+				if (fds[i].event >= 0)
+					close(steal_fd(&fds[i].event));
+			}
+			return r;
+		}
+		done += some;
+	}
+	return 0;
+}
+
+int agent_deliver(struct agent *agent, pid_t tid, const uint8_t token[SERVICE_TOKEN_SIZE],
+		  void (*armed)(void *arg), void *arg)
+{
+	struct agent_job job = { .kind = AGENT_JOB_DELIVER, .tid = tid };
+	struct agent_result result;
+	size_t none;
+	int r, socket;
+
+	memcpy(job.token, token, SERVICE_TOKEN_SIZE);
+	r = job_send(agent, &job, &socket);
+	if (r)
+		return r;
+	do {
+		none = 0;
+		r = job_receive(agent, socket, &result, NULL, &none);
+		if (r == 0 && result.stage == AGENT_ARMED)
+			armed(arg);
+	} while (r == 0 && result.stage != AGENT_DONE);
+	close(socket);
+	return r ? r : result.result;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * transport/courier.h - an fd for a client that waits in an ioctl, by ptrace.
+ *
+ * A client that did not come through our filter asks for a device and expects a new fd as
+ * the result of its ioctl. The kernel offers us no way to give it one, so the courier
+ * attaches to the thread and has it fetch the fd itself; see courier.c.
+ *
+ * The courier belongs in a process of its own, with one thread, that ends soon after:
+ *   - the daemon must not wait for a client, and may be killed; a courier that is killed
+ *     between two steps leaves its client in the middle of a call it never made;
+ *   - a thread that could not be stopped in time stays attached until the process ends;
+ *   - SIGCHLD is the courier's while it works;
+ *   - whoever started it should kill it some time after the deadline: a client that puts
+ *     a file of its own in the courier's way can hold it up in close().
+ * It needs CAP_SYS_PTRACE; for clients under a seccomp filter CAP_SYS_ADMIN, and no such
+ * filter over itself; for clients that have one free number left CAP_SYS_RESOURCE.
+ */
+#ifndef TRANSPORT_COURIER_H
+#define TRANSPORT_COURIER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct courier_job {
+	pid_t tid;			/* the thread that waits in ioctl() */
+	int fd;				/* ours; to become the client's; closed before the thread goes on, and on failure */
+	bool cloexec;			/* of the client's fd */
+	/* For everything after armed(), in milliseconds. What was begun by then is undone
+	 * in as much time again. */
+	unsigned deadline_ms;
+	/*
+	 * Called once, when the thread is attached and will stop on its way out of the
+	 * call. From then on the call may be answered, with an error, which the client gets
+	 * if the courier is killed. (A FUSE_INTERRUPT for the call may come before: it has
+	 * no meaning.) < 0: give up; courier_deliver() returns the same.
+	 */
+	int (*armed)(void *arg);
+	void *arg;
+};
+
+/*
+ * Make @job->fd an fd of the client, with the lowest free number, and its ioctl return
+ * that number. Signals and stops that come meanwhile take effect afterwards.
+ *
+ * Return: the number; or
+ *   -ESRCH      the client is gone
+ *   -EPERM      it may not be attached to (a debugger has it, Yama forbids it), or it has a
+ *               seccomp filter, which cannot be suspended here
+ *   -EMFILE     it has no free number
+ *   -ETIMEDOUT  it did not come out of the call, or was too slow
+ *   -EIO        it is not in an ioctl, or not of a kind we know, or played tricks
+ *   others      of armed(), or of a call that the client made for us
+ * After an error before armed() the client is untouched, and the call is still to be
+ * answered. After one that came later, the ioctl returns the same error if it can be made
+ * to, and otherwise what it was answered with; the client has no fd more than before.
+ * Locks: none; see above for threads and signals.
+ */
+int courier_deliver(const struct courier_job *job);
+
+#endif

@@ -1,0 +1,627 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#define FUSE_USE_VERSION 35
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <transport/devfs.h>
+#include <transport/devfs_wire.h>
+#include <transport/thread.h>
+#include <util/cleanup.h>
+#include <vfio-cused/log.h>
+
+#define NAME_SIZE (2 * SERVICE_TOKEN_SIZE + 1)
+#define ATTR_SECONDS 3600.0	/* attributes never change */
+
+/* CLOSING: the kernel has released it, but a call of a thread that was killed still works
+ * on it; see server.h. */
+enum state { STATE_GRANTED, STATE_OPEN, STATE_CLOSING, STATE_CLOSED };
+
+struct backed {
+	struct list item;		/* devfs->backed */
+	const struct device *device;
+	uint32_t backing_id;
+};
+
+struct file {
+	struct list item;		/* devfs->files */
+	fuse_ino_t ino;
+	char name[NAME_SIZE];
+	struct device_file *device;	/* NULL once released */
+	uint32_t backing_id;
+	enum state state;
+	unsigned uses;			/* calls at work */
+	uint64_t lookups;		/* the kernel's references */
+	bool flushed;			/* a RELEASE may be on its way, since … */
+	struct timespec until;		/* … and until then; of a granted one: its end */
+};
+
+struct devfs {
+	struct server *server;
+	struct channel *channel;
+	devfs_ioctl_fn *ioctl;
+	void *ioctl_arg;
+	int fd;				/* /dev/fuse; the channel's */
+	int mount;
+	bool offered;			/* passthrough */
+	pthread_mutex_t lock;		/* all below; never held in core */
+	pthread_cond_t changed;
+	struct list backed, files;
+	fuse_ino_t last_ino;
+};
+
+/* ---- files ---- */
+
+static struct file *file_find(struct devfs *devfs, fuse_ino_t ino)
+{
+	list_for_each(it, &devfs->files) {
+		struct file *file = container_of(it, struct file, item);
+
+		if (file->ino == ino)
+			return file;
+	}
+	return NULL;
+}
+
+static struct file *file_find_name(struct devfs *devfs, const char *name)
+{
+	list_for_each(it, &devfs->files) {
+		struct file *file = container_of(it, struct file, item);
+
+		if (file->state == STATE_GRANTED && !strcmp(file->name, name))
+			return file;
+	}
+	return NULL;
+}
+
+/* With the lock. */
+static void file_free_if_done(struct file *file)
+{
+	if (file->state != STATE_CLOSED || file->lookups || file->device)
+		return;
+	list_remove(&file->item);
+	free(file);
+}
+
+/* Release the device of a file that is closed or was never opened. With the lock, which
+ * is given up meanwhile. */
+static void file_release_locked(struct devfs *devfs, struct file *file)
+{
+	struct device_file *device = file->device;
+
+	if (file->state == STATE_CLOSED)
+		return;
+	if (file->uses) {
+		file->state = STATE_CLOSING;
+		return;
+	}
+	file->state = STATE_CLOSED;
+	pthread_mutex_unlock(&devfs->lock);
+	device_file_release(device);
+	pthread_mutex_lock(&devfs->lock);
+	file->device = NULL;
+	file->flushed = false;
+	pthread_cond_broadcast(&devfs->changed);
+	file_free_if_done(file);
+}
+
+static void name_of(const uint8_t token[SERVICE_TOKEN_SIZE], char ret[NAME_SIZE])
+{
+	for (size_t i = 0; i < SERVICE_TOKEN_SIZE; i++)
+		snprintf(ret + 2 * i, 3, "%02x", token[i]);
+}
+
+int devfs_grant(struct devfs *devfs, struct device_file *device,
+		uint8_t ret_token[SERVICE_TOKEN_SIZE])
+{
+	struct file *file = calloc(1, sizeof(*file));
+
+	if (!file)
+		return -ENOMEM;
+	if (getrandom(ret_token, SERVICE_TOKEN_SIZE, 0) != SERVICE_TOKEN_SIZE) {
+		free(file);
+		return -EIO;
+	}
+	name_of(ret_token, file->name);
+	file->device = device;
+	file->state = STATE_GRANTED;
+	file->until = thread_deadline(CLOCK_MONOTONIC, DEVFS_TOKEN_MS);
+	pthread_mutex_lock(&devfs->lock);
+	list_for_each(it, &devfs->backed) {
+		struct backed *backed = container_of(it, struct backed, item);
+
+		if (backed->device == device_file_device(device))
+			file->backing_id = backed->backing_id;
+	}
+	file->ino = ++devfs->last_ino;
+	list_push_back(&devfs->files, &file->item);
+	pthread_mutex_unlock(&devfs->lock);
+	return 0;
+}
+
+void devfs_revoke(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE])
+{
+	char name[NAME_SIZE];
+	struct file *file;
+
+	name_of(token, name);
+	pthread_mutex_lock(&devfs->lock);
+	file = file_find_name(devfs, name);
+	if (file)
+		file_release_locked(devfs, file);
+	pthread_mutex_unlock(&devfs->lock);
+}
+
+static bool is_over(const struct timespec *until)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec > until->tv_sec ||
+	       (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec);
+}
+
+/* One file about which there is something to wait for or to do. With the lock. */
+static struct file *unsettled(struct devfs *devfs)
+{
+	list_for_each(it, &devfs->files) {
+		struct file *file = container_of(it, struct file, item);
+
+		if (file->flushed || (file->state == STATE_GRANTED && is_over(&file->until)))
+			return file;
+	}
+	return NULL;
+}
+
+void devfs_settle(struct devfs *devfs)
+{
+	struct file *file;
+
+	pthread_mutex_lock(&devfs->lock);
+	while ((file = unsettled(devfs))) {
+		if (file->state == STATE_GRANTED)
+			file_release_locked(devfs, file);
+		/* A copy of the fd was closed, and another one is still open. */
+		else if (is_over(&file->until))
+			file->flushed = false;
+		else
+			pthread_cond_timedwait(&devfs->changed, &devfs->lock, &file->until);
+	}
+	pthread_mutex_unlock(&devfs->lock);
+}
+
+unsigned devfs_count(struct devfs *devfs)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&devfs->lock);
+	list_for_each(it, &devfs->files)
+		n += container_of(it, struct file, item)->state != STATE_CLOSED;
+	pthread_mutex_unlock(&devfs->lock);
+	return n;
+}
+
+/* ---- operations ---- */
+
+static struct devfs *devfs_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	conn->max_write = CHANNEL_DATA_MAX;
+}
+
+static void fill_attr(fuse_ino_t ino, struct stat *ret)
+{
+	*ret = (struct stat){ .st_ino = ino, .st_nlink = 1 };
+	if (ino == FUSE_ROOT_ID) {
+		ret->st_mode = S_IFDIR | 0700;
+		return;
+	}
+	ret->st_mode = S_IFREG | 0600;
+	ret->st_size = INT64_MAX;	/* so that no write lies behind the end */
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fuse_entry_param entry = { .generation = 1, .attr_timeout = ATTR_SECONDS };
+	struct devfs *devfs = devfs_of(req);
+	struct file *file;
+
+	pthread_mutex_lock(&devfs->lock);
+	file = parent == FUSE_ROOT_ID ? file_find_name(devfs, name) : NULL;
+	if (file) {
+		file->lookups++;
+		entry.ino = file->ino;
+	}
+	pthread_mutex_unlock(&devfs->lock);
+	if (!entry.ino) {
+		fuse_reply_err(req, ENOENT);
+		return;
+	}
+	fill_attr(entry.ino, &entry.attr);
+	fuse_reply_entry(req, &entry);
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
+{
+	struct devfs *devfs = devfs_of(req);
+	struct file *file;
+
+	pthread_mutex_lock(&devfs->lock);
+	file = file_find(devfs, ino);
+	if (file) {
+		file->lookups -= n < file->lookups ? n : file->lookups;
+		file_free_if_done(file);
+	}
+	pthread_mutex_unlock(&devfs->lock);
+	fuse_reply_none(req);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct stat st;
+
+	fill_attr(ino, &st);
+	fuse_reply_attr(req, &st, ATTR_SECONDS);
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+		       struct fuse_file_info *fi)
+{
+	fuse_reply_err(req, EINVAL);
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct devfs *devfs = devfs_of(req);
+	uint32_t backing_id = 0;
+	struct file *file;
+
+	pthread_mutex_lock(&devfs->lock);
+	file = file_find(devfs, ino);
+	if (file && file->state == STATE_GRANTED) {
+		file->state = STATE_OPEN;
+		backing_id = file->backing_id;
+	} else {
+		file = NULL;
+	}
+	pthread_mutex_unlock(&devfs->lock);
+	if (!file) {
+		/* By a link in /proc, which leads to no kernel VFIO device either. */
+		fuse_reply_err(req, ENXIO);
+		return;
+	}
+	fi->fh = (uintptr_t)file;
+	devfs_wire_open(backing_id);
+	if (fuse_reply_open(req, fi)) {
+		/* Who opened it was killed: there will be no RELEASE. */
+		pthread_mutex_lock(&devfs->lock);
+		file_release_locked(devfs, file);
+		pthread_mutex_unlock(&devfs->lock);
+	}
+}
+
+static struct file *file_of(const struct fuse_file_info *fi)
+{
+	return (struct file *)(uintptr_t)fi->fh;
+}
+
+static struct device_file *file_use(struct devfs *devfs, struct file *file)
+{
+	pthread_mutex_lock(&devfs->lock);
+	file->uses++;
+	pthread_mutex_unlock(&devfs->lock);
+	return file->device;
+}
+
+static void file_unuse(struct devfs *devfs, struct file *file)
+{
+	pthread_mutex_lock(&devfs->lock);
+	if (--file->uses == 0 && file->state == STATE_CLOSING)
+		file_release_locked(devfs, file);
+	pthread_mutex_unlock(&devfs->lock);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi)
+{
+	struct devfs *devfs = devfs_of(req);
+	struct device_file *device = file_use(devfs, file_of(fi));
+	cleanup_free void *buf = NULL;
+	struct request request;
+	ssize_t n;
+	int r = 0;
+
+	request_begin(&request, devfs->server, req);
+	n = device_rw_check(device, (uint64_t)off, size, false);
+	if (n > 0) {
+		buf = malloc((size_t)n);
+		r = buf ? device_read(device, (uint64_t)off, buf, (size_t)n) : -ENOMEM;
+		if (r)
+			n = r;
+	}
+	if (n < 0)
+		request_error(&request, (int)-n);
+	else if (request_take(&request))
+		fuse_reply_buf(req, buf, (size_t)n);
+	request_end(&request);
+	file_unuse(devfs, file_of(fi));
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+		     struct fuse_file_info *fi)
+{
+	struct devfs *devfs = devfs_of(req);
+	struct device_file *device = file_use(devfs, file_of(fi));
+	struct request request;
+	ssize_t n;
+	int r;
+
+	request_begin(&request, devfs->server, req);
+	n = device_rw_check(device, (uint64_t)off, size, true);
+	if (n > 0) {
+		r = device_write(device, (uint64_t)off, buf, (size_t)n);
+		if (r)
+			n = r;
+	}
+	if (n < 0)
+		request_error(&request, (int)-n);
+	else if (request_take(&request))
+		fuse_reply_write(req, (size_t)n);
+	request_end(&request);
+	file_unuse(devfs, file_of(fi));
+}
+
+static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
+		     struct fuse_file_info *fi, unsigned flags, const void *in_buf,
+		     size_t in_size, size_t out_size)
+{
+	struct devfs *devfs = devfs_of(req);
+	struct request request;
+
+	request_begin(&request, devfs->server, req);
+	devfs->ioctl(devfs->ioctl_arg, &request, file_use(devfs, file_of(fi)), cmd,
+		     (uintptr_t)arg);
+	request_end(&request);
+	file_unuse(devfs, file_of(fi));
+}
+
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct devfs *devfs = devfs_of(req);
+	struct file *file = file_of(fi);
+
+	pthread_mutex_lock(&devfs->lock);
+	file->flushed = true;
+	file->until = thread_deadline(CLOCK_MONOTONIC, DEVFS_SETTLE_MS);
+	pthread_mutex_unlock(&devfs->lock);
+	fuse_reply_err(req, 0);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct devfs *devfs = devfs_of(req);
+
+	pthread_mutex_lock(&devfs->lock);
+	file_release_locked(devfs, file_of(fi));
+	pthread_mutex_unlock(&devfs->lock);
+	fuse_reply_err(req, 0);
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+{
+	fuse_reply_err(req, EINVAL);
+}
+
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+			 struct fuse_file_info *fi)
+{
+	fuse_reply_err(req, ENODEV);
+}
+
+static const struct fuse_lowlevel_ops operations = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.open = op_open,
+	.read = op_read,
+	.write = op_write,
+	.flush = op_flush,
+	.release = op_release,
+	.fsync = op_fsync,
+	.fallocate = op_fallocate,
+	.ioctl = op_ioctl,
+};
+
+/* ---- life ---- */
+
+/* A mount that is nowhere. Return: its descriptor or -errno. */
+static int mount_new(int fuse_fd)
+{
+	static const char *const words[][2] = {
+		{ "source", "vfio-cused" }, { "subtype", "vfio" }, { "rootmode", "040700" },
+		{ "user_id", "0" }, { "group_id", "0" },
+	};
+	cleanup_close int context = fsopen("fuse", FSOPEN_CLOEXEC);
+	char number[16];
+	int mount;
+
+	if (context < 0)
+		return -errno;
+	snprintf(number, sizeof(number), "%d", fuse_fd);
+	if (fsconfig(context, FSCONFIG_SET_STRING, "fd", number, 0))
+		return -errno;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (fsconfig(context, FSCONFIG_SET_STRING, words[i][0], words[i][1], 0))
+			return -errno;
+	/* A device file belongs to whoever has it, not to the user that mounted. */
+	if (fsconfig(context, FSCONFIG_SET_FLAG, "allow_other", NULL, 0) ||
+	    fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		return -errno;
+	mount = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+	return mount < 0 ? -errno : mount;
+}
+
+static void greeting(void *arg, const void *bytes, size_t size)
+{
+	struct devfs *devfs = arg;
+
+	devfs->offered = devfs_wire_offered(bytes, size);
+	if (devfs->offered)
+		devfs_wire_accept();
+}
+
+static int session_new(struct devfs *devfs, struct cused_error *err)
+{
+	char *argv[] = { (char[]){ "vfio-cused" }, NULL };
+	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+	struct fuse_session *session;
+	int r;
+
+	devfs->fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (devfs->fd < 0)
+		return cused_error_set(err, -errno, "cannot open /dev/fuse: %s; is the module "
+				       "fuse there (modprobe fuse)?", strerror(errno));
+	session = fuse_session_new(&args, &operations, sizeof(operations), devfs);
+	fuse_opt_free_args(&args);
+	if (!session || fuse_session_custom_io(session, &devfs_wire_io, devfs->fd)) {
+		close(devfs->fd);
+		if (session)
+			fuse_session_destroy(session);
+		return cused_error_set(err, -ENOMEM, "libfuse makes no session");
+	}
+	devfs->mount = mount_new(devfs->fd);
+	if (devfs->mount < 0) {
+		r = cused_error_set(err, devfs->mount, "cannot make the devices' file system: "
+				    "%s; it needs CAP_SYS_ADMIN and FUSE",
+				    strerror(-devfs->mount));
+	} else {
+		r = channel_new(devfs->server, session, devfs->fd, false, greeting, devfs,
+				&devfs->channel);
+		if (r)
+			cused_error_set(err, r, "cannot serve the devices' file system: %s",
+					strerror(-r));
+	}
+	if (r)
+		fuse_session_destroy(session);
+	return r;
+}
+
+int devfs_new(struct server *server, devfs_ioctl_fn *ioctl, void *arg, struct devfs **ret,
+	      struct cused_error *err)
+{
+	struct devfs *devfs = calloc(1, sizeof(*devfs));
+	pthread_condattr_t attr;
+	int r;
+
+	if (!devfs)
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	devfs->server = server;
+	devfs->ioctl = ioctl;
+	devfs->ioctl_arg = arg;
+	devfs->mount = -1;
+	devfs->last_ino = FUSE_ROOT_ID;
+	list_init(&devfs->backed);
+	list_init(&devfs->files);
+	pthread_mutex_init(&devfs->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&devfs->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	r = session_new(devfs, err);
+	if (r) {
+		devfs_free(devfs);
+		return r;
+	}
+	*ret = devfs;
+	return 0;
+}
+
+int devfs_free(struct devfs *devfs)
+{
+	int r;
+
+	if (!devfs)
+		return 0;
+	if (devfs->mount >= 0)
+		close(steal_fd(&devfs->mount));
+	r = channel_free(devfs->channel);
+	if (r)
+		return r;
+	pthread_mutex_lock(&devfs->lock);
+	while (!list_empty(&devfs->files)) {
+		struct file *file = container_of(devfs->files.next, struct file, item);
+
+		file->lookups = 0;
+		if (file->state == STATE_CLOSED)
+			file_free_if_done(file);
+		else
+			file_release_locked(devfs, file);
+	}
+	pthread_mutex_unlock(&devfs->lock);
+	list_for_each_safe(it, tmp, &devfs->backed)
+		free(container_of(it, struct backed, item));
+	pthread_cond_destroy(&devfs->changed);
+	pthread_mutex_destroy(&devfs->lock);
+	free(devfs);
+	return 0;
+}
+
+bool devfs_can_map(const struct devfs *devfs)
+{
+	return devfs->offered;
+}
+
+int devfs_mount(const struct devfs *devfs)
+{
+	return devfs->mount;
+}
+
+/* A device without memory to map is better off without passthrough: mmap fails. */
+static bool is_mappable(const struct device *device)
+{
+	const struct cused_pci *pci = device_pci(device);
+
+	for (unsigned i = 0; i < sizeof(pci->bars) / sizeof(pci->bars[0]); i++) {
+		if (pci->bars[i].n_areas)
+			return true;
+	}
+	return false;
+}
+
+int devfs_add_device(struct devfs *devfs, const struct device *device, int memfd)
+{
+	struct backed *backed;
+	int id;
+
+	if (!devfs->offered || !is_mappable(device))
+		return 0;
+	backed = calloc(1, sizeof(*backed));
+	if (!backed)
+		return -ENOMEM;
+	id = devfs_wire_backing(devfs->fd, memfd);
+	if (id < 0) {
+		free(backed);
+		return id;
+	}
+	backed->device = device;
+	backed->backing_id = (uint32_t)id;
+	pthread_mutex_lock(&devfs->lock);
+	list_push_back(&devfs->backed, &backed->item);
+	pthread_mutex_unlock(&devfs->lock);
+	return 0;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * transport/devfs.h - a file system whose files are open devices.
+ *
+ * Theory of operation
+ *
+ *   A character device of CUSE has no mmap and loses the file position, so a device fd
+ *   is a regular file of a FUSE file system that is mounted nowhere: its mount exists as
+ *   a descriptor (fsmount()), which the agent has. For each GET_DEVICE_FD there is one
+ *   file, whose name is a secret token. It can be looked up and opened once; then it has
+ *   no name any more.
+ *
+ *     offset          index << 40 | offset in the region, as with kernel VFIO
+ *     read, write     reach us whole (FOPEN_DIRECT_IO), at any 64-bit offset
+ *     ioctl           reaches us as number and argument; memory is copied by us
+ *     mmap            is *passed through* (Linux 6.9) to the memfd in which the BARs of
+ *                     the device live at the same offsets. The kernel does not ask us:
+ *                     what is no mappable region is memory that nobody reads. Without
+ *                     passthrough there is no mmap, and regions do not offer it.
+ *     close           FLUSH comes before close() returns, RELEASE of the last one some
+ *                     time after. So a call whose answer depends on closes waits for a
+ *                     RELEASE that may be on its way after a FLUSH (devfs_settle()).
+ *                     A mapping does not keep the file open, unlike kernel VFIO's.
+ *
+ *   libfuse 3.14 knows nothing of passthrough, so its greeting and its answers to OPEN
+ *   are amended on their way out, see devfs_wire.c.
+ */
+#ifndef TRANSPORT_DEVFS_H
+#define TRANSPORT_DEVFS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <core/device.h>
+#include <transport/server.h>
+#include <transport/service_abi.h>
+#include <vfio-cused/cused.h>
+
+#define DEVFS_TOKEN_MS 10000u	/* a token that nobody has used by then is void */
+#define DEVFS_SETTLE_MS 50u	/* for a RELEASE after the FLUSH of a last close */
+
+struct devfs;
+
+/* A device file's ioctls go to whoever knows proto; answers with request_take(). */
+typedef void devfs_ioctl_fn(void *arg, struct request *request, struct device_file *file,
+			    unsigned cmd, uint64_t arg64);
+
+/*
+ * Make the file system. Needs CAP_SYS_ADMIN and /dev/fuse.
+ * Return: 0; -errno with @err set.  Locks: none.
+ */
+int devfs_new(struct server *server, devfs_ioctl_fn *ioctl, void *arg, struct devfs **ret,
+	      struct cused_error *err);
+/* Files that are still open fail from now on, and are released. NULL is allowed.
+ * Return: 0; -EBUSY as channel_free(). */
+int devfs_free(struct devfs *devfs);
+
+/* Can device memory be mapped? Known after devfs_new(). */
+bool devfs_can_map(const struct devfs *devfs);
+/* The mount's descriptor, for the agent. Borrowed. */
+int devfs_mount(const struct devfs *devfs);
+
+/* Files of @device are backed by @memfd, if they can map. Borrowed.
+ * Return: 0, -ENOMEM, -errno of the kernel. */
+int devfs_add_device(struct devfs *devfs, const struct device *device, int memfd);
+
+/*
+ * A new file around an open device; the file owns it on success, until the last close or
+ * devfs_revoke().
+ * Return: 0, -ENOMEM, -EIO (no random numbers).
+ */
+int devfs_grant(struct devfs *devfs, struct device_file *file,
+		uint8_t ret_token[SERVICE_TOKEN_SIZE]);
+/* The token is worth nothing any more, if it was not used: the device is released. */
+void devfs_revoke(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE]);
+
+/* After return, closes that happened before the call have taken effect. */
+void devfs_settle(struct devfs *devfs);
+
+/* Files that are granted or open, for status and tests. */
+unsigned devfs_count(struct devfs *devfs);
+
+#endif

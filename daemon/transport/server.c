@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#define FUSE_USE_VERSION 35
+#include <errno.h>
+#include <fuse_lowlevel.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <transport/server.h>
+#include <transport/service_abi.h>
+#include <transport/thread.h>
+#include <vfio-cused/log.h>
+
+#define STACK (512u * 1024)
+/* What a request can have beside its data. */
+#define HEADER_MAX 4096u
+#define BUFFER_SIZE (CHANNEL_DATA_MAX + HEADER_MAX)
+/* The watch goes to sleep after this many looks at nothing. */
+#define WATCH_IDLE_LOOKS 20u
+
+/* A request that waits for its turn: a copy of its bytes. */
+struct waiting {
+	struct list item;		/* lane->queue */
+	struct channel *channel;
+	size_t size;
+	char bytes[];
+};
+
+struct lane {
+	struct list item;		/* server->lanes */
+	uid_t uid;
+	unsigned busy;
+	struct list queue;		/* struct waiting */
+};
+
+struct server {
+	pthread_mutex_t lock;		/* all below, and the channels' counts */
+	pthread_cond_t changed;
+	struct list lanes;
+	struct list requests;		/* at work */
+	unsigned threads;
+	pthread_t watch;
+	atomic_bool watch_sleeps;	/* changed with the lock */
+	bool stop;
+};
+
+struct channel {
+	struct server *server;
+	struct fuse_session *session;
+	int fd;
+	unsigned threads, idle;		/* server->lock; idle: they read or are about to */
+	unsigned serving;		/* server->lock; read, but not yet served */
+	atomic_bool stop;
+	struct list readers;		/* server->lock; struct reader */
+};
+
+struct reader {
+	struct list item;
+	pthread_t thread;
+	struct channel *channel;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- requests at work ---- */
+
+void request_begin(struct request *request, struct server *server, struct fuse_req *fuse)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(fuse);
+
+	request->fuse = fuse;
+	request->server = server;
+	request->tid = ctx->pid;
+	request->uid = ctx->uid;
+	request->began = now_ns();
+	atomic_init(&request->taken, false);
+	pthread_mutex_lock(&server->lock);
+	list_push_back(&server->requests, &request->item);
+	if (atomic_load_explicit(&server->watch_sleeps, memory_order_relaxed)) {
+		atomic_store(&server->watch_sleeps, false);
+		pthread_cond_broadcast(&server->changed);
+	}
+	pthread_mutex_unlock(&server->lock);
+}
+
+bool request_take(struct request *request)
+{
+	return !atomic_exchange(&request->taken, true);
+}
+
+bool request_is_gone(const struct request *request)
+{
+	return atomic_load(&request->taken);
+}
+
+void request_error(struct request *request, int err)
+{
+	if (request_take(request))
+		fuse_reply_err(request->fuse, err);
+}
+
+void request_end(struct request *request)
+{
+	pthread_mutex_lock(&request->server->lock);
+	list_remove(&request->item);
+	pthread_mutex_unlock(&request->server->lock);
+}
+
+/* ---- the watch ---- */
+
+static bool is_dying(pid_t tid)
+{
+	char path[64], text[2048];
+	unsigned long long pending;
+	const char *line;
+	ssize_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
+	f = fopen(path, "re");
+	if (!f)
+		return true;
+	n = (ssize_t)fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n > 0 ? n : 0] = '\0';
+	/* Who ends a process puts SIGKILL among the signals of each thread of it. */
+	line = strstr(text, "\nSigPnd:");
+	return line && sscanf(line + 8, "%llx", &pending) == 1 &&
+	       (pending & 1ull << (SIGKILL - 1));
+}
+
+/* With the lock, which keeps the request from ending under us. */
+static void look_at(struct request *request, uint64_t now)
+{
+	uint64_t ms = (now - request->began) / 1000000;
+
+	if (ms < WATCH_STALL_MS || request_is_gone(request))
+		return;
+	if (request->tid ? !is_dying(request->tid) : ms < WATCH_RELEASE_MS)
+		return;
+	if (!request_take(request))
+		return;
+	cused_log(CUSED_LOG_DEBUG, "server", "a call of thread %d is let go",
+		  (int)request->tid);
+	fuse_reply_err(request->fuse, request->tid ? EINTR : 0);
+}
+
+static void *watch_main(void *arg)
+{
+	struct server *server = arg;
+	unsigned idle = 0;
+
+	pthread_mutex_lock(&server->lock);
+	while (!server->stop) {
+		struct timespec deadline = thread_deadline(CLOCK_MONOTONIC, WATCH_STALL_MS);
+		uint64_t now = now_ns();
+
+		idle = list_empty(&server->requests) ? idle + 1 : 0;
+		list_for_each(it, &server->requests)
+			look_at(container_of(it, struct request, item), now);
+		if (idle < WATCH_IDLE_LOOKS) {
+			pthread_cond_timedwait(&server->changed, &server->lock, &deadline);
+			continue;
+		}
+		atomic_store(&server->watch_sleeps, true);
+		while (atomic_load(&server->watch_sleeps) && !server->stop)
+			pthread_cond_wait(&server->changed, &server->lock);
+		idle = 0;
+	}
+	pthread_mutex_unlock(&server->lock);
+	return NULL;
+}
+
+unsigned server_stalled(struct server *server)
+{
+	uint64_t now = now_ns();
+	unsigned n = 0;
+
+	pthread_mutex_lock(&server->lock);
+	list_for_each(it, &server->requests) {
+		struct request *request = container_of(it, struct request, item);
+
+		n += (now - request->began) / 1000000 >= WATCH_STALL_MS;
+	}
+	pthread_mutex_unlock(&server->lock);
+	return n;
+}
+
+int server_new(struct server **ret)
+{
+	struct server *server = calloc(1, sizeof(*server));
+	pthread_condattr_t attr;
+	int r;
+
+	if (!server)
+		return -ENOMEM;
+	pthread_mutex_init(&server->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&server->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	list_init(&server->lanes);
+	list_init(&server->requests);
+	thread_interruptible();
+	r = thread_start(&server->watch, 0, false, watch_main, server);
+	if (r) {
+		pthread_cond_destroy(&server->changed);
+		pthread_mutex_destroy(&server->lock);
+		free(server);
+		return r;
+	}
+	*ret = server;
+	return 0;
+}
+
+void server_free(struct server *server)
+{
+	if (!server)
+		return;
+	pthread_mutex_lock(&server->lock);
+	server->stop = true;
+	pthread_cond_broadcast(&server->changed);
+	pthread_mutex_unlock(&server->lock);
+	pthread_join(server->watch, NULL);
+	pthread_cond_destroy(&server->changed);
+	pthread_mutex_destroy(&server->lock);
+	free(server);
+}
+
+/* ---- lanes ---- */
+
+/* Calls that a client can make take long. Our own (an identification by the agent) and
+ * all that a handler answers at once go past. */
+static bool has_lane(const char *bytes, size_t size)
+{
+	const struct fuse_in_header *header = (const void *)bytes;
+	const struct fuse_ioctl_in *in = (const void *)(header + 1);
+
+	if (size < sizeof(*header))
+		return false;
+	switch (header->opcode) {
+	case FUSE_READ:
+	case FUSE_WRITE:
+		return true;
+	case FUSE_IOCTL:
+		return size < sizeof(*header) + sizeof(*in) ||
+		       in->cmd != SERVICE_IOC_IDENTIFY;
+	default:
+		return false;
+	}
+}
+
+static struct lane *lane_find(struct server *server, uid_t uid)
+{
+	struct lane *lane;
+
+	list_for_each(it, &server->lanes) {
+		lane = container_of(it, struct lane, item);
+		if (lane->uid == uid)
+			return lane;
+	}
+	lane = calloc(1, sizeof(*lane));
+	if (lane) {
+		lane->uid = uid;
+		list_init(&lane->queue);
+		list_push_front(&server->lanes, &lane->item);
+	}
+	return lane;
+}
+
+/*
+ * Ask for a turn. Called with the lock.
+ * Return: true: serve it now; false: it was put into the queue. Without memory nobody
+ * waits: too many threads are better than a call that is never answered.
+ */
+static bool lane_enter(struct channel *channel, const char *bytes, size_t size,
+		       struct lane **ret)
+{
+	const struct fuse_in_header *header = (const void *)bytes;
+	struct waiting *waiting;
+
+	*ret = has_lane(bytes, size) ? lane_find(channel->server, header->uid) : NULL;
+	if (!*ret)
+		return true;
+	if ((*ret)->busy >= LANE_THREADS) {
+		waiting = malloc(sizeof(*waiting) + size);
+		if (waiting) {
+			waiting->channel = channel;
+			waiting->size = size;
+			memcpy(waiting->bytes, bytes, size);
+			list_push_back(&(*ret)->queue, &waiting->item);
+			channel->serving++;
+			return false;
+		}
+	}
+	(*ret)->busy++;
+	return true;
+}
+
+/* A turn is over. Called with the lock. Return: who is next, to be served by the caller. */
+static struct waiting *lane_next(struct lane *lane)
+{
+	struct waiting *waiting;
+
+	if (!lane)
+		return NULL;
+	if (!list_empty(&lane->queue)) {
+		waiting = container_of(lane->queue.next, struct waiting, item);
+		list_remove(&waiting->item);
+		return waiting;
+	}
+	if (--lane->busy == 0) {
+		list_remove(&lane->item);
+		free(lane);
+	}
+	return NULL;
+}
+
+/* ---- readers ---- */
+
+static void process(struct channel *channel, char *bytes, size_t size)
+{
+	struct fuse_buf buf = { .mem = bytes, .size = size };
+
+	fuse_session_process_buf(channel->session, &buf);
+}
+
+static int reader_start(struct channel *channel);
+
+/* Called with the lock; returns with it. */
+static void serve(struct channel *channel, char *bytes, size_t size)
+{
+	struct server *server = channel->server;
+	struct waiting *next;
+	struct lane *lane;
+
+	channel->idle--;
+	channel->serving++;
+	if (lane_enter(channel, bytes, size, &lane)) {
+		if (channel->idle == 0 && !atomic_load(&channel->stop) &&
+		    server->threads < SERVER_THREADS_MAX)
+			reader_start(channel);
+		pthread_mutex_unlock(&server->lock);
+		process(channel, bytes, size);
+		pthread_mutex_lock(&server->lock);
+		while ((next = lane_next(lane))) {
+			pthread_mutex_unlock(&server->lock);
+			process(next->channel, next->bytes, next->size);
+			pthread_mutex_lock(&server->lock);
+			next->channel->serving--;
+			free(next);
+		}
+	}
+	channel->serving--;
+	channel->idle++;
+	if (channel->serving == 0)
+		pthread_cond_broadcast(&server->changed);
+}
+
+static void *reader_main(void *arg)
+{
+	struct reader *reader = arg;
+	struct channel *channel = reader->channel;
+	struct server *server = channel->server;
+	char *bytes = malloc(BUFFER_SIZE);
+	ssize_t n = 0;
+
+	pthread_mutex_lock(&server->lock);
+	while (bytes && !atomic_load(&channel->stop) && channel->idle <= CHANNEL_IDLE_MAX) {
+		pthread_mutex_unlock(&server->lock);
+		n = read(channel->fd, bytes, BUFFER_SIZE);
+		if (n < 0)
+			n = -errno;
+		pthread_mutex_lock(&server->lock);
+		if (n > 0)
+			serve(channel, bytes, (size_t)n);
+		/* ENOENT: the request was taken back as we were about to read it. */
+		else if (n != -EINTR && n != -ENOENT && n != -EAGAIN)
+			break;
+	}
+	/* ENODEV: what we serve was taken away. */
+	if (n < 0 && n != -ENODEV && !atomic_load(&channel->stop)) {
+		cused_log(CUSED_LOG_ERROR, "server", "cannot read requests: %s",
+			  strerror((int)-n));
+	}
+	channel->idle--;
+	channel->threads--;
+	server->threads--;
+	list_remove(&reader->item);
+	pthread_cond_broadcast(&server->changed);
+	pthread_mutex_unlock(&server->lock);
+	free(bytes);
+	free(reader);
+	return NULL;
+}
+
+/* Called with the lock. */
+static int reader_start(struct channel *channel)
+{
+	struct reader *reader = calloc(1, sizeof(*reader));
+	int r;
+
+	if (!reader)
+		return -ENOMEM;
+	reader->channel = channel;
+	r = thread_start(&reader->thread, STACK, true, reader_main, reader);
+	if (r) {
+		free(reader);
+		return r;
+	}
+	list_push_back(&channel->readers, &reader->item);
+	channel->idle++;
+	channel->threads++;
+	channel->server->threads++;
+	return 0;
+}
+
+/* ---- channels ---- */
+
+ssize_t channel_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	ssize_t n;
+
+	do {
+		n = writev(fd, iov, count);
+	} while (n < 0 && errno == EINTR);
+	return n;
+}
+
+static ssize_t channel_read(int fd, void *buf, size_t size, void *userdata)
+{
+	ssize_t n = read(fd, buf, size);
+
+	return n < 0 ? -errno : n;
+}
+
+const struct fuse_custom_io channel_io = { .writev = channel_writev,
+					   .read = channel_read };
+
+/* The kernel's greeting, and our answer. */
+static int greet(struct channel *channel, bool cuse,
+		 void (*greeting)(void *arg, const void *bytes, size_t size), void *arg)
+{
+	struct pollfd p = { .fd = channel->fd };
+	char *bytes = malloc(BUFFER_SIZE);
+	ssize_t n;
+
+	if (!bytes)
+		return -ENOMEM;
+	do {
+		n = read(channel->fd, bytes, BUFFER_SIZE);
+	} while (n < 0 && errno == EINTR);
+	if (n > 0 && greeting)
+		greeting(arg, bytes, (size_t)n);
+	if (n > 0)
+		process(channel, bytes, (size_t)n);
+	n = n < 0 ? -errno : 0;
+	free(bytes);
+	if (n == 0 && cuse && poll(&p, 1, 0) > 0 && (p.revents & POLLERR))
+		n = -EADDRINUSE;
+	return (int)n;
+}
+
+int channel_new(struct server *server, struct fuse_session *session, int fd, bool cuse,
+		void (*greeting)(void *arg, const void *bytes, size_t size), void *arg,
+		struct channel **ret)
+{
+	struct channel *channel = calloc(1, sizeof(*channel));
+	int r;
+
+	if (!channel)
+		return -ENOMEM;
+	channel->server = server;
+	channel->session = session;
+	channel->fd = fd;
+	list_init(&channel->readers);
+	r = greet(channel, cuse, greeting, arg);
+	if (r == 0) {
+		pthread_mutex_lock(&server->lock);
+		r = reader_start(channel);
+		pthread_mutex_unlock(&server->lock);
+	}
+	if (r) {
+		free(channel);
+		return r;
+	}
+	*ret = channel;
+	return 0;
+}
+
+/* Interrupt those that read until they have ended: a signal that comes before the wait is
+ * lost, so it is repeated. Called with the lock. Return: true if all ended. */
+static bool readers_stop(struct channel *channel)
+{
+	uint64_t until = now_ns() + WATCH_RELEASE_MS * 1000000ull;
+
+	while (channel->threads || channel->serving) {
+		struct timespec deadline = thread_deadline(CLOCK_MONOTONIC, 2);
+
+		if (now_ns() > until)
+			return false;
+		list_for_each(it, &channel->readers)
+			pthread_kill(container_of(it, struct reader, item)->thread, SIGURG);
+		pthread_cond_timedwait(&channel->server->changed, &channel->server->lock,
+				       &deadline);
+	}
+	return true;
+}
+
+int channel_free(struct channel *channel)
+{
+	struct server *server;
+	bool ended;
+
+	if (!channel)
+		return 0;
+	server = channel->server;
+	atomic_store(&channel->stop, true);
+	pthread_mutex_lock(&server->lock);
+	ended = readers_stop(channel);
+	pthread_mutex_unlock(&server->lock);
+	if (!ended) {
+		/* What waits in it fails at once; the stalled thread finds a closed file. */
+		close(channel->fd);
+		return -EBUSY;
+	}
+	fuse_session_destroy(channel->session);		/* closes fd */
+	free(channel);
+	return 0;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * transport/server.h - threads that serve CUSE and FUSE requests.
+ *
+ * Theory of operation
+ *
+ *   A *channel* is one /dev/cuse or /dev/fuse file with its libfuse session. Threads read
+ *   it and serve what they read themselves: a hand-over would cost more than most calls.
+ *   A channel always has a thread that reads, as long as there may be more threads: the
+ *   one that takes a request and finds no other reader starts one before it serves. So a
+ *   call that takes long (client memory that the client stalls, a question to the agent)
+ *   keeps nobody waiting but its caller.
+ *
+ *   Lanes. Who could make many calls take long could use up the threads. So reads, writes
+ *   and ioctls are counted by the user that makes them, and of one user at most
+ *   LANE_THREADS are served at a time; further ones wait in a queue in their order of
+ *   arrival, and are served by that user's threads as they get free.
+ *
+ *   The watch. A client that is killed in a call stays until the call is answered. And
+ *   what the call waits for may be that client's end: its memory is served by a
+ *   userfaultfd of its own, which is closed with its last thread. So a thread looks at
+ *   calls that take longer than WATCH_STALL_MS, and answers those of dying threads with
+ *   EINTR, which nobody sees; those that serve the call find out when they want to answer
+ *   (request_take()), and undo. The same for a release that takes longer than
+ *   WATCH_RELEASE_MS: its close() is let go on, the work is finished later.
+ *
+ *   A thread number in a request cannot be handed out anew before the answer.
+ */
+#ifndef TRANSPORT_SERVER_H
+#define TRANSPORT_SERVER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <util/list.h>
+
+#define SERVER_THREADS_MAX 512u	/* of all channels; each channel may always have one */
+#define LANE_THREADS 16u	/* calls of one user that are served at a time */
+#define CHANNEL_IDLE_MAX 2u	/* readers that a channel keeps */
+#define CHANNEL_DATA_MAX (128u * 1024)	/* bytes of data in a request: 32 pages */
+#define WATCH_STALL_MS 20u
+#define WATCH_RELEASE_MS 1000u
+
+struct server;
+struct channel;
+struct fuse_custom_io;
+struct fuse_session;
+struct fuse_req;
+struct iovec;
+
+/* Return: 0, -ENOMEM, -EAGAIN (no thread).  Locks: none. */
+int server_new(struct server **ret);
+/* All channels must be closed. NULL is allowed. */
+void server_free(struct server *server);
+
+/* Files, as libfuse is to use them; for fuse_session_custom_io(). */
+extern const struct fuse_custom_io channel_io;
+ssize_t channel_writev(int fd, struct iovec *iov, int count, void *userdata);
+
+/*
+ * channel_new - serve a session.
+ * @fd: /dev/cuse or /dev/fuse, whose first request, the greeting, is there or on its way;
+ *      owned by the session, which is owned by the channel from success on
+ * @greeting: sees the greeting before it is answered; NULL is allowed
+ * @cuse: the kernel tells by an error on the file that it did not take the answer
+ * Return: 0, with the greeting answered; -ENOMEM; -EAGAIN; -EADDRINUSE the name or number
+ * of a CUSE device is taken; -errno of reading the greeting.
+ */
+int channel_new(struct server *server, struct fuse_session *session, int fd, bool cuse,
+		void (*greeting)(void *arg, const void *bytes, size_t size), void *arg,
+		struct channel **ret);
+/*
+ * No more requests are taken. Waits until those at work are answered, at most
+ * WATCH_RELEASE_MS, and closes the file: later calls of clients fail with ENOTCONN.
+ * Return: 0; -EBUSY a call is stalled, then its thread and the channel's memory stay.
+ * NULL is allowed.
+ */
+int channel_free(struct channel *channel);
+
+/* A request at work; on the stack of the thread that serves it. */
+struct request {
+	struct list item;		/* server->lock */
+	struct fuse_req *fuse;
+	struct server *server;
+	pid_t tid;			/* 0: a release, or a client of another pid namespace */
+	uid_t uid;
+	uint64_t began;			/* monotonic nanoseconds */
+	atomic_bool taken;		/* it is answered, or about to be */
+};
+
+/* In an operation of a session: begin to serve. */
+void request_begin(struct request *request, struct server *server, struct fuse_req *fuse);
+/* Return: true: the caller answers it; false: it has been answered. Once true. */
+bool request_take(struct request *request);
+/* Has the caller gone? Then its number means nothing. */
+bool request_is_gone(const struct request *request);
+/* Take, and answer with an errno (positive, 0: success). */
+void request_error(struct request *request, int err);
+/* After the answer. */
+void request_end(struct request *request);
+
+/* Requests at work that have waited for longer than WATCH_STALL_MS, for tests. */
+unsigned server_stalled(struct server *server);
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <core/device.h>
+#include <transport/service_internal.h>
+#include <util/cleanup.h>
+#include <vfio-cused/log.h>
+
+#define BACKLOG 16
+
+static void device_ioctl(void *arg, struct request *request, struct device_file *file,
+			 unsigned cmd, uint64_t arg64)
+{
+	struct service_ioctl call = {
+		.service = arg, .request = request,
+		.object = { .kind = OBJECT_DEVICE, .device = file },
+		.cmd = cmd, .arg = arg64,
+	};
+
+	service_ioctl(&call);
+}
+
+/* The agent's socket; in a folder of its own, which anybody may enter. */
+static int listen_at(const char *path, int *ret, struct cused_error *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	cleanup_close int fd = -1;
+	cleanup_free char *folder = strdup(path);
+	char *slash;
+
+	if (!folder)
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	if (strlen(path) >= sizeof(address.sun_path))
+		return cused_error_set(err, -ENAMETOOLONG, "the socket's name %s is too long: "
+				       "%zu bytes are possible", path,
+				       sizeof(address.sun_path) - 1);
+	slash = strrchr(folder, '/');
+	if (slash && slash != folder) {
+		*slash = '\0';
+		if (mkdir(folder, 0755) && errno != EEXIST)
+			return cused_error_set(err, -errno, "cannot make the folder %s of the "
+					       "agent's socket: %s", folder, strerror(errno));
+	}
+	strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return cused_error_set(err, -errno, "socket: %s", strerror(errno));
+	/* One that nobody listens at was left by a service that was killed. */
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return cused_error_set(err, -EADDRINUSE, "another service listens at %s: stop "
+				       "it, or choose another place by --socket", path);
+	if (errno == ECONNREFUSED)
+		unlink(path);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) ||
+	    chmod(path, 0666) || listen(fd, BACKLOG))
+		return cused_error_set(err, -errno, "cannot listen at %s: %s", path,
+				       strerror(errno));
+	*ret = steal_fd(&fd);
+	return 0;
+}
+
+int service_new(const struct service_params *params, struct service **ret,
+		struct cused_error *err)
+{
+	struct service *service = calloc(1, sizeof(*service));
+	int r;
+
+	if (!service)
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	service->params = *params;
+	service->listener = -1;
+	pthread_mutex_init(&service->lock, NULL);
+	list_init(&service->nodes);
+	list_init(&service->looks);
+	r = server_new(&service->server);
+	if (r == 0)
+		r = clients_new(&service->clients);
+	if (r == 0)
+		r = client_events_new(&service->events);
+	if (r)
+		cused_error_set(err, r, "cannot serve: %s", strerror(-r));
+	else
+		r = devfs_new(service->server, device_ioctl, service, &service->devfs, err);
+	if (r) {
+		service_stop(service);
+		return r;
+	}
+	*ret = service;
+	return 0;
+}
+
+bool service_can_map(const struct service *service)
+{
+	return devfs_can_map(service->devfs);
+}
+
+int service_add_device(struct service *service, const struct device *device, int memfd)
+{
+	return devfs_add_device(service->devfs, device, memfd);
+}
+
+int service_start(struct service *service, struct topology *topology,
+		  struct cused_error *err)
+{
+	struct agent_params agent = { .program = service->params.agent,
+				      .argv = service->params.agent_argv };
+	struct node *node;
+	int r = 0;
+
+	service->topology = topology;
+	if (service->params.socket)
+		r = listen_at(service->params.socket, &service->listener, err);
+	agent.listener = service->listener;
+	agent.mount = devfs_mount(service->devfs);
+	if (r == 0)
+		r = agent_new(&agent, &service->agent, err);
+	if (r == 0)
+		r = node_new(service, OBJECT_CONTAINER, NULL, &node, err);
+	return r;
+}
+
+static struct node *find_group(struct service *service, const struct group *group)
+{
+	struct node *found = NULL;
+
+	pthread_mutex_lock(&service->lock);
+	list_for_each(it, &service->nodes) {
+		struct node *node = container_of(it, struct node, item);
+
+		if (node->kind == OBJECT_GROUP && node->group == group)
+			found = node;
+	}
+	pthread_mutex_unlock(&service->lock);
+	return found;
+}
+
+int service_add_group(struct service *service, struct group *group,
+		      struct cused_error *err)
+{
+	struct node *node;
+
+	if (find_group(service, group))
+		return cused_error_set(err, -EEXIST, "group %u has a node already",
+				       group_id(group));
+	return node_new(service, OBJECT_GROUP, group, &node, err);
+}
+
+int service_remove_group(struct service *service, struct group *group,
+			 struct cused_error *err)
+{
+	struct node *node = find_group(service, group);
+	int r;
+
+	if (!node)
+		return cused_error_set(err, -ENOENT, "group %u has no node", group_id(group));
+	r = node_free(node);
+	return r ? cused_error_set(err, r, "a call on group %u is stalled by its client",
+				   group_id(group)) : 0;
+}
+
+dev_t service_node_number(struct service *service, const char *name)
+{
+	dev_t number = 0;
+
+	pthread_mutex_lock(&service->lock);
+	list_for_each(it, &service->nodes) {
+		struct node *node = container_of(it, struct node, item);
+
+		if (!strcmp(node->name + strlen("vfio/"), name))
+			number = node->number;
+	}
+	pthread_mutex_unlock(&service->lock);
+	return number;
+}
+
+int service_stop(struct service *service)
+{
+	int r = 0;
+
+	if (!service)
+		return 0;
+	/* Groups before the container, so that nobody opens half of what is needed. */
+	while (r == 0 && !list_empty(&service->nodes))
+		r = node_free(container_of(service->nodes.prev, struct node, item));
+	if (r == 0)
+		r = devfs_free(service->devfs);
+	if (r)
+		return r;
+	agent_free(service->agent);
+	if (service->listener >= 0) {
+		close(service->listener);
+		unlink(service->params.socket);
+	}
+	client_events_free(service->events);
+	clients_free(service->clients);
+	server_free(service->server);
+	pthread_mutex_destroy(&service->lock);
+	free(service);
+	return 0;
+}
+
+void service_get_status(struct service *service, struct service_status *ret)
+{
+	*ret = (struct service_status){ 0 };
+	pthread_mutex_lock(&service->lock);
+	list_for_each(it, &service->nodes) {
+		struct node *node = container_of(it, struct node, item);
+
+		ret->nodes++;
+		pthread_mutex_lock(&node->lock);
+		list_for_each(f, &node->files)
+			ret->open_files++;
+		pthread_mutex_unlock(&node->lock);
+	}
+	pthread_mutex_unlock(&service->lock);
+	ret->device_files = devfs_count(service->devfs);
+	ret->stalled_calls = server_stalled(service->server);
+	ret->agent = service->agent ? agent_pid(service->agent) : 0;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * transport/service.h - /dev/vfio for everybody: character devices of CUSE.
+ *
+ * Theory of operation
+ *
+ *   Nodes. /dev/vfio/vfio and each /dev/vfio/<group> are a CUSE device with a channel of
+ *   its own (server.h); all have one major number, which the kernel chose with the first.
+ *   An open file of a client, however it is copied and passed on, is one struct open_file
+ *   from OPEN to RELEASE, which is the last close, and which the close waits for.
+ *
+ *   Ioctls (service_call.c). CUSE hands us the number and the argument. What the argument
+ *   points to is copied by process_vm_readv and _writev in the one round trip; where that
+ *   is refused (other rights, Yama), the kernel is asked to copy and to call again
+ *   (RETRY): then nothing may have been done yet, so the call stops before it acts until
+ *   all that it reads has arrived and there is room for all that it could write.
+ *
+ *   Fds. A client's fd numbers are looked up by the agent (agent.h), and so is a new
+ *   device fd brought to the client. A device fd is a file of devfs.h.
+ *
+ *   A client that is killed while its call is at work is let go at once (server.h). What
+ *   the call uses, an open file or a device, is kept until it is done: `uses`.
+ *
+ *   Locks: a node's lock guards its open files and is innermost; none of this file is held
+ *   across a call into core or the agent.
+ */
+#ifndef TRANSPORT_SERVICE_H
+#define TRANSPORT_SERVICE_H
+
+#include <core/topology.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <vfio-cused/cused.h>
+
+struct service;
+
+struct service_params {
+	const char *agent;		/* see agent.h; borrowed */
+	const char *const *agent_argv;
+	const char *socket;		/* for exec; NULL: none. Borrowed */
+	bool retry;			/* never copy client memory ourselves for a call */
+	bool courier;			/* device fds for clients that exec did not start */
+};
+
+/*
+ * Make what devices stand on: before the topology, because it decides whether device
+ * memory can be mapped.
+ * Return: 0; -errno with @err set.  Locks: none.
+ */
+int service_new(const struct service_params *params, struct service **ret,
+		struct cused_error *err);
+/* Is there FUSE passthrough? */
+bool service_can_map(const struct service *service);
+
+/* A device's BAR memory, if clients can map. @memfd: borrowed. Return: 0, -errno. */
+int service_add_device(struct service *service, const struct device *device, int memfd);
+
+/*
+ * Begin to serve: the agent and /dev/vfio/vfio (mode 0666).
+ * @topology: has to outlive the service
+ * Return: 0; -errno with @err set: no /dev/cuse, the name is taken, …
+ */
+int service_start(struct service *service, struct topology *topology,
+		  struct cused_error *err);
+/* Add or remove /dev/vfio/<group> (mode 0600), at any time after the start. What clients
+ * have open of a removed one fails with ENOTCONN from then on, and is released.
+ * Return: 0; -EEXIST, -ENOENT; -errno with @err set. */
+int service_add_group(struct service *service, struct group *group,
+		      struct cused_error *err);
+int service_remove_group(struct service *service, struct group *group,
+			 struct cused_error *err);
+
+/* The device number of a node: "vfio", "7", "noiommu-7". 0 if there is none. */
+dev_t service_node_number(struct service *service, const char *name);
+
+/*
+ * Take everything away. Clients' files fail with ENOTCONN. NULL is allowed.
+ * Return: 0; -EBUSY a call is stalled by memory of its client. Then nothing more was
+ * freed, and the program should end without freeing what the service uses.
+ */
+int service_stop(struct service *service);
+
+/* For status and tests. */
+struct service_status {
+	unsigned nodes, open_files, device_files, stalled_calls;
+	pid_t agent;
+};
+void service_get_status(struct service *service, struct service_status *ret);
+
+#endif

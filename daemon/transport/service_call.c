@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * transport/service_call.c - an ioctl of a client of the service, from its number to its
+ * answer.
+ *
+ * Two ways of copying. *Direct*: by process_vm_readv and _writev, while the client waits.
+ * *Retry*: the kernel copies, on request. A request for a retry names ranges to read and
+ * to write, and the call comes again, from the start, with the bytes of the former; the
+ * bytes to write go back with the answer. As the call is decoded anew each time, ranges are
+ * asked for in the same order, and each round gets as far as what it was brought. Before
+ * it acts, it needs room for its answer: all the argument (call.span), which is read as
+ * well, so that what the answer leaves out stays as it was.
+ */
+#define FUSE_USE_VERSION 35
+#include <errno.h>
+#include <fuse_lowlevel.h>
+#include <linux/vfio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <transport/client_mm.h>
+#include <transport/service_abi.h>
+#include <transport/service_internal.h>
+#include <util/cleanup.h>
+#include <vfio-cused/log.h>
+
+#define RANGES_MAX 8		/* the fixed part, a tail, the answer; pages of a string */
+#define PAGE_BYTES 4096u
+
+struct service_call {
+	struct service_ioctl *ioctl;
+	struct client_thread *thread;	/* NULL: not needed, or not to be had */
+	struct call call;
+	struct open_file **held;	/* parallel to call.fds */
+	size_t n_held;
+
+	/* retry */
+	bool retry;
+	struct iovec ranges[RANGES_MAX];
+	unsigned n_ranges;
+	size_t used;			/* of ioctl->in */
+	char *image;			/* the first span bytes of the argument */
+};
+
+/* ---- who calls ---- */
+
+int service_caller(struct service *service, const struct request *request,
+		   struct client_thread **ret_thread, struct caller *ret)
+{
+	int r;
+
+	*ret = (struct caller){ 0 };
+	/* 0: of a pid namespace that is not below ours. */
+	r = request->tid ? client_get(service->clients, request->tid, true, ret_thread) :
+			   -ESRCH;
+	if (r == 0) {
+		r = client_caller(service->clients, *ret_thread, true, ret);
+		if (r)
+			client_put(steal_ptr(*ret_thread));
+	}
+	if (!ret->mm)
+		ret->mm = client_mm_none();
+	return r;
+}
+
+static void tell_memory(struct service_call *c)
+{
+	if (!atomic_exchange(&c->ioctl->service->told_memory, true))
+		cused_log(CUSED_LOG_WARNING, "service", "the memory of process %d may not be "
+			  "looked at: its calls are slower, and devices cannot reach it; "
+			  "give the service CAP_SYS_PTRACE, and see to "
+			  "/proc/sys/kernel/yama/ptrace_scope (at most 2)",
+			  (int)c->ioctl->request->tid);
+}
+
+/* ---- copies ---- */
+
+enum copied { COPIED, COPY_FAULT, COPY_LATER };
+
+/* Retry: bytes that were brought, or a wish for them. */
+static enum copied range_take(struct service_call *c, uint64_t addr, void *buf, size_t len)
+{
+	struct service_ioctl *ioctl = c->ioctl;
+
+	if (c->n_ranges == RANGES_MAX || len > CHANNEL_DATA_MAX)
+		return COPY_FAULT;
+	c->ranges[c->n_ranges++] = (struct iovec){ (void *)(uintptr_t)addr, len };
+	if (len > ioctl->in_size - c->used)
+		return COPY_LATER;
+	memcpy(buf, (const char *)ioctl->in + c->used, len);
+	c->used += len;
+	return COPIED;
+}
+
+static enum copied fetch(struct service_call *c)
+{
+	struct call *call = &c->call;
+	int r;
+
+	if (c->retry)
+		return range_take(c, call->fetch_addr, call->fetch_buf, call->fetch_len);
+	r = client_read(c->ioctl->request->tid, call->fetch_addr, call->fetch_buf,
+			call->fetch_len);
+	if (r != -EPERM || !c->ioctl->may_retry) {
+		if (r == -EPERM)
+			tell_memory(c);
+		return r ? COPY_FAULT : COPIED;
+	}
+	tell_memory(c);
+	c->retry = true;
+	return fetch(c);
+}
+
+/* Page by page, as what lies behind the NUL need not be there. */
+static enum copied fetch_str(struct service_call *c)
+{
+	struct call *call = &c->call;
+	char *buf = call->fetch_buf;
+
+	if (!c->retry) {
+		call->fetched = client_read_str(c->ioctl->request->tid, call->fetch_addr, buf,
+						call->fetch_len);
+		return memchr(buf, '\0', call->fetched) || call->fetched == call->fetch_len ?
+			       COPIED : COPY_FAULT;
+	}
+	while (call->fetched < call->fetch_len) {
+		uint64_t addr = call->fetch_addr + call->fetched;
+		size_t len = PAGE_BYTES - (size_t)(addr % PAGE_BYTES);
+		enum copied r;
+
+		if (len > call->fetch_len - call->fetched)
+			len = call->fetch_len - call->fetched;
+		r = range_take(c, addr, buf + call->fetched, len);
+		if (r != COPIED)
+			return r;
+		call->fetched += len;
+		if (memchr(buf + call->fetched - len, '\0', len))
+			break;
+	}
+	return COPIED;
+}
+
+/* Retry: is there room for the answer? */
+static enum copied room(struct service_call *c)
+{
+	size_t span = c->call.span;
+
+	/* More than the kernel copies: no answer is that long. */
+	if (span > CHANNEL_DATA_MAX - PAGE_BYTES)
+		span = CHANNEL_DATA_MAX - PAGE_BYTES;
+	if (!c->retry || span == 0)
+		return COPIED;
+	c->image = malloc(span);
+	if (!c->image)
+		return COPY_FAULT;
+	if (c->ioctl->out_size < span) {
+		range_take(c, c->call.arg, c->image, span);
+		return COPY_LATER;
+	}
+	return range_take(c, c->call.arg, c->image, span);
+}
+
+static void ask_again(struct service_call *c)
+{
+	struct iovec out = { (void *)(uintptr_t)c->call.arg, c->call.span };
+	bool with_out = c->image != NULL;
+
+	if (out.iov_len > CHANNEL_DATA_MAX - PAGE_BYTES)
+		out.iov_len = CHANNEL_DATA_MAX - PAGE_BYTES;
+	if (request_take(c->ioctl->request))
+		fuse_reply_ioctl_retry(c->ioctl->request->fuse, c->ranges, c->n_ranges,
+				       &out, with_out);
+}
+
+/* ---- fds ---- */
+
+static void held_put(struct service_call *c)
+{
+	for (size_t i = 0; i < c->n_held; i++)
+		open_file_unuse(c->held[i]);
+	free(c->held);
+	c->held = NULL;
+	c->n_held = 0;
+}
+
+static void looks_begin(struct service *service, struct look *looks, struct agent_fd *fds,
+			size_t n)
+{
+	pthread_mutex_lock(&service->lock);
+	for (size_t i = 0; i < n; i++) {
+		looks[i].cookie = fds[i].cookie;
+		list_push_back(&service->looks, &looks[i].item);
+	}
+	pthread_mutex_unlock(&service->lock);
+}
+
+static void looks_end(struct service *service, struct look *looks, size_t n)
+{
+	pthread_mutex_lock(&service->lock);
+	for (size_t i = 0; i < n; i++)
+		list_remove(&looks[i].item);
+	pthread_mutex_unlock(&service->lock);
+}
+
+static void fd_found(struct service *service, struct call_fd *fd, struct agent_fd *answer,
+		     const struct look *look)
+{
+	fd->err = answer->err;
+	if (fd->err)
+		return;
+	if (fd->want_event && answer->event >= 0) {
+		if (client_event_new(service->events, steal_fd(&answer->event),
+				     &fd->event) == -ENOMEM)
+			fd->err = -ENOMEM;
+	} else if (!fd->want_event && look->found) {
+		fd->object = look->found->object;
+	}
+}
+
+/* Return: 0; -EIO, -ENOMEM, -EMFILE. */
+static int fetch_fds(struct service_call *c)
+{
+	struct service *service = c->ioctl->service;
+	struct call *call = &c->call;
+	size_t n = call->n_fds;
+	cleanup_free struct agent_fd *fds = calloc(n + 1, sizeof(*fds));
+	cleanup_free struct look *looks = calloc(n + 1, sizeof(*looks));
+	int r = 0;
+
+	held_put(c);
+	c->held = calloc(n + 1, sizeof(*c->held));
+	if (!fds || !looks || !c->held)
+		return -ENOMEM;
+	c->n_held = n;
+	for (size_t i = 0; i < n; i++) {
+		call->fds[i].err = 0;
+		call->fds[i].event = NULL;
+		call->fds[i].object.kind = OBJECT_NONE;
+		fds[i] = (struct agent_fd){ .fd = call->fds[i].fd, .event = -1 };
+		if (getrandom(&fds[i].cookie, sizeof(fds[i].cookie), 0) !=
+		    sizeof(fds[i].cookie))
+			return -EIO;
+	}
+	looks_begin(service, looks, fds, n);
+	r = agent_look(service->agent, c->ioctl->request->tid, service->major, fds, n);
+	looks_end(service, looks, n);
+	for (size_t i = 0; i < n; i++) {
+		c->held[i] = looks[i].found;
+		if (r == 0)
+			fd_found(service, &call->fds[i], &fds[i], &looks[i]);
+		if (fds[i].event >= 0)
+			close(fds[i].event);
+	}
+	return r;
+}
+
+/* ---- a new device fd ---- */
+
+static void answer_armed(void *arg)
+{
+	/* What the client sees if the courier dies half-way. */
+	request_error(arg, EIO);
+}
+
+static void tell_courier(struct service *service, int r)
+{
+	if (!atomic_exchange(&service->told_courier, true))
+		cused_log(CUSED_LOG_WARNING, "service", "a client cannot be given a device "
+			  "file: %s; start it by vfio-cused exec, or see in "
+			  "vfio-cused-serve(8) what stops the courier", strerror(-r));
+}
+
+/* By the courier, who makes the client's number its result. */
+static void grant_fd(struct service_ioctl *ioctl, struct device_file *file)
+{
+	struct service *service = ioctl->service;
+	uint8_t token[SERVICE_TOKEN_SIZE];
+	int r = devfs_grant(service->devfs, file, token);
+
+	if (r) {
+		device_file_release(file);
+		request_error(ioctl->request, -r);
+		return;
+	}
+	r = service->params.courier && ioctl->request->tid ?
+		agent_deliver(service->agent, ioctl->request->tid, token, answer_armed,
+			      ioctl->request) : -EPERM;
+	devfs_revoke(service->devfs, token);	/* of no effect if it was used */
+	if (r == -EPERM)
+		tell_courier(service, r);
+	if (r < 0)
+		request_error(ioctl->request, -r);
+}
+
+/* By a token, for exec; the device is released again if nobody comes with it. */
+static void grant_token(struct service_ioctl *ioctl, struct device_file *file)
+{
+	struct service_device_token out;
+	uint64_t at = ioctl->arg + offsetof(struct service_device_token, token);
+	int r = devfs_grant(ioctl->service->devfs, file, out.token);
+
+	if (r) {
+		device_file_release(file);
+	} else {
+		r = client_write(ioctl->request->tid, at, out.token, sizeof(out.token));
+		if (r)
+			devfs_revoke(ioctl->service->devfs, out.token);
+	}
+	if (r)
+		request_error(ioctl->request, -r);
+	else if (request_take(ioctl->request))
+		fuse_reply_ioctl(ioctl->request->fuse, 0, NULL, 0);
+}
+
+/* ---- the call ---- */
+
+/* Return: 0 with what to write written, or in the image; -EFAULT. */
+static int write_out(struct service_call *c)
+{
+	const struct call *call = &c->call;
+
+	for (unsigned i = 0; i < call->n_out; i++) {
+		const struct call_out *out = &call->out[i];
+		uint64_t at = out->addr - call->arg;
+
+		if (c->retry) {
+			if (!c->image || at + out->len > c->ioctl->out_size)
+				return -EFAULT;
+			memcpy(c->image + at, out->buf, out->len);
+		} else if (request_is_gone(c->ioctl->request) ||
+			   client_write(c->ioctl->request->tid, out->addr, out->buf,
+					out->len)) {
+			return -EFAULT;
+		}
+	}
+	return 0;
+}
+
+/* Decode and run. Return: true: c->call.result is the result. */
+static bool steps(struct service_call *c)
+{
+	struct call *call = &c->call;
+
+	for (;;) {
+		enum copied copied = COPIED;
+		int r = 0;
+
+		switch (call_step(call)) {
+		case CALL_FETCH:
+			copied = fetch(c);
+			break;
+		case CALL_FETCH_STR:
+			copied = fetch_str(c);
+			break;
+		case CALL_FETCH_FDS:
+			r = fetch_fds(c);
+			break;
+		case CALL_READY:
+			copied = room(c);
+			break;
+		case CALL_DONE:
+			return true;
+		}
+		if (request_is_gone(c->ioctl->request))
+			r = -EINTR;
+		if (copied == COPY_LATER) {
+			ask_again(c);
+			return false;
+		}
+		if (r) {
+			call->result = r;
+			return true;
+		}
+		call->fault = copied == COPY_FAULT;
+	}
+}
+
+static void run(struct service_call *c, bool by_token)
+{
+	struct service_ioctl *ioctl = c->ioctl;
+	struct device_file *grant = NULL;
+	int64_t result;
+	bool done;
+
+	c->call.hold = true;
+	done = steps(c);
+	result = c->call.result;
+	if (done && write_out(c))	/* some errors come with an answer, too: PCI-115 */
+		result = -EFAULT;
+	if (done && result >= 0)
+		grant = steal_ptr(c->call.grant);
+	/* All that the call holds is given back before it is answered. */
+	call_done(&c->call);
+	held_put(c);
+	if (!done)
+		;
+	else if (grant && by_token)
+		grant_token(ioctl, grant);
+	else if (grant)
+		grant_fd(ioctl, grant);
+	else if (request_take(ioctl->request))
+		fuse_reply_ioctl(ioctl->request->fuse, (int)result, c->image,
+				 c->image ? ioctl->out_size : 0);
+	free(c->image);
+}
+
+void service_ioctl(struct service_ioctl *ioctl)
+{
+	struct service_call c = { .ioctl = ioctl, .retry = ioctl->service->params.retry &&
+						     ioctl->may_retry };
+	bool by_token = ioctl->cmd == SERVICE_IOC_DEVICE_TOKEN &&
+			ioctl->object.kind == OBJECT_GROUP;
+	struct caller caller = { 0 };
+	uint64_t arg = ioctl->arg;
+
+	if (ioctl->in_size)
+		c.retry = true;
+	if (ioctl->object.kind == OBJECT_GROUP)
+		devfs_settle(ioctl->service->devfs);
+	/* Who calls a device does not matter: it has the fd. */
+	if (ioctl->object.kind != OBJECT_DEVICE &&
+	    service_caller(ioctl->service, ioctl->request, &c.thread, &caller))
+		tell_memory(&c);
+	if (by_token && client_read(ioctl->request->tid, ioctl->arg, &arg, sizeof(arg))) {
+		request_error(ioctl->request, EFAULT);
+		client_put(c.thread);
+		return;
+	}
+	call_init(&c.call, ioctl->object, by_token ? VFIO_GROUP_GET_DEVICE_FD : ioctl->cmd,
+		  arg, &caller);
+	run(&c, by_token);
+	client_put(c.thread);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* transport/service_internal.h - between the service_*.c files. */
+#ifndef TRANSPORT_SERVICE_INTERNAL_H
+#define TRANSPORT_SERVICE_INTERNAL_H
+
+#include <pthread.h>
+#include <proto/proto.h>
+#include <stdatomic.h>
+#include <transport/agent.h>
+#include <transport/client.h>
+#include <transport/client_event.h>
+#include <transport/devfs.h>
+#include <transport/devnode.h>
+#include <transport/server.h>
+#include <transport/service.h>
+#include <util/list.h>
+
+#define NODE_NAME_SIZE 40		/* "vfio/noiommu-4294967295" */
+#define SERVICE_MINORS 65536u		/* nodes at a time */
+
+struct service {
+	struct service_params params;
+	struct server *server;
+	struct clients *clients;
+	struct client_events *events;
+	struct devfs *devfs;
+	struct agent *agent;
+	struct topology *topology;
+	int listener;			/* of the agent's socket, or -1 */
+	unsigned major;			/* of the nodes; 0 until there is one */
+	pthread_mutex_t lock;		/* nodes, looks */
+	struct list nodes;
+	struct list looks;		/* struct look: cookies that are asked for */
+	atomic_bool told_memory, told_courier;
+};
+
+struct node {
+	struct list item;		/* service->lock */
+	struct service *service;
+	enum object_kind kind;
+	struct group *group;		/* of a group node */
+	char name[NODE_NAME_SIZE];	/* "vfio/7" */
+	unsigned minor;
+	dev_t number;
+	struct channel *channel;
+	struct devnode devnode;
+	bool has_devnode;
+	pthread_mutex_t lock;		/* files */
+	struct list files;		/* struct open_file */
+};
+
+/* What a client's open() of a node made. */
+struct open_file {
+	struct list item;		/* node->lock */
+	struct node *node;
+	struct object object;
+	unsigned uses;			/* node->lock; 1 for the client, 1 per call */
+};
+
+/* A question to the agent that is under way. */
+struct look {
+	struct list item;		/* service->lock */
+	uint64_t cookie;
+	struct open_file *found;	/* service->lock; a use, for whoever asked */
+};
+
+/* ---- service_node.c ---- */
+
+/* @kind: OBJECT_CONTAINER or OBJECT_GROUP. Return: 0; -errno with @err set. */
+int node_new(struct service *service, enum object_kind kind, struct group *group,
+	     struct node **ret, struct cused_error *err);
+/* Return: 0; -EBUSY as channel_free(). */
+int node_free(struct node *node);
+void open_file_unuse(struct open_file *file);	/* NULL is allowed */
+
+/* ---- service_call.c ---- */
+
+/* An ioctl, to its answer. @in, @in_size, @out_size: what a RETRY brought, else 0. */
+struct service_ioctl {
+	struct service *service;
+	struct request *request;
+	struct object object;
+	unsigned cmd;
+	uint64_t arg;
+	bool may_retry;			/* CUSE can, FUSE cannot */
+	const void *in;
+	size_t in_size, out_size;
+};
+void service_ioctl(struct service_ioctl *call);
+
+/* Who opens or calls. Return: 0, with a reference for client_put(); -errno. *ret is
+ * good in either case, as one without memory and rights. */
+int service_caller(struct service *service, const struct request *request,
+		   struct client_thread **ret_thread, struct caller *ret);
+
+#endif
