@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -153,6 +154,17 @@ static int sysfs_lay(struct serve *serve, struct cused_error *err)
 	return r;
 }
 
+/* A node takes a file or two, a device and each client's interrupt one. */
+static void files_allow(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static void signals_take_over(struct serve *serve)
 {
 	sigset_t mask;
@@ -246,6 +258,7 @@ int serve_command(const struct conf *conf, char **args)
 	/* That it is ready is worth a line. */
 	if (conf->verbose == 0)
 		log_set_level(CUSED_LOG_INFO);
+	files_allow();
 	signals_take_over(&serve);
 	r = serve.signals < 0 ? cused_error_set(&err, -EMFILE, "cannot make a signalfd") :
 				start(&serve, &err);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,12 +20,15 @@
 
 extern char **environ;
 
+#define DROPPED_MAX 16
+
 struct agent {
 	struct agent_params params;
 	pthread_mutex_t lock;
 	int jobs;			/* lock; -1: no agent runs */
 	pid_t pid;			/* lock */
 	unsigned starts;		/* lock */
+	pid_t dropped[DROPPED_MAX];	/* lock; killed, to be reaped when they have ended */
 };
 
 /* ---- life ---- */
@@ -69,10 +73,20 @@ static int spawn(struct agent *agent, int jobs)
 }
 
 /* With the lock. */
+static void reap(struct agent *agent)
+{
+	for (unsigned i = 0; i < DROPPED_MAX; i++) {
+		if (agent->dropped[i] && waitpid(agent->dropped[i], NULL, WNOHANG))
+			agent->dropped[i] = 0;
+	}
+}
+
+/* With the lock. */
 static int start(struct agent *agent)
 {
 	int pair[2], r;
 
+	reap(agent);
 	if (agent->starts >= AGENT_RESTARTS_MAX)
 		return -EIO;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
@@ -96,7 +110,7 @@ static void drop(struct agent *agent)
 		return;
 	close(steal_fd(&agent->jobs));
 	kill(agent->pid, SIGKILL);
-	waitpid(agent->pid, NULL, WNOHANG);
+	agent->dropped[agent->starts % DROPPED_MAX] = agent->pid;
 	agent->pid = 0;
 }
 
@@ -123,18 +137,27 @@ int agent_new(const struct agent_params *params, struct agent **ret,
 	return 0;
 }
 
+/* Wait for a while. */
+static bool has_ended(pid_t pid)
+{
+	cleanup_close int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return pidfd < 0 || poll(&p, 1, AGENT_ANSWER_MS) != 0;
+}
+
 void agent_free(struct agent *agent)
 {
-	int status;
-
 	if (!agent)
 		return;
 	if (agent->jobs >= 0) {
 		close(agent->jobs);
-		/* It ends when it sees that; couriers are waited for. */
-		while (waitpid(agent->pid, &status, 0) < 0 && errno == EINTR)
-			;
+		/* It ends when it sees that, and its couriers have ended. */
+		if (!has_ended(agent->pid))
+			kill(agent->pid, SIGKILL);
+		waitpid(agent->pid, NULL, WNOHANG);
 	}
+	reap(agent);
 	pthread_mutex_destroy(&agent->lock);
 	free(agent);
 }
@@ -196,7 +219,9 @@ static int job_receive(struct agent *agent, int socket, struct agent_result *ret
 		pthread_mutex_unlock(&agent->lock);
 		return -EIO;
 	}
-	r = fd_message_receive(socket, ret, sizeof(*ret), fds, n_fds);
+	do {
+		r = fd_message_receive(socket, ret, sizeof(*ret), fds, n_fds);
+	} while (r == -EINTR);
 	return r == (int)sizeof(*ret) ? 0 : r == -EMFILE ? r : -EIO;
 }
 

@@ -237,6 +237,8 @@ static bool job_take(struct server_state *state)
 	int socket = -1;
 	int r = fd_message_receive(AGENT_FD_JOBS, &job, sizeof(job), &socket, &n);
 
+	if (r == -EINTR)
+		return true;
 	if (r == 0 || r == -ECONNRESET)
 		return false;
 	if (r != (int)sizeof(job) || n != 1)

@@ -344,7 +344,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	ssize_t n;
 	int r = 0;
 
-	request_begin(&request, devfs->server, req);
+	request_begin(&request, devfs->server, req, false);
 	n = device_rw_check(device, (uint64_t)off, size, false);
 	if (n > 0) {
 		buf = malloc((size_t)n);
@@ -369,7 +369,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	ssize_t n;
 	int r;
 
-	request_begin(&request, devfs->server, req);
+	request_begin(&request, devfs->server, req, false);
 	n = device_rw_check(device, (uint64_t)off, size, true);
 	if (n > 0) {
 		r = device_write(device, (uint64_t)off, buf, (size_t)n);
@@ -391,7 +391,7 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 	struct devfs *devfs = devfs_of(req);
 	struct request request;
 
-	request_begin(&request, devfs->server, req);
+	request_begin(&request, devfs->server, req, false);
 	devfs->ioctl(devfs->ioctl_arg, &request, file_use(devfs, file_of(fi)), cmd,
 		     (uintptr_t)arg);
 	request_end(&request);

@@ -90,16 +90,13 @@ static int answer_receive(int sock, bool *ret_answered)
 	n = fd_message_receive(sock, &answer, sizeof(answer), &fd, &n_fds);
 	if (n < 0)
 		return n;
-	if (n != sizeof(answer) || (answer.err == 0 && n_fds == 0)) {
+	*ret_answered = n == sizeof(answer);
+	if (!*ret_answered || answer.err < 0 || n_fds == 0) {
 		if (n_fds)
 			close(fd);
-		return n == 0 ? -ECONNRESET : -EPROTO;
-	}
-	*ret_answered = true;
-	if (answer.err < 0) {
-		if (n_fds)
-			close(fd);
-		return answer.err;
+		if (!*ret_answered)
+			return n == 0 ? -ECONNRESET : -EPROTO;
+		return answer.err < 0 ? answer.err : -EPROTO;
 	}
 	/* The end comes when the agent has closed its copy: the client's close counts. */
 	if (recv(sock, &byte, sizeof(byte), 0) < 0)

@@ -53,9 +53,7 @@ int fd_message_receive(int socket, void *data, size_t size, int *ret_fds, size_t
 	struct cmsghdr *c;
 	ssize_t got;
 
-	do {
-		got = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
-	} while (got < 0 && errno == EINTR);
+	got = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
 	if (got < 0)
 		return -errno;
 	c = CMSG_FIRSTHDR(&msg);

@@ -14,7 +14,7 @@ int fd_message_send(int socket, const void *data, size_t size, const int *fds, s
  * @n_fds: in: how many are welcome, further ones are closed; out: how many came
  *         (CLOEXEC, the caller's)
  * Return: bytes, 0 at the end; -EMFILE some did not fit into our table (none is kept);
- * -errno.
+ * -EINTR and other errnos of recvmsg().
  */
 int fd_message_receive(int socket, void *data, size_t size, int *ret_fds, size_t *n_fds);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #define FUSE_USE_VERSION 35
 #include <errno.h>
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <linux/fuse.h>
 #include <poll.h>
@@ -76,13 +77,14 @@ static uint64_t now_ns(void)
 
 /* ---- requests at work ---- */
 
-void request_begin(struct request *request, struct server *server, struct fuse_req *fuse)
+void request_begin(struct request *request, struct server *server, struct fuse_req *fuse,
+		   bool release)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(fuse);
 
 	request->fuse = fuse;
 	request->server = server;
-	request->tid = ctx->pid;
+	request->tid = release ? 0 : ctx->pid;
 	request->uid = ctx->uid;
 	request->began = now_ns();
 	atomic_init(&request->taken, false);
@@ -522,6 +524,7 @@ static bool readers_stop(struct channel *channel)
 int channel_free(struct channel *channel)
 {
 	struct server *server;
+	int nowhere;
 	bool ended;
 
 	if (!channel)
@@ -532,8 +535,13 @@ int channel_free(struct channel *channel)
 	ended = readers_stop(channel);
 	pthread_mutex_unlock(&server->lock);
 	if (!ended) {
-		/* What waits in it fails at once; the stalled thread finds a closed file. */
-		close(channel->fd);
+		/* The stalled thread will write its answer to this number, which must not
+		 * become another file's. */
+		nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (nowhere >= 0) {
+			dup3(nowhere, channel->fd, O_CLOEXEC);
+			close(nowhere);
+		}
 		return -EBUSY;
 	}
 	fuse_session_destroy(channel->session);		/* closes fd */

@@ -38,7 +38,7 @@
 
 #define SERVER_THREADS_MAX 512u	/* of all channels; each channel may always have one */
 #define LANE_THREADS 16u	/* calls of one user that are served at a time */
-#define CHANNEL_IDLE_MAX 2u	/* readers that a channel keeps */
+#define CHANNEL_IDLE_MAX 8u	/* readers that a channel keeps: an answer overlaps the next call */
 #define CHANNEL_DATA_MAX (128u * 1024)	/* bytes of data in a request: 32 pages */
 #define WATCH_STALL_MS 20u
 #define WATCH_RELEASE_MS 1000u
@@ -74,7 +74,8 @@ int channel_new(struct server *server, struct fuse_session *session, int fd, boo
 /*
  * No more requests are taken. Waits until those at work are answered, at most
  * WATCH_RELEASE_MS, and closes the file: later calls of clients fail with ENOTCONN.
- * Return: 0; -EBUSY a call is stalled, then its thread and the channel's memory stay.
+ * Return: 0; -EBUSY a call is stalled: the file is closed as well, but what the stalled
+ * thread uses stays for ever, and its answer goes nowhere.
  * NULL is allowed.
  */
 int channel_free(struct channel *channel);
@@ -90,8 +91,10 @@ struct request {
 	atomic_bool taken;		/* it is answered, or about to be */
 };
 
-/* In an operation of a session: begin to serve. */
-void request_begin(struct request *request, struct server *server, struct fuse_req *fuse);
+/* In an operation of a session: begin to serve. @release: whoever it was closes; the
+ * watch goes by the time. */
+void request_begin(struct request *request, struct server *server, struct fuse_req *fuse,
+		   bool release);
 /* Return: true: the caller answers it; false: it has been answered. Once true. */
 bool request_take(struct request *request);
 /* Has the caller gone? Then its number means nothing. */

@@ -415,7 +415,8 @@ void service_ioctl(struct service_ioctl *ioctl)
 	struct caller caller = { 0 };
 	uint64_t arg = ioctl->arg;
 
-	if (ioctl->in_size)
+	/* The way was chosen at the first round; who has no number can only be so reached. */
+	if (ioctl->in_size || (ioctl->request->tid == 0 && ioctl->may_retry))
 		c.retry = true;
 	if (ioctl->object.kind == OBJECT_GROUP)
 		devfs_settle(ioctl->service->devfs);

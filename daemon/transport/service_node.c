@@ -105,14 +105,12 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 	struct caller caller;
 	int r;
 
-	request_begin(&request, node->service->server, req);
+	request_begin(&request, node->service->server, req, false);
 	if (node->kind == OBJECT_GROUP)
 		devfs_settle(node->service->devfs);	/* CG-052 */
-	/* Who cannot be looked at has no rights; most opens need none. */
-	if (service_caller(node->service, &request, &thread, &caller) == 0)
-		r = open_file_new(node, &caller, &file);
-	else
-		r = open_file_new(node, &(struct caller){ .mm = caller.mm }, &file);
+	/* Who cannot be looked at may have no rights; most opens need none. */
+	service_caller(node->service, &request, &thread, &caller);
+	r = open_file_new(node, &caller, &file);
 	client_put(thread);
 	if (r) {
 		request_error(&request, -r);
@@ -135,8 +133,7 @@ static void op_release(fuse_req_t req, struct fuse_file_info *fi)
 	struct node *node = fuse_req_userdata(req);
 	struct request request;
 
-	request_begin(&request, node->service->server, req);
-	request.tid = 0;		/* whoever it was closes; see WATCH_RELEASE_MS */
+	request_begin(&request, node->service->server, req, true);
 	open_file_unuse(file_of(fi));
 	request_error(&request, 0);
 	request_end(&request);
@@ -200,7 +197,7 @@ static void op_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *
 		return;
 	}
 	open_file_use(file);
-	request_begin(&request, call.service->server, req);
+	request_begin(&request, call.service->server, req, false);
 	service_ioctl(&call);
 	request_end(&request);
 	open_file_unuse(file);
@@ -337,21 +334,35 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 	return 0;
 }
 
+/* Clients will not release what they have open any more. */
+static void files_abandon(struct node *node)
+{
+	struct open_file *file;
+
+	pthread_mutex_lock(&node->lock);
+	while (!list_empty(&node->files)) {
+		file = container_of(node->files.next, struct open_file, item);
+		list_remove(&file->item);	/* and again, harmlessly, by the last use */
+		pthread_mutex_unlock(&node->lock);
+		open_file_unuse(file);
+		pthread_mutex_lock(&node->lock);
+	}
+	pthread_mutex_unlock(&node->lock);
+}
+
 int node_free(struct node *node)
 {
 	struct service *service = node->service;
 	int r = channel_free(node->channel);
 
-	if (r)
-		return r;
 	if (node->has_devnode)
 		devnode_restore(&node->devnode);
 	pthread_mutex_lock(&service->lock);
 	list_remove(&node->item);
 	pthread_mutex_unlock(&service->lock);
-	/* What clients have open will not be released by them any more. */
-	while (!list_empty(&node->files))
-		open_file_unuse(container_of(node->files.next, struct open_file, item));
+	files_abandon(node);
+	if (r)
+		return r;		/* a stalled call has one of them, and its node */
 	pthread_mutex_destroy(&node->lock);
 	free(node);
 	return 0;

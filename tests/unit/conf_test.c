@@ -340,7 +340,8 @@ START_TEST(dump_uses_the_words_of_the_command_line)
 		"[device \"second\"]\nbackend = widget\nbdf = 0000:02:00.0\ngroup = 0\n"
 		"noiommu = off\nsize = 1536\n\n"
 		"[iommu]\nbackend = wires\ndma_entry_limit = 65535\nmemlock = off\n"
-		"unsafe_noiommu = off\nnesting = off\naperture = 39\n");
+		"unsafe_noiommu = off\nnesting = off\naperture = 39\n\n"
+		"[service]\nmemory = auto\ncourier = on\nsysfs = on\n");
 	free(text);
 }
 END_TEST
