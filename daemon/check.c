@@ -29,7 +29,7 @@
 #include <unistd.h>
 #include <util/cleanup.h>
 
-#include "check.h"
+#include "checks.h"
 #include "cli.h"
 #include "run.h"
 

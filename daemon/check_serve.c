@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include <util/cleanup.h>
 
-#include "check.h"
+#include "checks.h"
 
 #define YAMA_SCOPE	"/proc/sys/kernel/yama/ptrace_scope"
 #define FUSE_ANSWER_MS	5000

@@ -76,6 +76,7 @@ struct cli {
 	struct conf conf;
 	bool dump;
 	bool conf_given;	/* --device, --iommu or --dump-config */
+	bool service_given;	/* --service */
 	const char *print;	/* "help" or "version" */
 };
 
@@ -119,7 +120,7 @@ static int take_option(struct cli *cli, int letter, const char *word)
 		break;
 	case 's':
 		r = conf_set_service(&cli->conf, optarg, &err);
-		cli->conf_given = true;
+		cli->service_given = true;
 		break;
 	case 'D':
 		cli->dump = cli->conf_given = true;
@@ -227,6 +228,8 @@ static int do_command(struct cli *cli, const struct cli_command *command, char *
 	if (cli->conf.agent_socket && command->run != exec_command &&
 	    command->run != serve_command)
 		return complain("%s takes no --socket; leave it out", command->name);
+	if (cli->service_given && command->run != serve_command)
+		return complain("%s takes no --service; leave it out", command->name);
 	if (n < command->min_args && !cli->dump)
 		return complain("%s: no command to run; write vfio-cused %s %s", command->name,
 				command->name, command->arguments);

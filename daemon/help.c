@@ -114,7 +114,7 @@ void help_overview(FILE *f)
 	fputs("\nIOMMU backends (vfio-cused help NAME):\n", f);
 	for (size_t i = 0; (iommu = registry_iommu(i)); i++)
 		fprintf(f, "  %-8s %s\n", iommu->name, iommu->summary);
-	fputs("\nThe manual: vfio-cused(1), vfio-cused-backends(7).\n", f);
+	fputs("\nThe manual: vfio-cused(1), vfio-cused-serve(8), vfio-cused-backends(7).\n", f);
 }
 
 static void help_device(const struct cused_device_ops *ops)

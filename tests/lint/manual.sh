@@ -66,7 +66,7 @@ compare options "$(grep -oE '^  (-., )?--[a-z-]+' <<<"$overview" | sed 's/.*--/-
 		sed 's/.*--/--/')"
 compare commands "$(sed -n 's/^  vfio-cused \([a-z]*\).*/\1/p' <<<"$overview")" \
 	"$(section $one COMMANDS | sed -n 's/^\\fB\([a-z]*\)\\fR.*/\1/p; s/^\.B \([a-z]*\)$/\1/p' |
-		grep -xE 'run|check|list|help|serve|exec|ctl' | sort -u)"
+		grep -xE 'run|check|list|help|serve|agent|exec|ctl' | sort -u)"
 models=$(sed -n '/^Devices/,/^$/s/^  \([a-z0-9]*\) .*/\1/p' <<<"$overview")
 iommus=$(sed -n '/^IOMMU backends/,/^$/s/^  \([a-z0-9]*\) .*/\1/p' <<<"$overview")
 compare models "$models" \
@@ -77,6 +77,8 @@ compare "keys of devices" "$("$program" help device | help_keys "Keys of every d
 	"$(section $one "Keys of every device" | manual_keys)"
 compare "keys of IOMMUs" "$("$program" help iommu | help_keys "Keys of every IOMMU:")" \
 	"$(section $one "Keys of every IOMMU" | manual_keys)"
+compare "keys of the service" "$("$program" help service | help_keys "Keys of --service:")" \
+	"$(section $one 'Keys of \\-\\-service' | manual_keys)"
 for name in $models; do
 	compare "$name" "$("$program" help "$name" | help_keys "Keys of this model:")" \
 		"$(section $seven "$name" | manual_keys)"
@@ -85,7 +87,7 @@ for name in $iommus; do
 	compare "$name" "$("$program" help "$name" | help_keys "Keys of this backend:")" \
 		"$(section $seven "$name" | manual_keys)"
 done
-for file in $one $seven; do
+for file in $one $seven daemon/man/vfio-cused-serve.8; do
 	grep -q "\"$("$program" --version)\"" "$file" || finding "$file: not the version of the program"
 	if command -v groff >/dev/null; then
 		while IFS= read -r line; do

@@ -66,7 +66,11 @@ refuse()
 
 refuse "no command" run check list help --
 refuse walk run -- walk
-refuse serve run -- serve
+refuse serves run -- serves
+refuse --service "leave it out" -- run --service memory=retry -- true
+refuse memory=x retry -- serve --service memory=x
+refuse colour memory courier sysfs -- serve --service colour=red
+refuse "agent" serve "by hand" -- agent
 refuse --devise --device -- --devise
 refuse --devise --device -- run --devise edu -- true
 refuse -x --device -- -x

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* check.h - between check.c and check_serve.c: what is found of one need, and how. */
-#ifndef CHECK_H
-#define CHECK_H
+/* checks.h - between check.c and check_serve.c: what is found of one need, and how. */
+#ifndef CHECKS_H
+#define CHECKS_H
 
 #include <stdbool.h>
 
