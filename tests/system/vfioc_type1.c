@@ -44,13 +44,21 @@ static uint32_t dma_avail(int container)
 	return cap->avail;
 }
 
+/* struct vfio_iommu_type1_info_cap_migration as a 64-bit kernel lays it out; a 32-bit
+ * program's own has no gap behind the flags. */
+struct migration_cap {
+	struct vfio_info_cap_header header;
+	uint32_t flags, gap;
+	uint64_t pgsize_bitmap, max_dirty_bitmap_size;
+};
+
 static void type1_info(const struct vc_where *w)
 {
 	struct vc vc = vfioc_open(w);
 	uint64_t buf[512];
 	struct vfio_iommu_type1_info *info = (void *)buf;
 	struct vfio_iommu_type1_info_cap_iova_range *ranges;
-	struct vfio_iommu_type1_info_cap_migration *mig;
+	struct migration_cap *mig;
 	uint32_t need;
 
 	EXPECT_EQ(VC(vc.container, VFIO_IOMMU_GET_INFO, BAD_ADDRESS), -EFAULT); /* T1-001 */
@@ -213,9 +221,14 @@ static void type1_update_vaddr(const struct vc_where *w)
 	EXPECT_EQ(vc_unmap(c, MIB, MIB, NULL), 0);			/* T1-078 */
 }
 
+/* struct vfio_bitmap as a kernel of 64 bits sees it, whatever size our pointers have. */
+struct bitmap {
+	uint64_t pgsize, size, data;
+};
+
 struct dirty_get {
 	struct vfio_iommu_type1_dirty_bitmap head;
-	struct vfio_iommu_type1_dirty_bitmap_get get;
+	struct { uint64_t iova, size; struct bitmap bitmap; } get;
 };
 
 static int dirty_op(int c, uint32_t flags)
@@ -234,12 +247,12 @@ static void type1_dirty(const struct vc_where *w)
 	struct dirty_get d = {
 		.head = { .argsz = sizeof(d), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP },
 		.get = { .iova = MIB, .size = 64 * P,
-			 .bitmap = { .pgsize = P, .size = 8, .data = (void *)map } },
+			 .bitmap = { .pgsize = P, .size = 8, .data = (uintptr_t)map } },
 	};
-	struct { struct vfio_iommu_type1_dma_unmap u; struct vfio_bitmap b; } u = {
+	struct { struct vfio_iommu_type1_dma_unmap u; struct bitmap b; } u = {
 		.u = { .argsz = sizeof(u), .flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
 		       .iova = MIB, .size = 64 * P },
-		.b = { .pgsize = P, .size = 8, .data = (void *)map },
+		.b = { .pgsize = P, .size = 8, .data = (uintptr_t)map },
 	};
 
 	EXPECT_EQ(VC(c, VFIO_IOMMU_DIRTY_PAGES, BAD_ADDRESS), -EFAULT);	/* T1-084 */
@@ -269,7 +282,7 @@ static void type1_dirty(const struct vc_where *w)
 	EXPECT_EQ(VC(c, VFIO_IOMMU_DIRTY_PAGES, &d), -EINVAL);		/* T1-095 */
 	d.get.iova = MIB;
 	d.get.size = 64 * P;
-	d.get.bitmap.data = BAD_ADDRESS;
+	d.get.bitmap.data = (uintptr_t)BAD_ADDRESS;
 	EXPECT_EQ(VC(c, VFIO_IOMMU_DIRTY_PAGES, &d), -EFAULT);		/* T1-104 */
 	map[0] = 0;
 	EXPECT_EQ(VC(c, VFIO_IOMMU_UNMAP_DMA, &u), 0);

@@ -1,8 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The test client on the kernel's own VFIO: each device of $DEVICES ("NAME=BDF …") goes to
-# vfio-pci, then the client runs on each, with the next one as its peer.
+# vfio-pci, then the client runs on each, with the next one as its peer. The name of this
+# script says which client: "kernel" or "kernel-32".
 set -e
+case $0 in
+*-32) client=vfioc-32 answers=vm-answers-32 ;;
+*) client=vfioc-static answers=vm-answers ;;
+esac
 for device in $DEVICES; do
 	bdf=${device#*=}
 	at=/sys/bus/pci/devices/$bdf
@@ -19,6 +24,6 @@ for device in $DEVICES; do
 		[ "$other" = "$device" ] || peer=${other#*=}
 	done
 	echo "device ${device%%=*}"
-	vfioc-static --bdf "${device#*=}" --peer "$peer" --iterations "$ITERATIONS" || :
-	vm-answers "${device#*=}"
+	$client --bdf "${device#*=}" --peer "$peer" --iterations "$ITERATIONS" || :
+	$answers "${device#*=}"
 done

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# judge.sh - the kernel's VFIO as the judge; sourced after lib.sh.
+#
+# record.sh runs the test client in a guest on the kernel's own /dev/vfio, as a 64-bit and
+# as a 32-bit program, and writes down what it said: in $VM_RECORDING, kernel.tap and
+# kernel-32.tap. The tests compare with that what the client says on another /dev/vfio.
+: "${VM_RECORDING:=$(dirname "$VM_INIT")/recording}" "${work:?}" "${vm_dir:?}"
+iterations=100
+answers=$(dirname "$VM_INIT")/vm-answers
+: "$iterations" "$answers"
+
+# Lines "verdict DEVICE CASE is VERDICT" and "deviates DEVICE CASE is TEXT", by tabs, of
+# what the client said. Deviations stand before their case.
+read_tap()
+{
+	awk -v OFS='\t' '
+	/^device / { device = $2; n = 0 }
+	/^# [^ ]*:[0-9]+: / {
+		sub(/^# [^ ]*:[0-9]+: /, "")
+		gsub(/ \(0x[0-9a-f]+\)/, "")
+		text[n++] = $0
+	}
+	/^# (deadline passed|killed by signal)/ { sub(/^# /, ""); text[n++] = $0 }
+	/^(not )?ok [0-9]/ {
+		verdict = /# SKIP/ ? "skipped" : /^ok/ ? "ok" : "deviates"
+		sub(/^(not )?ok [0-9]+ /, "")
+		print "verdict", device, $1, verdict
+		if (verdict != "ok" && !n && verdict == "deviates")
+			text[n++] = "failed"
+		for (i = 0; i < n; i++)
+			if (verdict != "skipped")
+				print "deviates", device, $1, text[i]
+		n = 0
+	}' "$1"
+}
+
+# judge SIDE RECORDING FILE: a difference between what the client said in the recording and
+# in the file must be listed in known-differences, as one of SIDE or of the kernel, and what
+# is listed must be seen. Status 1 if not; both are then shown.
+judge()
+{
+	local side=$1 recording=$VM_RECORDING/$2.tap file=$3 status=0
+
+	[[ -s $recording ]] || fail "there is no $recording: run vm/record.sh first"
+	read_tap "$recording" >"$work/kernel.lines"
+	read_tap "$file" >"$work/ours.lines"
+	printf 'kernel %s\n' "$(head -n 1 "$recording")"
+	awk -F '\t' -v kernel="$work/kernel.lines" -v ours="$work/ours.lines" -v side="$side" \
+		-v known="$vm_dir/known-differences" -f "$vm_dir/compare.awk" || status=$?
+	((status != 0)) || return 0
+	echo "-- what the client said on the kernel:"
+	grep -v '^ok' "$recording" || :
+	echo "-- and on the other side, $side:"
+	grep -v '^ok' "$file" || :
+	return 1
+}
