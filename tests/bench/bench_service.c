@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * cused_bench_service - what a client of `vfio-cused serve` pays, in a guest.
+ *
+ *     cused_bench_service floor NULL             the null device and the ping-pong alone
+ *     cused_bench_service calls NULL BDF         the service's calls beside both
+ *     cused_bench_service device-fd NULL BDF TEXT   GET_DEVICE_FD; TEXT: how it is handed over
+ *     cused_bench_service pair NULL BDF BDF      two clients at once, and each alone
+ *
+ * NULL is the node of cused_bench_null. Time in an emulated machine means nothing, so every
+ * batch of a call has a batch of null ioctls and one of ping-pongs beside it, and what is
+ * printed is the median of the ratios. It reports and fails only if it cannot measure.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "bench_service.h"
+#include "bench_util.h"
+#include "edu_user.h"
+#include "vc.h"
+
+#define BATCH 300
+#define PAIR_NS 2000000000ull		/* how long each client of a pair runs */
+#define PAIR_ROUNDS 5
+
+static int null_fd, sockets[2];
+static struct vc vc;
+static uint64_t bar_offset;
+static const char *device_name;
+
+static void must(int r, const char *what)
+{
+	if (r >= 0)
+		return;
+	fprintf(stderr, "cused_bench_service: %s: %s\n", what, strerror(-r));
+	exit(1);
+}
+
+static void open_service(const char *bdf)
+{
+	struct vc_where where = { .dir = "/dev/vfio", .bdf = bdf,
+				  .group = vc_sysfs_group(bdf) };
+	struct vfio_region_info bar;
+
+	must(vc_open(&vc, &where, VFIO_TYPE1v2_IOMMU), bdf);
+	must(vc_region(vc.device, 0, &bar), "region 0");
+	bar_offset = bar.offset;
+	device_name = bdf;
+}
+
+/* ---- what is timed ---- */
+
+static void do_null(void)
+{
+	must(ioctl(null_fd, NULL_NOTHING, 0) < 0 ? -errno : 0, "the null device");
+}
+
+static void do_null_data(void)
+{
+	char data[NULL_BYTES] = { 0 };
+
+	must(ioctl(null_fd, NULL_DATA, data) < 0 ? -errno : 0, "the null device");
+}
+
+static void do_ping(void)
+{
+	char b[NULL_BYTES] = { 0 };
+
+	if (write(sockets[0], b, sizeof(b)) != sizeof(b) ||
+	    read(sockets[0], b, sizeof(b)) != sizeof(b))
+		must(-EPIPE, "ping-pong");
+}
+
+static void do_region_info(void)
+{
+	struct vfio_region_info info;
+
+	must(vc_region(vc.device, 0, &info), "GET_REGION_INFO");
+}
+
+static void do_iommu_info(void)
+{
+	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
+
+	must(VC(vc.container, VFIO_IOMMU_GET_INFO, &info), "IOMMU_GET_INFO");
+}
+
+static void do_version(void)
+{
+	must(VC(vc.container, VFIO_GET_API_VERSION, 0), "GET_API_VERSION");
+}
+
+static void do_pread(void)
+{
+	uint32_t v;
+
+	must(pread(vc.device, &v, 4, (off_t)(bar_offset + EDU_LIVE)) == 4 ? 0 : -errno,
+	     "pread");
+}
+
+static void do_pwrite(void)
+{
+	uint32_t v = 1;
+
+	must(pwrite(vc.device, &v, 4, (off_t)(bar_offset + EDU_LIVE)) == 4 ? 0 : -errno,
+	     "pwrite");
+}
+
+static void do_device_fd(void)
+{
+	int fd = vc_get_device(vc.group, device_name);
+
+	must(fd, "GET_DEVICE_FD");
+	close(fd);
+}
+
+/* ---- ratios ---- */
+
+static double batch(void (*fn)(void), unsigned n)
+{
+	uint64_t from = vc_now_ns();
+
+	for (unsigned i = 0; i < n; i++)
+		fn();
+	return (double)(vc_now_ns() - from) / n;
+}
+
+static void row(const char *name, void (*fn)(void), unsigned n)
+{
+	double ns[BENCH_BATCHES], to_null[BENCH_BATCHES], to_ping[BENCH_BATCHES];
+
+	batch(fn, n);
+	for (unsigned b = 0; b < BENCH_BATCHES; b++) {
+		double null = batch(do_null, BATCH), ping = batch(do_ping, BATCH);
+
+		ns[b] = batch(fn, n);
+		to_null[b] = ns[b] / null;
+		to_ping[b] = ns[b] / ping;
+	}
+	printf("  %-44s %8.1f us  %6.2f x null  %6.2f x ping-pong\n", name,
+	       bench_median(ns, BENCH_BATCHES) / 1000, bench_median(to_null, BENCH_BATCHES),
+	       bench_median(to_ping, BENCH_BATCHES));
+	fflush(stdout);
+}
+
+static void echo_start(void)
+{
+	char b[NULL_BYTES];
+
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) ? -errno : 0,
+	     "socketpair");
+	if (fork()) {
+		close(sockets[1]);
+		return;
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close(sockets[0]);
+	while (read(sockets[1], b, sizeof(b)) == sizeof(b))
+		if (write(sockets[1], b, sizeof(b)) != sizeof(b))
+			break;
+	_exit(0);
+}
+
+static void floor_rows(void)
+{
+	row("null ioctl without data", do_null, BATCH);
+	row("null ioctl, 32 bytes in and out", do_null_data, BATCH);
+	row("Unix socket ping-pong, 32 bytes", do_ping, BATCH);
+}
+
+static void calls(const char *bdf)
+{
+	open_service(bdf);
+	row("GET_API_VERSION (container, no data)", do_version, BATCH);
+	row("IOMMU_GET_INFO (container, 24 bytes)", do_iommu_info, BATCH);
+	row("GET_REGION_INFO (device, 32 bytes)", do_region_info, BATCH);
+	row("pread 4 bytes of a BAR", do_pread, BATCH);
+	row("pwrite 4 bytes of a BAR", do_pwrite, BATCH);
+	vc_close(&vc);
+}
+
+/* ---- two clients ---- */
+
+struct pair {
+	_Atomic unsigned ready;
+	double rate[2];		/* calls a second */
+};
+
+static void pair_client(struct pair *p, unsigned who, const char *bdf, unsigned of)
+{
+	uint64_t n = 0, from, now;
+
+	open_service(bdf);
+	p->ready++;
+	for (unsigned ms = 0; p->ready < of; ms++) {
+		must(ms < 10000 ? 0 : -ETIMEDOUT, "the other client");
+		poll(NULL, 0, 1);
+	}
+	from = vc_now_ns();
+	do {
+		for (unsigned i = 0; i < 50; i++, n += 2) {
+			do_iommu_info();
+			do_pread();
+		}
+		now = vc_now_ns();
+	} while (now - from < PAIR_NS);
+	p->rate[who] = (double)n * 1e9 / (double)(now - from);
+	vc_close(&vc);
+}
+
+/* Runs the clients of the mask @who at once. */
+static void pair_run(struct pair *p, const char *const bdf[2], unsigned who)
+{
+	unsigned of = who == 3 ? 2 : 1, failed = 0;
+	int status;
+
+	p->ready = 0;
+	fflush(NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		if (!(who & 1u << i) || fork())
+			continue;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pair_client(p, i, bdf[i], of);
+		_exit(0);
+	}
+	while (of--)
+		failed |= wait(&status) < 0 || status;
+	if (failed)
+		must(-EIO, "a client of the pair");
+}
+
+static void pair(const char *const bdf[2])
+{
+	struct pair *p = mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	double alone[2][PAIR_ROUNDS], loss[2][PAIR_ROUNDS];
+
+	must(p == MAP_FAILED ? -errno : 0, "mmap");
+	for (unsigned r = 0; r < PAIR_ROUNDS; r++) {
+		for (unsigned i = 0; i < 2; i++) {
+			pair_run(p, bdf, 1u << i);
+			alone[i][r] = p->rate[i];
+		}
+		pair_run(p, bdf, 3);
+		for (unsigned i = 0; i < 2; i++)
+			loss[i][r] = 100 - 100 * p->rate[i] / alone[i][r];
+	}
+	for (unsigned i = 0; i < 2; i++)
+		printf("  client %u: alone %.0f calls a second; with the other it loses %.0f %%\n",
+		       i + 1, bench_median(alone[i], PAIR_ROUNDS),
+		       bench_median(loss[i], PAIR_ROUNDS));
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 2 ? argv[1] : "";
+
+	if (argc > 2) {
+		null_fd = open(argv[2], O_RDWR | O_CLOEXEC);
+		must(null_fd < 0 ? -errno : 0, argv[2]);
+	}
+	if (!strcmp(what, "pair") && argc == 5) {
+		pair((const char *const *)(argv + 3));
+		return 0;
+	}
+	echo_start();
+	if (!strcmp(what, "floor") && argc == 3) {
+		floor_rows();
+	} else if (!strcmp(what, "calls") && argc == 4) {
+		calls(argv[3]);
+	} else if (!strcmp(what, "device-fd") && argc == 5) {
+		open_service(argv[3]);
+		row(argv[4], do_device_fd, 30);
+		vc_close(&vc);
+	} else {
+		fprintf(stderr, "usage: cused_bench_service floor|calls|device-fd|pair NULL ...\n");
+		return 2;
+	}
+	close(sockets[0]);
+	return 0;
+}

@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The half of service.sh in the guest. Its name says what is measured: "calls" or "pair".
+. /vm/lib.sh
+null=/dev/cused-null
+devices="--device edu,bdf=$EDU --device edu,bdf=$EDU2"
+
+cused_bench_null cused-null </dev/null >/tmp/null.log 2>&1 &
+wait_for 10 grep -q ready /tmp/null.log || { cat /tmp/null.log; fail "the null device"; }
+
+case $0 in
+*pair)
+	printf '\nservice, two CPUs: two clients at once, each with a device of its own\n'
+	# shellcheck disable=SC2086
+	start_service $devices
+	cused_bench_service pair $null "$EDU" "$EDU2" || fail "two clients"
+	stop_service
+	;;
+*)
+	printf '\nservice, one CPU: ratios to an ioctl of a CUSE device that does nothing\n'
+	cused_bench_service floor $null || fail "the floor"
+	# shellcheck disable=SC2086
+	start_service $devices
+	cused_bench_service calls $null "$EDU" || fail "calls"
+	cused_bench_service device-fd $null "$EDU" "GET_DEVICE_FD + close, by courier" ||
+		fail "the courier"
+	vfio-cused exec -- cused_bench_service device-fd $null "$EDU" \
+		"GET_DEVICE_FD + close, by exec" || fail "exec"
+	stop_service
+	printf 'service, one CPU, --memory retry\n'
+	# shellcheck disable=SC2086
+	start_service --memory retry $devices
+	cused_bench_service calls $null "$EDU" || fail "calls by retry"
+	stop_service
+	;;
+esac

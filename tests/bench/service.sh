@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What clients of `vfio-cused serve` pay: boots a guest with one CPU for single calls and one
+# with two for two clients at once, and prints what service-guest.sh measured there.
+#
+#   VFIO_CUSED  the program     BENCH_BIN  folder of cused_bench_*     VM_INIT, VM_KERNEL
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+: "${VFIO_CUSED:=$here/../../build-bench/vfio-cused}"
+: "${BENCH_BIN:=$here/../../build-bench/tests/bench}"
+: "${VM_INIT:=$BENCH_BIN/../vm/vm-init}"
+export VM_INIT
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/cused-bench.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+status=0
+for part in calls pair; do
+	smp=1
+	[[ $part != pair ]] || smp=2
+	cp "$here/service-guest.sh" "$work/$part.sh"
+	"$here/../vm/vm.sh" --smp $smp --seconds 240 --quiet --out "$work" --module cuse \
+		--module fuse --program "$VFIO_CUSED" \
+		--program "$BENCH_BIN/cused_bench_null" \
+		--program "$BENCH_BIN/cused_bench_service" \
+		--file "$here/../vm/guest/lib.sh:/vm/lib.sh" "$work/$part.sh" \
+		</dev/null >"$work/log" 2>&1 || { cat "$work/log"; status=1; continue; }
+	cat "$work/$part.out"
+done
+exit $status

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=sh
+# lib.sh - for scripts in a guest (busybox's sh): waiting, and a service to be a client of.
+# The test on the host puts it at /vm/lib.sh.
+#
+#   EDU NVME EDU2   where start_service's callers put their devices
+EDU=0000:e0:00.0 NVME=0000:e1:00.0 EDU2=0000:e2:00.0
+service="" service_log=/tmp/service.log
+: "$EDU" "$NVME" "$EDU2"
+
+[ -p /tmp/quiet ] || mkfifo /tmp/quiet
+exec 9<>/tmp/quiet
+
+fail()
+{
+	echo "failed: $*"
+	[ ! -s "$service_log" ] || { echo "-- the service said:"; tail -n 30 "$service_log"; }
+	exit 1
+}
+
+# Between two looks at something: pause SECONDS
+pause()
+{
+	# shellcheck disable=SC3045
+	read -r -t "$1" _ <&9 || :
+}
+
+now()
+{
+	cut -d. -f1 /proc/uptime
+}
+
+# wait_for SECONDS COMMAND…: until the command succeeds
+wait_for()
+{
+	wait_end=$(($(now) + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$(now)" -lt "$wait_end" ] || return 1
+		pause 0.05
+	done
+}
+
+running()
+{
+	kill -0 "$1" 2>/dev/null && ! grep -q '^State:.*Z' "/proc/$1/status" 2>/dev/null
+}
+
+ready_or_gone()
+{
+	grep -q ready "$service_log" || ! running "$service"
+}
+
+# Starts `vfio-cused serve ARGUMENTS` and waits until it serves.
+start_service()
+{
+	: >"$service_log"
+	vfio-cused serve "$@" </dev/null >>"$service_log" 2>&1 &
+	service=$!
+	wait_for 20 ready_or_gone || fail "the service is not ready after 20 s"
+	grep -q ready "$service_log" || fail "the service did not start: serve $*"
+}
+
+gone()
+{
+	! running "$1"
+}
+
+# Stops it as systemd does; its status is to be 0.
+stop_service()
+{
+	kill -TERM "$service"
+	wait_for 20 gone "$service" || fail "the service is still there 20 s after SIGTERM"
+	service_status=0
+	wait "$service" || service_status=$?
+	[ "$service_status" = 0 ] || fail "the service ended with $service_status"
+	service=""
+}
+
+# The group's number of the device at $1
+group_of()
+{
+	basename "$(readlink "/sys/bus/pci/devices/$1/iommu_group")"
+}
