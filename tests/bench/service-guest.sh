@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The half of service.sh in the guest. Its name says what is measured: "calls" or "pair".
+# shellcheck source=../vm/guest/lib.sh
 . /vm/lib.sh
 null=/dev/cused-null
 devices="--device edu,bdf=$EDU --device edu,bdf=$EDU2"

@@ -33,6 +33,9 @@ function read_known(file,   line, f, needed)
 		}
 		needed = f[1] !~ /\?$/
 		sub(/\?$/, "", f[1])
+		# What differs under the service differs where devices cannot be mapped, too.
+		if (side == "service-no-mmap" && f[1] == "service")
+			f[1] = side
 		# Both sides are the kernel: only what varies there can differ.
 		if (side == "32" && f[1] == "kernel" && !needed)
 			f[1] = "either"

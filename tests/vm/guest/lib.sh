@@ -82,3 +82,50 @@ group_of()
 {
 	basename "$(readlink "/sys/bus/pci/devices/$1/iommu_group")"
 }
+
+# Whether somebody has the group of the device at $1 open.
+in_use()
+{
+	in_use_node=/dev/vfio/$(group_of "$1")
+	for in_use_fd in /proc/[0-9]*/fd/*; do
+		[ "$(readlink "$in_use_fd")" != "$in_use_node" ] || return 0
+	done
+	return 1
+}
+
+# Process numbers of the program whose name (of 15 letters at most) is $1
+pids_of()
+{
+	for pids_dir in /proc/[0-9]*; do
+		[ "$(cat "$pids_dir/comm" 2>/dev/null)" != "$1" ] ||
+			grep -q '^State:.*Z' "$pids_dir/status" 2>/dev/null || echo "${pids_dir#/proc/}"
+	done
+}
+
+# Process numbers of those whose command line begins with $1
+pids_named()
+{
+	for pids_dir in /proc/[0-9]*; do
+		case $(tr '\0' ' ' <"$pids_dir/cmdline" 2>/dev/null) in
+		"$1"*) echo "${pids_dir#/proc/}" ;;
+		esac
+	done
+}
+
+# The service's processes, as far as the names tell.
+processes()
+{
+	for pids_dir in /proc/[0-9]*; do
+		case $(cat "$pids_dir/comm" 2>/dev/null) in
+		vfio-cused* | cused*)
+			grep -q '^State:.*Z' "$pids_dir/status" 2>/dev/null ||
+				printf '%s ' "$(tr '\0' ' ' <"$pids_dir/cmdline" 2>/dev/null)"
+			;;
+		esac
+	done
+}
+
+no_processes()
+{
+	[ -z "$(processes)" ]
+}

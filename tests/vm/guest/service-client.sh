@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The test client on the service's /dev/vfio. The name of this script says which client and
+# how: service-USER-CLIENT, with USER root, user (who owns the groups) or exec (that user,
+# started by `vfio-cused exec`), and CLIENT a suffix of vfioc or nothing. What the client
+# finds is for the caller to judge.
+# shellcheck source=lib.sh
+. /vm/lib.sh
+rest=${0##*/service-}
+user=${rest%%-*}
+suffix=${rest#"$user"}
+answers=vm-answers
+[ "$suffix" != -32 ] || answers=vm-answers-32
+
+# as_client COMMAND…
+as_client()
+{
+	case $user in
+	root) "$@" ;;
+	user) su user -c "exec $*" ;;
+	exec) su user -c "exec vfio-cused exec -- $*" ;;
+	esac
+}
+
+start_service --device "edu,bdf=$EDU" --device "nvme,size=16M,bdf=$NVME"
+for bdf in "$EDU" "$NVME"; do
+	[ "$user" = root ] || chown user "/dev/vfio/$(group_of "$bdf")"
+done
+uname -r
+for pair in "edu $EDU $NVME" "nvme $NVME $EDU"; do
+	# shellcheck disable=SC2086
+	set -- $pair
+	echo "device $1"
+	as_client "vfioc$suffix" --bdf "$2" --peer "$3" --iterations "$ITERATIONS" || :
+	as_client "$answers" "$2" || fail "$answers as $user"
+done >/tmp/tap 2>&1
+# What it says is written at the end, because a client that never ends says it to nobody.
+cat /tmp/tap
+stop_service
