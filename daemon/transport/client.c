@@ -265,18 +265,27 @@ int client_read(pid_t tid, uint64_t addr, void *buf, size_t len)
 	return (size_t)n == len ? 0 : -EFAULT;
 }
 
+int client_writev(pid_t tid, const struct iovec *local, const struct iovec *remote, size_t n)
+{
+	size_t total = 0;
+	ssize_t done;
+
+	for (size_t i = 0; i < n; i++)
+		total += local[i].iov_len;
+	if (total == 0)
+		return 0;
+	done = process_vm_writev(tid, local, n, remote, n, 0);
+	if (done < 0)
+		return errno == ESRCH || errno == EPERM ? -errno : -EFAULT;
+	return (size_t)done == total ? 0 : -EFAULT;
+}
+
 int client_write(pid_t tid, uint64_t addr, const void *buf, size_t len)
 {
 	struct iovec local = { (void *)(uintptr_t)buf, len };
 	struct iovec remote = { (void *)(uintptr_t)addr, len };
-	ssize_t n;
 
-	if (len == 0)
-		return 0;
-	n = process_vm_writev(tid, &local, 1, &remote, 1, 0);
-	if (n < 0)
-		return errno == ESRCH || errno == EPERM ? -errno : -EFAULT;
-	return (size_t)n == len ? 0 : -EFAULT;
+	return client_writev(tid, &local, &remote, 1);
 }
 
 size_t client_read_str(pid_t tid, uint64_t addr, char *buf, size_t len)

@@ -59,6 +59,9 @@ int client_caller(struct clients *clients, struct client_thread *thread, bool ri
 /* Copy for a system call in progress. Return: 0, -EFAULT, -ESRCH, -EPERM we may not. */
 int client_read(pid_t tid, uint64_t addr, void *buf, size_t len);
 int client_write(pid_t tid, uint64_t addr, const void *buf, size_t len);
+/* Several pieces, in order, in one go. @local, @remote: @n of each, in pairs of equal length,
+ * @n at most 8. */
+int client_writev(pid_t tid, const struct iovec *local, const struct iovec *remote, size_t n);
 /* As much as is readable, page by page, at most @len; stops after a page that holds a
  * NUL. Return: bytes (0 if the first is not readable). */
 size_t client_read_str(pid_t tid, uint64_t addr, char *buf, size_t len);

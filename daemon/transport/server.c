@@ -367,7 +367,8 @@ static void serve(struct channel *channel, char *bytes, size_t size)
 	}
 	channel->serving--;
 	channel->idle++;
-	if (channel->serving == 0)
+	/* Nobody else waits for that, and a broadcast wakes the watch. */
+	if (channel->serving == 0 && atomic_load(&channel->stop))
 		pthread_cond_broadcast(&server->changed);
 }
 

@@ -316,26 +316,39 @@ static void grant_token(struct service_ioctl *ioctl, struct device_file *file)
 
 /* ---- the call ---- */
 
-/* Return: 0 with what to write written, or in the image; -EFAULT. */
-static int write_out(struct service_call *c)
+/* Retry: the kernel will copy the image. Return: 0, -EFAULT. */
+static int write_image(struct service_call *c)
 {
-	const struct call *call = &c->call;
+	for (unsigned i = 0; i < c->call.n_out; i++) {
+		const struct call_out *out = &c->call.out[i];
+		uint64_t at = out->addr - c->call.arg;
 
-	for (unsigned i = 0; i < call->n_out; i++) {
-		const struct call_out *out = &call->out[i];
-		uint64_t at = out->addr - call->arg;
-
-		if (c->retry) {
-			if (!c->image || at + out->len > c->ioctl->out_size)
-				return -EFAULT;
-			memcpy(c->image + at, out->buf, out->len);
-		} else if (request_is_gone(c->ioctl->request) ||
-			   client_write(c->ioctl->request->tid, out->addr, out->buf,
-					out->len)) {
+		if (!c->image || at + out->len > c->ioctl->out_size)
 			return -EFAULT;
-		}
+		memcpy(c->image + at, out->buf, out->len);
 	}
 	return 0;
+}
+
+/* Return: 0, -EFAULT. */
+static int write_out(struct service_call *c)
+{
+	struct iovec local[CALL_OUT_MAX], remote[CALL_OUT_MAX];
+	const struct call *call = &c->call;
+
+	if (c->retry)
+		return write_image(c);
+	if (call->n_out == 0)
+		return 0;
+	if (request_is_gone(c->ioctl->request))
+		return -EFAULT;
+	for (unsigned i = 0; i < call->n_out; i++) {
+		const struct call_out *out = &call->out[i];
+
+		local[i] = (struct iovec){ (void *)(uintptr_t)out->buf, out->len };
+		remote[i] = (struct iovec){ (void *)(uintptr_t)out->addr, out->len };
+	}
+	return client_writev(c->ioctl->request->tid, local, remote, call->n_out) ? -EFAULT : 0;
 }
 
 /* Decode and run. Return: true: c->call.result is the result. */
