@@ -42,6 +42,7 @@
 #include <vfio-cused/cused.h>
 
 #define AGENT_ANSWER_MS 2000u	/* for one job; a debugger or a busy machine takes time */
+#define COURIER_ANSWER_MS 6000u	/* a courier's own deadlines come before, see courier.h */
 #define AGENT_FDS_MAX 64u	/* looked at in one job */
 #define AGENT_RESTARTS_MAX 1000u /* in the life of a service */
 

@@ -174,8 +174,10 @@ pid_t agent_pid(struct agent *agent)
 
 /* ---- jobs ---- */
 
-/* Send a job; a dead agent is replaced once. @ret: the socket for the answers. */
-static int job_send(struct agent *agent, const struct agent_job *job, int *ret)
+/* Send a job; a dead agent is replaced once. @ret: the socket for the answers; @ret_pid: of
+ * the agent that has it. */
+static int job_send(struct agent *agent, const struct agent_job *job, int *ret,
+		    pid_t *ret_pid)
 {
 	int pair[2], r = 0;
 
@@ -190,6 +192,7 @@ static int job_send(struct agent *agent, const struct agent_job *job, int *ret)
 			break;
 		drop(agent);
 	}
+	*ret_pid = agent->pid;
 	pthread_mutex_unlock(&agent->lock);
 	close(pair[1]);
 	if (r) {
@@ -201,24 +204,30 @@ static int job_send(struct agent *agent, const struct agent_job *job, int *ret)
 	return 0;
 }
 
-/* One answer. Return: 0; -EIO. */
-static int job_receive(struct agent *agent, int socket, struct agent_result *ret, int *fds,
+/* It does not answer. Unless another thread has found that out before. */
+static void replace(struct agent *agent, pid_t pid)
+{
+	pthread_mutex_lock(&agent->lock);
+	if (agent->pid == pid) {
+		cused_log(CUSED_LOG_WARNING, "agent", "an agent did not answer within %u ms; "
+			  "it is replaced", AGENT_ANSWER_MS);
+		drop(agent);
+	}
+	pthread_mutex_unlock(&agent->lock);
+}
+
+/* One answer. Return: 0; -ETIMEDOUT; -EMFILE; -EIO whoever worked on it has died. */
+static int job_receive(int socket, unsigned ms, struct agent_result *ret, int *fds,
 		       size_t *n_fds)
 {
 	struct pollfd p = { .fd = socket, .events = POLLIN };
 	int r;
 
 	do {
-		r = poll(&p, 1, AGENT_ANSWER_MS);
+		r = poll(&p, 1, (int)ms);
 	} while (r < 0 && errno == EINTR);
-	if (r == 0) {
-		cused_log(CUSED_LOG_WARNING, "agent", "an agent did not answer within %u ms; "
-			  "it is replaced", AGENT_ANSWER_MS);
-		pthread_mutex_lock(&agent->lock);
-		drop(agent);
-		pthread_mutex_unlock(&agent->lock);
-		return -EIO;
-	}
+	if (r == 0)
+		return -ETIMEDOUT;
 	do {
 		r = fd_message_receive(socket, ret, sizeof(*ret), fds, n_fds);
 	} while (r == -EINTR);
@@ -231,6 +240,7 @@ static int look_some(struct agent *agent, pid_t tid, unsigned major, struct agen
 	struct agent_job job = { .kind = AGENT_JOB_LOOK, .tid = tid, .major = major,
 				 .n = (uint32_t)n };
 	int copies[AGENT_FDS_MAX], r, socket;
+	pid_t pid;
 	size_t n_copies = AGENT_FDS_MAX, next = 0;
 	struct agent_result result;
 
@@ -238,11 +248,15 @@ static int look_some(struct agent *agent, pid_t tid, unsigned major, struct agen
 		job.fds[i].fd = fds[i].fd;
 		job.fds[i].cookie = fds[i].cookie;
 	}
-	r = job_send(agent, &job, &socket);
+	r = job_send(agent, &job, &socket, &pid);
 	if (r)
 		return r;
-	r = job_receive(agent, socket, &result, copies, &n_copies);
+	r = job_receive(socket, AGENT_ANSWER_MS, &result, copies, &n_copies);
 	close(socket);
+	if (r == -ETIMEDOUT) {
+		replace(agent, pid);
+		r = -EIO;
+	}
 	if (r)
 		return r;
 	for (size_t i = 0; i < n; i++) {
@@ -282,14 +296,15 @@ int agent_deliver(struct agent *agent, pid_t tid, const uint8_t token[SERVICE_TO
 	struct agent_result result;
 	size_t none;
 	int r, socket;
+	pid_t pid;
 
 	memcpy(job.token, token, SERVICE_TOKEN_SIZE);
-	r = job_send(agent, &job, &socket);
+	r = job_send(agent, &job, &socket, &pid);
 	if (r)
 		return r;
 	do {
 		none = 0;
-		r = job_receive(agent, socket, &result, NULL, &none);
+		r = job_receive(socket, COURIER_ANSWER_MS, &result, NULL, &none);
 		if (r == 0 && result.stage == AGENT_ARMED)
 			armed(arg);
 	} while (r == 0 && result.stage != AGENT_DONE);

@@ -146,23 +146,39 @@ static int device_open_token(const uint8_t token[SERVICE_TOKEN_SIZE])
 	return fd < 0 ? -errno : fd;
 }
 
+struct delivery {
+	int socket;			/* for the answers */
+	int file;
+};
+
 static int armed(void *arg)
 {
+	const struct delivery *delivery = arg;
 	struct agent_result result = { .stage = AGENT_ARMED };
 
-	return fd_message_send(*(int *)arg, &result, sizeof(result), NULL, 0);
+	return fd_message_send(delivery->socket, &result, sizeof(result), NULL, 0);
+}
+
+static void leaving(void *arg)
+{
+	struct delivery *delivery = arg;
+
+	close(steal_fd(&delivery->file));
 }
 
 /* In a child of its own. */
 static void deliver(const struct agent_job *job, int socket)
 {
-	struct courier_job courier = { .tid = job->tid, .cloexec = true,	/* CG-102 */
+	struct delivery delivery = { socket, device_open_token(job->token) };
+	struct courier_job courier = { .tid = job->tid, .fd = delivery.file,
+				       .cloexec = true,	/* CG-102 */
 				       .deadline_ms = COURIER_DEADLINE_MS, .armed = armed,
-				       .arg = &socket };
+				       .leaving = leaving, .arg = &delivery };
 	struct agent_result result = { .stage = AGENT_DONE };
 
-	courier.fd = device_open_token(job->token);
 	result.result = courier.fd < 0 ? courier.fd : courier_deliver(&courier);
+	if (delivery.file >= 0)
+		close(delivery.file);
 	fd_message_send(socket, &result, sizeof(result), NULL, 0);
 }
 

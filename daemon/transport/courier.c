@@ -57,6 +57,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +69,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -84,6 +86,7 @@
 
 #define SCRATCH_SIZE 4096u		/* of the client's page; the kernel rounds it up */
 #define FDS_LENT 64			/* numbers above the limit, while socketpair() runs */
+#define UNDO_MS 2000			/* after the deadline; see courier.h */
 #define NS_PER_MS 1000000ll
 #define LOOK_AGAIN_NS (20 * NS_PER_MS)
 
@@ -166,7 +169,7 @@ static int run_on(struct courier *c, int signal_number, int *ret_status)
 	r = wait_stop(c, ret_status);
 	if (r == -ETIMEDOUT && !c->late) {
 		c->late = true;
-		c->end = now() + c->job->deadline_ms * NS_PER_MS;
+		c->end = now() + UNDO_MS * NS_PER_MS;
 		r = wait_stop(c, ret_status);
 	}
 	c->lost = r;
@@ -222,6 +225,7 @@ static bool is_call_stop(int status)
 	return status >> 8 == (SIGTRAP | 0x80);
 }
 
+/* A stop of all threads, its end, or the one that INTERRUPT asked for. */
 static bool is_group_stop(int status)
 {
 	return status >> 16 == PTRACE_EVENT_STOP;
@@ -280,6 +284,8 @@ static int client_call_ok(struct courier *c, enum courier_call call,
 
 	if (r)
 		return r;
+	if (*ret <= -512 && *ret >= -516)
+		return -EINTR;		/* the kernel's own codes for calls to be restarted */
 	return *ret < 0 && *ret >= -4095 ? (int)*ret : 0;
 }
 
@@ -300,20 +306,24 @@ struct lent {
 	bool on;
 };
 
-/* Raise a limit of the client by @more, or as far as there is. */
+/* Raise a limit of the client by @more, or as far as we may. */
 static void limit_lend(struct courier *c, struct lent *lent, int resource, uint64_t more)
 {
+	struct rlimit64 *during = &lent->during;
+
 	*lent = (struct lent){ .resource = resource };
 	if (prlimit64(c->tid, resource, NULL, &lent->own))
 		return;
-	lent->during = lent->own;
-	if (lent->own.rlim_cur >= RLIM64_INFINITY - more)
-		lent->during.rlim_cur = RLIM64_INFINITY;
-	else
-		lent->during.rlim_cur += more;
-	if (lent->during.rlim_max < lent->during.rlim_cur)
-		lent->during.rlim_max = lent->during.rlim_cur;
-	lent->on = prlimit64(c->tid, resource, &lent->during, NULL) == 0;
+	*during = lent->own;
+	during->rlim_cur += RLIM64_INFINITY - during->rlim_cur < more ?
+				    RLIM64_INFINITY - during->rlim_cur : more;
+	if (during->rlim_max < during->rlim_cur)
+		during->rlim_max = during->rlim_cur;
+	lent->on = prlimit64(c->tid, resource, during, NULL) == 0;
+	if (lent->on || lent->own.rlim_cur >= lent->own.rlim_max)
+		return;
+	*during = (struct rlimit64){ lent->own.rlim_max, lent->own.rlim_max };
+	lent->on = prlimit64(c->tid, resource, during, NULL) == 0;
 }
 
 /* Unless the client has changed it meanwhile. */
@@ -342,7 +352,7 @@ static int map_page(struct courier *c)
 
 	if (r == -ENOMEM || r == -EAGAIN) {
 		for (size_t i = 0; i < sizeof(lent) / sizeof(lent[0]); i++)
-			limit_lend(c, &lent[i], resources[i], 1 << 20);
+			limit_lend(c, &lent[i], resources[i], RLIM64_INFINITY);
 		r = client_call_ok(c, COURIER_MMAP, args, &value);
 		for (size_t i = 0; i < sizeof(lent) / sizeof(lent[0]); i++)
 			limit_return(c, &lent[i]);
@@ -520,22 +530,62 @@ static int read_status(pid_t tid, int *ret_seccomp)
 	return 0;
 }
 
+static sigjmp_buf attach_late;
+
+static void on_attach_late(int signal_number)
+{
+	siglongjmp(attach_late, 1);
+}
+
+/*
+ * PTRACE_SEIZE waits for an exec in the client, and the exec for the end of all other
+ * threads, so for ours, so for the answer to its call, and thus for us. A signal does not
+ * end the wait, but its handler need not return into it. If it comes just after the wait,
+ * the thread stays attached, which does no harm until it stops.
+ */
+static int seize(struct courier *c, uintptr_t options)
+{
+	const struct itimerval none = { 0 }, deadline = {
+		.it_value = { c->job->deadline_ms / 1000, c->job->deadline_ms % 1000 * 1000 },
+	};
+	const struct sigaction jump = { .sa_handler = on_attach_late };
+	struct sigaction before;
+	sigset_t alarm, mask;
+	volatile int r = -ETIMEDOUT;
+
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	sigaction(SIGALRM, &jump, &before);
+	sigprocmask(SIG_UNBLOCK, &alarm, &mask);
+	if (sigsetjmp(attach_late, 1) == 0) {
+		setitimer(ITIMER_REAL, &deadline, NULL);
+		r = ptrace(PTRACE_SEIZE, c->tid, 0, options) ? -errno : 0;
+		setitimer(ITIMER_REAL, &none, NULL);
+	}
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	sigaction(SIGALRM, &before, NULL);
+	return r;
+}
+
 static int attach(struct courier *c)
 {
 	const uintptr_t options = PTRACE_O_TRACESYSGOOD;
 	int seccomp, r;
 
-	if (ptrace(PTRACE_SEIZE, c->tid, 0, options | PTRACE_O_SUSPEND_SECCOMP) == 0) {
-		c->suspended = true;
-	} else {
+	r = seize(c, options | PTRACE_O_SUSPEND_SECCOMP);
+	if (r == -ETIMEDOUT)
+		return r;
+	c->suspended = r == 0;
+	if (r) {
 		/* It may be the option that we have no right to, or the thread. */
 		r = read_status(c->tid, &seccomp);
 		if (r)
 			return r;
 		if (seccomp)
 			return -EPERM;
-		if (ptrace(PTRACE_SEIZE, c->tid, 0, options))
-			return -errno;
+		r = seize(c, options);
+		if (r)
+			return r;
 	}
 	return ptrace(PTRACE_INTERRUPT, c->tid, 0, 0) ? -errno : 0;
 }
@@ -586,8 +636,8 @@ static int finish(struct courier *c, int result)
 		c->abi->set_result(&regs, result);
 		set_regs(c, &regs);
 	}
-	/* Our copy must not outlive the client's: its next close may be the last one. */
-	close(c->job->fd);
+	if (c->job->leaving)
+		c->job->leaving(c->job->arg);
 	request(c, PTRACE_DETACH, 0, NULL);
 	/* Its parent does not hear of its death before we have. */
 	while (c->lost == -ESRCH && wait_stop(c, &status) == 0)
@@ -601,10 +651,8 @@ static int deliver(struct courier *c)
 
 	if (r == 0)
 		r = c->job->armed(c->job->arg);
-	if (r) {
-		close(c->job->fd);
+	if (r)
 		return r;
-	}
 	c->end = now() + c->job->deadline_ms * NS_PER_MS;
 	r = first_stop(c);
 	if (r == 0)
@@ -635,10 +683,8 @@ int courier_deliver(const struct courier_job *job)
 	int r;
 
 	c.pidfd = open_thread(job->tid);
-	if (c.pidfd < 0) {
-		close(job->fd);
+	if (c.pidfd < 0)
 		return c.pidfd;
-	}
 	/* An ignored SIGCHLD would not tell of stops. */
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);

@@ -10,11 +10,12 @@
  *   - the daemon must not wait for a client, and may be killed; a courier that is killed
  *     between two steps leaves its client in the middle of a call it never made;
  *   - a thread that could not be stopped in time stays attached until the process ends;
- *   - SIGCHLD is the courier's while it works;
+ *   - SIGCHLD, SIGALRM and its timer are the courier's while it works;
  *   - whoever started it should kill it some time after the deadline: a client that puts
  *     a file of its own in the courier's way can hold it up in close().
  * It needs CAP_SYS_PTRACE; for clients under a seccomp filter CAP_SYS_ADMIN, and no such
- * filter over itself; for clients that have one free number left CAP_SYS_RESOURCE.
+ * filter over itself; for clients that have only one free number left CAP_SYS_RESOURCE
+ * (their soft limit can be raised without, if they are of the same user).
  */
 #ifndef TRANSPORT_COURIER_H
 #define TRANSPORT_COURIER_H
@@ -24,10 +25,10 @@
 
 struct courier_job {
 	pid_t tid;			/* the thread that waits in ioctl() */
-	int fd;				/* ours; to become the client's; closed before the thread goes on, and on failure */
+	int fd;				/* ours; to become the client's; stays ours */
 	bool cloexec;			/* of the client's fd */
-	/* For everything after armed(), in milliseconds. What was begun by then is undone
-	 * in as much time again. */
+	/* For attaching, and again for everything after armed(), in milliseconds; not 0.
+	 * What was begun by then is undone, for which there are 2 seconds more. */
 	unsigned deadline_ms;
 	/*
 	 * Called once, when the thread is attached and will stop on its way out of the
@@ -36,6 +37,9 @@ struct courier_job {
 	 * no meaning.) < 0: give up; courier_deliver() returns the same.
 	 */
 	int (*armed)(void *arg);
+	/* Called before the thread goes on, after armed(): let go of what must not outlive
+	 * the client's copy, as the next close of that may have to be the last. NULL: nothing. */
+	void (*leaving)(void *arg);
 	void *arg;
 };
 
@@ -48,12 +52,14 @@ struct courier_job {
  *   -EPERM      it may not be attached to (a debugger has it, Yama forbids it), or it has a
  *               seccomp filter, which cannot be suspended here
  *   -EMFILE     it has no free number
- *   -ETIMEDOUT  it did not come out of the call, or was too slow
+ *   -ETIMEDOUT  it did not come out of the call, or was too slow; or another thread of it
+ *               is about to execute a program, for which this one has to end first
  *   -EIO        it is not in an ioctl, or not of a kind we know, or played tricks
  *   others      of armed(), or of a call that the client made for us
  * After an error before armed() the client is untouched, and the call is still to be
  * answered. After one that came later, the ioctl returns the same error if it can be made
- * to, and otherwise what it was answered with; the client has no fd more than before.
+ * to, and otherwise what it was answered with; the client has no fd more than before
+ * (if its other threads let us).
  * Locks: none; see above for threads and signals.
  */
 int courier_deliver(const struct courier_job *job);
