@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <transport/fd_message.h>
 #include <util/cleanup.h>
 #include <vfio-cused/log.h>
 
@@ -113,31 +114,22 @@ int supervise_fork(struct supervisor *s, int *ret_socket, struct cused_error *er
 
 int hello_receive(int sock, int *ret_fds, unsigned n, struct cused_error *err)
 {
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(HELLO_FDS_MAX * sizeof(int))];
-	} control;
 	struct hello hello;
-	struct iovec iov = { &hello, sizeof(hello) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	struct cmsghdr *c;
-	ssize_t got;
+	size_t n_fds = n;
+	int got;
 
 	do {
-		got = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	} while (got < 0 && errno == EINTR);
-	if (got != sizeof(hello))
+		got = fd_message_receive(sock, &hello, sizeof(hello), ret_fds, &n_fds);
+	} while (got == -EINTR);
+	if (got != sizeof(hello) && got != -EMFILE)
 		return cused_error_set(err, -ECHILD, "the child ended before it was set up");
-	if (hello.code) {
+	if (got == sizeof(hello) && hello.code) {
 		*err = hello.err;
 		return hello.code;
 	}
-	c = CMSG_FIRSTHDR(&msg);
-	if (!c || c->cmsg_len != CMSG_LEN(n * sizeof(int)))
+	if (got == -EMFILE || n_fds != n)
 		return cused_error_set(err, -EMFILE, "cannot take over the child's files: the "
 				       "limit on open files (ulimit -n) is too low");
-	memcpy(ret_fds, CMSG_DATA(c), n * sizeof(int));
 	return 0;
 }
 
@@ -156,24 +148,7 @@ void supervise_hang_up(struct supervisor *s)
 
 int hello_send(int sock, const struct hello *hello, const int *fds, unsigned n)
 {
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(HELLO_FDS_MAX * sizeof(int))];
-	} control = { 0 };
-	struct iovec iov = { (void *)(uintptr_t)hello, sizeof(*hello) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (hello->code == 0) {
-		struct cmsghdr *c = &control.header;
-
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(n * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, n * sizeof(int));
-	}
-	return sendmsg(sock, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return fd_message_send(sock, hello, sizeof(*hello), fds, hello->code ? 0 : n);
 }
 
 void supervise_exec(int sock, const struct run_inherited *inherited, char **argv,

@@ -33,7 +33,6 @@
 #include "run.h"
 
 #define SUPERVISE_CHILDREN_MAX	64	/* looked at in one go */
-#define HELLO_FDS_MAX		2
 
 struct supervisor {
 	struct run_inherited inherited;

@@ -73,23 +73,45 @@ void client_put(struct client_thread *thread)
 	free(thread);
 }
 
-pid_t client_tgid(pid_t tid)
+int client_status(pid_t tid, char ret[CLIENT_STATUS_SIZE])
 {
-	char path[64], text[1024];
-	const char *line;
 	cleanup_close int fd = -1;
+	char path[64];
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -ESRCH;
-	n = read(fd, text, sizeof(text) - 1);
+	n = read(fd, ret, CLIENT_STATUS_SIZE - 1);
 	if (n <= 0)
 		return -ESRCH;
-	text[n] = '\0';
-	line = strstr(text, "\nTgid:");
-	return line ? (pid_t)atoi(line + 6) : -ESRCH;
+	ret[n] = '\0';
+	return 0;
+}
+
+const char *client_status_field(const char *status, const char *name)
+{
+	size_t length = strlen(name);
+
+	/* The first line is the command's name, which the client chooses, escaped. */
+	for (const char *line = strchr(status, '\n'); line; line = strchr(line, '\n')) {
+		line++;
+		if (!strncmp(line, name, length) && line[length] == ':')
+			return line + length + 1 + strspn(line + length + 1, "\t ");
+	}
+	return "";
+}
+
+pid_t client_tgid(pid_t tid)
+{
+	char status[CLIENT_STATUS_SIZE];
+	int r = client_status(tid, status);
+
+	if (r)
+		return r;
+	r = atoi(client_status_field(status, "Tgid"));
+	return r > 0 ? r : -ESRCH;
 }
 
 /* @ret_keep: the pidfd tells when the thread is gone, so the entry may be kept. */

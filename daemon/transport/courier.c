@@ -509,24 +509,15 @@ static int carry_undisturbed(struct courier *c)
 /* What /proc tells of the thread. Return: 0; -ESRCH it is gone, or has ended. */
 static int read_status(pid_t tid, int *ret_seccomp)
 {
-	char path[64], text[4096];
-	const char *line;
-	cleanup_close int fd = -1;
-	ssize_t n;
+	char status[CLIENT_STATUS_SIZE];
+	const char *state;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (client_status(tid, status))
 		return -ESRCH;
-	n = read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
+	state = client_status_field(status, "State");
+	if (*state == 'Z' || *state == 'X')
 		return -ESRCH;
-	text[n] = '\0';
-	line = strstr(text, "\nState:\t");
-	if (line && (line[8] == 'Z' || line[8] == 'X'))
-		return -ESRCH;
-	line = strstr(text, "\nSeccomp:\t");
-	*ret_seccomp = line ? atoi(line + 10) : 0;
+	*ret_seccomp = atoi(client_status_field(status, "Seccomp"));
 	return 0;
 }
 

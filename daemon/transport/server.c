@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <transport/client.h>
 #include <transport/server.h>
 #include <transport/service_abi.h>
 #include <transport/thread.h>
@@ -124,23 +125,13 @@ void request_end(struct request *request)
 
 static bool is_dying(pid_t tid)
 {
-	char path[64], text[2048];
-	unsigned long long pending;
-	const char *line;
-	ssize_t n;
-	FILE *f;
+	char status[CLIENT_STATUS_SIZE];
 
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
-	f = fopen(path, "re");
-	if (!f)
+	if (client_status(tid, status))
 		return true;
-	n = (ssize_t)fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
-	text[n > 0 ? n : 0] = '\0';
 	/* Who ends a process puts SIGKILL among the signals of each thread of it. */
-	line = strstr(text, "\nSigPnd:");
-	return line && sscanf(line + 8, "%llx", &pending) == 1 &&
-	       (pending & 1ull << (SIGKILL - 1));
+	return strtoull(client_status_field(status, "SigPnd"), NULL, 16) &
+	       1ull << (SIGKILL - 1);
 }
 
 /* With the lock, which keeps the request from ending under us. */
