@@ -102,7 +102,6 @@ struct courier {
 	/* From the first stop on. */
 	const struct courier_abi *abi;
 	struct courier_regs saved;
-	uint64_t mask;
 	uint64_t page;			/* address in the client */
 };
 

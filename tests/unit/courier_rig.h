@@ -139,7 +139,8 @@ static inline void rig_exec(struct rig *rig, const char *const argv[])
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", rig->mount);
 	fd = open(path, O_RDWR);
 	if (fd < 0 || dup2(null, 0) != 0 || dup2(fd, 1000) != 1000 ||
-	    dup2(1000, RIG_NODE) != RIG_NODE || close_range(RIG_NODE + 1, ~0u, CLOSE_RANGE_CLOEXEC)) {
+	    dup2(1000, RIG_NODE) != RIG_NODE ||
+	    close_range(RIG_NODE + 1, ~0u, CLOSE_RANGE_CLOEXEC)) {
 		perror("the client");
 		_exit(3);
 	}

@@ -406,6 +406,7 @@ END_TEST
 #define STALL_MS 200
 static int stall_after = -1;
 static int64_t stall_end;
+static bool stalled;
 pid_t __real_waitpid(pid_t pid, int *status, int options);
 pid_t __wrap_waitpid(pid_t pid, int *status, int options);
 
@@ -413,11 +414,12 @@ pid_t __wrap_waitpid(pid_t pid, int *status, int options)
 {
 	if (!(options & WNOHANG) || stall_after < 0)
 		return __real_waitpid(pid, status, options);
-	if (stall_after == 0) {
+	if (stall_after == 0 && !stalled) {
 		if (!stall_end)
 			stall_end = rig_now() + (STALL_MS + 5) * 1000000;
-		if (rig_now() < stall_end)
-			return 0;
+		/* Nothing yet: then the clock is looked at. */
+		stalled = rig_now() >= stall_end;
+		return 0;
 	}
 	pid = __real_waitpid(pid, status, options);
 	if (pid > 0)
