@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <transport/agent.h>
@@ -30,6 +31,7 @@
 
 #define CONNECTIONS_MAX 32u
 #define COURIER_DEADLINE_MS 1000u
+#define COURIER_LIFE_S 30
 
 struct server_state {
 	struct clients *clients;
@@ -166,6 +168,18 @@ static void leaving(void *arg)
 	close(steal_fd(&delivery->file));
 }
 
+/* A client can hang its courier, in the close of a file of a file system of the client's.
+ * Long after the courier's own deadlines, there is nothing to lose. */
+static void end_in_time(void)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
+	struct itimerspec when = { .it_value.tv_sec = COURIER_LIFE_S };
+	timer_t timer;
+
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer) == 0)
+		timer_settime(timer, 0, &when, NULL);
+}
+
 /* In a child of its own. */
 static void deliver(const struct agent_job *job, int socket)
 {
@@ -190,6 +204,7 @@ static void deliver_start(const struct agent_job *job, int socket)
 	if (pid == 0) {
 		close(AGENT_FD_JOBS);
 		prctl(PR_SET_NAME, "vfio-courier");
+		end_in_time();
 		deliver(job, socket);
 		_exit(0);
 	}
