@@ -73,44 +73,40 @@ void client_put(struct client_thread *thread)
 	free(thread);
 }
 
-int client_status(pid_t tid, char ret[CLIENT_STATUS_SIZE])
-{
-	cleanup_close int fd = -1;
-	char path[64];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -ESRCH;
-	n = read(fd, ret, CLIENT_STATUS_SIZE - 1);
-	if (n <= 0)
-		return -ESRCH;
-	ret[n] = '\0';
-	return 0;
-}
-
-const char *client_status_field(const char *status, const char *name)
+/* Line by line: that of groups can be longer than any buffer. A part of it is numbers, and
+ * so no name. */
+int client_status(pid_t tid, const char *name, char *ret, size_t size)
 {
 	size_t length = strlen(name);
+	char path[64], line[256];
+	FILE *f;
 
-	/* The first line is the command's name, which the client chooses, escaped. */
-	for (const char *line = strchr(status, '\n'); line; line = strchr(line, '\n')) {
-		line++;
-		if (!strncmp(line, name, length) && line[length] == ':')
-			return line + length + 1 + strspn(line + length + 1, "\t ");
+	*ret = '\0';
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
+	f = fopen(path, "re");
+	if (!f)
+		return errno == ENOENT ? -ESRCH : -errno;
+	errno = 0;
+	while (fgets(line, sizeof(line), f)) {
+		if (strncmp(line, name, length) || line[length] != ':')
+			continue;
+		length += 1 + strspn(line + length + 1, "\t ");
+		snprintf(ret, size, "%.*s", (int)strcspn(line + length, "\n"), line + length);
+		break;
 	}
-	return "";
+	length = (size_t)errno;		/* ESRCH: it has gone since */
+	fclose(f);
+	return *ret ? 0 : -(int)length;
 }
 
 pid_t client_tgid(pid_t tid)
 {
-	char status[CLIENT_STATUS_SIZE];
-	int r = client_status(tid, status);
+	char tgid[16];
+	int r = client_status(tid, "Tgid", tgid, sizeof(tgid));
 
 	if (r)
 		return r;
-	r = atoi(client_status_field(status, "Tgid"));
+	r = atoi(tgid);
 	return r > 0 ? r : -ESRCH;
 }
 

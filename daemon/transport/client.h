@@ -69,11 +69,8 @@ size_t client_read_str(pid_t tid, uint64_t addr, char *buf, size_t len);
 /* The group leader's number, or -errno. */
 pid_t client_tgid(pid_t tid);
 
-#define CLIENT_STATUS_SIZE 4096
-
-/* All of /proc/TID/status. Return: 0; -ESRCH the thread is gone. */
-int client_status(pid_t tid, char ret[CLIENT_STATUS_SIZE]);
-/* What stands behind "Name:" in it; "" if there is no such line. Never NULL. */
-const char *client_status_field(const char *status, const char *name);
+/* A line of /proc/TID/status. @ret: what stands behind "@name:", cut to @size; "" if there is
+ * no such line. Return: 0; -ESRCH the thread is gone; -errno it cannot be read here. */
+int client_status(pid_t tid, const char *name, char *ret, size_t size);
 
 #endif

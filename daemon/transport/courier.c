@@ -508,16 +508,15 @@ static int carry_undisturbed(struct courier *c)
 /* What /proc tells of the thread. Return: 0; -ESRCH it is gone, or has ended. */
 static int read_status(pid_t tid, int *ret_seccomp)
 {
-	char status[CLIENT_STATUS_SIZE];
-	const char *state;
+	char text[32];
+	int r = client_status(tid, "State", text, sizeof(text));
 
-	if (client_status(tid, status))
-		return -ESRCH;
-	state = client_status_field(status, "State");
-	if (*state == 'Z' || *state == 'X')
-		return -ESRCH;
-	*ret_seccomp = atoi(client_status_field(status, "Seccomp"));
-	return 0;
+	if (r == 0 && (*text == 'Z' || *text == 'X'))
+		r = -ESRCH;
+	if (r == 0)
+		r = client_status(tid, "Seccomp", text, sizeof(text));
+	*ret_seccomp = r == 0 ? atoi(text) : 0;
+	return r;
 }
 
 static sigjmp_buf attach_late;

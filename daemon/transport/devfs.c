@@ -41,8 +41,8 @@ struct file {
 	enum state state;
 	unsigned uses;			/* calls at work */
 	uint64_t lookups;		/* the kernel's references */
-	bool flushed;			/* a RELEASE may be on its way, since … */
-	struct timespec until;		/* … and until then; of a granted one: its end */
+	bool flushed;			/* a RELEASE may be on its way, or is at work, … */
+	struct timespec until;		/* … until then; of a granted one: its end */
 };
 
 struct devfs {
@@ -105,6 +105,8 @@ static void file_release_locked(struct devfs *devfs, struct file *file)
 		return;
 	}
 	file->state = STATE_CLOSED;
+	file->flushed = true;
+	file->until = thread_deadline(CLOCK_MONOTONIC, DEVFS_RELEASE_MS);
 	pthread_mutex_unlock(&devfs->lock);
 	device_file_release(device);
 	pthread_mutex_lock(&devfs->lock);

@@ -25,11 +25,14 @@
 #define BUFFER_SIZE (CHANNEL_DATA_MAX + HEADER_MAX)
 /* The watch goes to sleep after this many looks at nothing. */
 #define WATCH_IDLE_LOOKS 20u
+/* At so many calls in a queue at a time. */
+#define WATCH_QUEUE_LOOKS 32u
 
 /* A request that waits for its turn: a copy of its bytes. */
 struct waiting {
 	struct list item;		/* lane->queue */
 	struct channel *channel;
+	uint64_t number;		/* in the order of arrival, from 1 */
 	size_t size;
 	char bytes[];
 };
@@ -39,6 +42,7 @@ struct lane {
 	uid_t uid;
 	unsigned busy;
 	struct list queue;		/* struct waiting */
+	uint64_t arrived, looked;	/* numbers: of the last; of the last looked at */
 };
 
 struct server {
@@ -125,13 +129,13 @@ void request_end(struct request *request)
 
 static bool is_dying(pid_t tid)
 {
-	char status[CLIENT_STATUS_SIZE];
+	char pending[32];
+	int r = client_status(tid, "SigPnd", pending, sizeof(pending));
 
-	if (client_status(tid, status))
-		return true;
+	if (r)
+		return r == -ESRCH;
 	/* Who ends a process puts SIGKILL among the signals of each thread of it. */
-	return strtoull(client_status_field(status, "SigPnd"), NULL, 16) &
-	       1ull << (SIGKILL - 1);
+	return strtoull(pending, NULL, 16) & 1ull << (SIGKILL - 1);
 }
 
 /* With the lock, which keeps the request from ending under us. */
@@ -150,6 +154,48 @@ static void look_at(struct request *request, uint64_t now)
 	fuse_reply_err(request->fuse, request->tid ? EINTR : 0);
 }
 
+static void waiting_free(struct waiting *waiting)
+{
+	struct channel *channel = waiting->channel;
+
+	if (--channel->serving == 0)
+		pthread_cond_broadcast(&channel->server->changed);
+	free(waiting);
+}
+
+/* Answer a call that was not served, as request_error() would. With the lock. */
+static void let_go(struct waiting *waiting)
+{
+	const struct fuse_in_header *header = (const void *)waiting->bytes;
+	struct fuse_out_header out = { .len = sizeof(out), .error = -EINTR,
+				       .unique = header->unique };
+	struct iovec iov = { &out, sizeof(out) };
+
+	list_remove(&waiting->item);
+	channel_writev(waiting->channel->fd, &iov, 1, NULL);
+	waiting_free(waiting);
+}
+
+/* A queue is as long as its user likes, so it is looked at piece by piece. With the lock. */
+static void look_at_queue(struct lane *lane)
+{
+	unsigned looks = 0;
+
+	list_for_each_safe(it, tmp, &lane->queue) {
+		struct waiting *waiting = container_of(it, struct waiting, item);
+		const struct fuse_in_header *header = (const void *)waiting->bytes;
+
+		if (waiting->number <= lane->looked)
+			continue;
+		if (looks++ == WATCH_QUEUE_LOOKS)
+			return;
+		lane->looked = waiting->number;
+		if (header->pid && is_dying((pid_t)header->pid))
+			let_go(waiting);
+	}
+	lane->looked = 0;
+}
+
 static void *watch_main(void *arg)
 {
 	struct server *server = arg;
@@ -163,6 +209,8 @@ static void *watch_main(void *arg)
 		idle = list_empty(&server->requests) ? idle + 1 : 0;
 		list_for_each(it, &server->requests)
 			look_at(container_of(it, struct request, item), now);
+		list_for_each(it, &server->lanes)
+			look_at_queue(container_of(it, struct lane, item));
 		if (idle < WATCH_IDLE_LOOKS) {
 			pthread_cond_timedwait(&server->changed, &server->lock, &deadline);
 			continue;
@@ -186,6 +234,19 @@ unsigned server_stalled(struct server *server)
 		struct request *request = container_of(it, struct request, item);
 
 		n += (now - request->began) / 1000000 >= WATCH_STALL_MS;
+	}
+	pthread_mutex_unlock(&server->lock);
+	return n;
+}
+
+unsigned server_queued(struct server *server)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&server->lock);
+	list_for_each(it, &server->lanes) {
+		list_for_each(w, &container_of(it, struct lane, item)->queue)
+			n++;
 	}
 	pthread_mutex_unlock(&server->lock);
 	return n;
@@ -291,6 +352,7 @@ static bool lane_enter(struct channel *channel, const char *bytes, size_t size,
 		waiting = malloc(sizeof(*waiting) + size);
 		if (waiting) {
 			waiting->channel = channel;
+			waiting->number = ++(*ret)->arrived;
 			waiting->size = size;
 			memcpy(waiting->bytes, bytes, size);
 			list_push_back(&(*ret)->queue, &waiting->item);
@@ -352,8 +414,7 @@ static void serve(struct channel *channel, char *bytes, size_t size)
 			pthread_mutex_unlock(&server->lock);
 			process(next->channel, next->bytes, next->size);
 			pthread_mutex_lock(&server->lock);
-			next->channel->serving--;
-			free(next);
+			waiting_free(next);
 		}
 	}
 	channel->serving--;

@@ -21,8 +21,9 @@
  *   userfaultfd of its own, which is closed with its last thread. So a thread looks at
  *   calls that take longer than WATCH_STALL_MS, and answers those of dying threads with
  *   EINTR, which nobody sees; those that serve the call find out when they want to answer
- *   (request_take()), and undo. The same for a release that takes longer than
- *   WATCH_RELEASE_MS: its close() is let go on, the work is finished later.
+ *   (request_take()), and undo. Calls in a queue are looked at as well, because those
+ *   before them may wait for the end of the same client. A release that takes longer than
+ *   WATCH_RELEASE_MS is answered, too: its close() is let go on, the work is finished later.
  *
  *   A thread number in a request cannot be handed out anew before the answer.
  */
@@ -106,5 +107,7 @@ void request_end(struct request *request);
 
 /* Requests at work that have waited for longer than WATCH_STALL_MS, for tests. */
 unsigned server_stalled(struct server *server);
+/* Requests that wait for their turn, for tests. */
+unsigned server_queued(struct server *server);
 
 #endif
