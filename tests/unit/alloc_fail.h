@@ -8,8 +8,11 @@
 #ifndef UNIT_ALLOC_FAIL_H
 #define UNIT_ALLOC_FAIL_H
 
+#include <dirent.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +55,7 @@ void *__real_reallocarray(void *p, size_t n, size_t size);
 void *__real_aligned_alloc(size_t align, size_t size);
 int __real_posix_memalign(void **ret, size_t align, size_t size);
 char *__real_strdup(const char *s);
+char *__real_strndup(const char *s, size_t n);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t size);
@@ -59,6 +63,8 @@ void *__wrap_reallocarray(void *p, size_t n, size_t size);
 void *__wrap_aligned_alloc(size_t align, size_t size);
 int __wrap_posix_memalign(void **ret, size_t align, size_t size);
 char *__wrap_strdup(const char *s);
+char *__wrap_strndup(const char *s, size_t n);
+int __wrap_asprintf(char **ret, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void *__wrap_malloc(size_t size)
 {
@@ -95,6 +101,23 @@ char *__wrap_strdup(const char *s)
 	return alloc_fails() ? NULL : __real_strdup(s);
 }
 
+char *__wrap_strndup(const char *s, size_t n)
+{
+	return alloc_fails() ? NULL : __real_strndup(s, n);
+}
+
+int __wrap_asprintf(char **ret, const char *format, ...)
+{
+	va_list args;
+	int n = -1;
+
+	va_start(args, format);
+	if (!alloc_fails())
+		n = vasprintf(ret, format, args);
+	va_end(args);
+	return n;
+}
+
 /*
  * Run @step with the 1st, 2nd, … allocation failing, until none does. @step returns what
  * the call under test did; it must be @err if one failed, and the step must have put
@@ -113,5 +136,26 @@ char *__wrap_strdup(const char *s)
 		ck_assert_uint_lt(nth_, 100); \
 	} while (failed_); \
 	nth_ - 1; })
+
+static inline unsigned alloc_open_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+/* A sweep of ENOMEM after which there are as many open files as before; it is printed. */
+#define SWEEP_FILES(step, at_least) \
+	do { \
+		unsigned before_ = alloc_open_fds(), n_ = SWEEP(step, -ENOMEM); \
+\
+		ck_assert_uint_eq(alloc_open_fds(), before_); \
+		printf("%-40s %u allocations\n", #step, n_); \
+		ck_assert_uint_ge(n_, at_least); \
+	} while (0)
 
 #endif

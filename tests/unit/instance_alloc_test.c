@@ -2,20 +2,22 @@
 /*
  * unit/instance_alloc_test.c - each allocation between the command line and the first
  * client fails once: options, topology, groups, devices, the plan of sysfs. Start-up says
- * so, -ENOMEM with a sentence, and leaves nothing behind (leaks show under ASan).
+ * so, -ENOMEM with a sentence, and leaves nothing behind (leaks show under ASan). Then
+ * each allocation of opening a device of each model.
  */
 #include <check.h>
 #include <stdio.h>
 
 #include "unit/alloc_fail.h"
 #include <conf.h>
+#include <core/internal.h>
 #include <instance.h>
 
 static struct cused_error err;
 
 static int configure(struct conf *conf)
 {
-	int r = conf_set_iommu(conf, "sim,aperture=40", &err);
+	int r = conf_set_iommu(conf, "sim,aperture=40,unsafe_noiommu=on", &err);
 
 	if (!r)
 		r = conf_add_device(conf, "edu,bdf=0000:01:00.0,group=5,delay=1", &err);
@@ -23,6 +25,10 @@ static int configure(struct conf *conf)
 		r = conf_add_device(conf, "edu", &err);
 	if (!r)
 		r = conf_add_device(conf, "nvme,size=1M", &err);
+	if (!r)
+		r = conf_add_device(conf, "nvme,size=4M,size2=1M,mdts=8,noiommu=on", &err);
+	if (!r)
+		r = conf_set_service(conf, "memory=auto,courier=off", &err);
 	if (!r)
 		r = conf_finish(conf, "/nonexistent", &err);
 	return r;
@@ -76,6 +82,43 @@ START_TEST(each_allocation_of_the_start_fails_once)
 }
 END_TEST
 
+/* ---- the models ---- */
+
+static int open_and_close(struct device *device)
+{
+	struct device_file *file;
+	int r = device_open(device, NULL, &file);
+
+	if (r == 0)
+		device_close(file);
+	return r;
+}
+
+START_TEST(opening_a_device_fails_whole)
+{
+	struct instance *instance = NULL;
+	struct conf conf;
+
+	conf_init(&conf);
+	ck_assert_int_eq(configure(&conf), 0);
+	ck_assert_int_eq(instance_new(&conf, NULL, NULL, &instance, &err), 0);
+	for (size_t i = 0; i < instance_n_devices(instance); i++) {
+		struct device *device = instance_device(instance, i);
+
+		/* Twice: what the first open leaves must do for the second. */
+		for (unsigned round = 0; round < 2; round++) {
+			unsigned n = SWEEP(open_and_close(device), -ENOMEM);
+
+			ck_assert(!device_is_open(device));
+			printf("open %s: %u allocations\n", conf.devices[i].id, n);
+			ck_assert_uint_gt(n, 0);
+		}
+	}
+	instance_free(instance);
+	conf_done(&conf);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("instance_alloc");
@@ -85,6 +128,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, each_allocation_of_the_start_fails_once);
+	tcase_add_test(tc, opening_a_device_fails_whole);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
