@@ -142,33 +142,42 @@ static enum copied fetch_str(struct service_call *c)
 	return COPIED;
 }
 
-/* Retry: is there room for the answer? */
+/* What is asked for of room that the answer may fill; more than the kernel copies is not:
+ * no answer is that long. */
+static size_t room_wanted(const struct service_call *c)
+{
+	size_t max = CHANNEL_DATA_MAX - PAGE_BYTES;
+
+	return c->call.span < max ? c->call.span : max;
+}
+
+/*
+ * Retry: is there room for the answer? The client may have changed its argument since the
+ * round that asked for it. All the room that there is goes back, so it is filled with
+ * what the client has there, even if by now the answer takes less.
+ */
 static enum copied room(struct service_call *c)
 {
-	size_t span = c->call.span;
+	size_t wanted = room_wanted(c), there = c->ioctl->out_size;
+	size_t size = there > wanted ? there : wanted;
 
-	/* More than the kernel copies: no answer is that long. */
-	if (span > CHANNEL_DATA_MAX - PAGE_BYTES)
-		span = CHANNEL_DATA_MAX - PAGE_BYTES;
-	if (!c->retry || span == 0)
+	if (!c->retry || size == 0)
 		return COPIED;
-	c->image = malloc(span);
+	c->image = malloc(size);
 	if (!c->image)
 		return COPY_FAULT;
-	if (c->ioctl->out_size < span) {
-		range_take(c, c->call.arg, c->image, span);
+	if (there < wanted) {
+		range_take(c, c->call.arg, c->image, size);
 		return COPY_LATER;
 	}
-	return range_take(c, c->call.arg, c->image, span);
+	return range_take(c, c->call.arg, c->image, size);
 }
 
 static void ask_again(struct service_call *c)
 {
-	struct iovec out = { (void *)(uintptr_t)c->call.arg, c->call.span };
+	struct iovec out = { (void *)(uintptr_t)c->call.arg, room_wanted(c) };
 	bool with_out = c->image != NULL;
 
-	if (out.iov_len > CHANNEL_DATA_MAX - PAGE_BYTES)
-		out.iov_len = CHANNEL_DATA_MAX - PAGE_BYTES;
 	if (request_take(c->ioctl->request))
 		fuse_reply_ioctl_retry(c->ioctl->request->fuse, c->ranges, c->n_ranges,
 				       &out, with_out);
