@@ -28,9 +28,9 @@ case $0 in
 	vfio-cused exec -- cused_bench_service device-fd $null "$EDU" \
 		"GET_DEVICE_FD + close, by exec" || fail "exec"
 	stop_service
-	printf 'service, one CPU, --memory retry\n'
+	printf 'service, one CPU, --service memory=retry\n'
 	# shellcheck disable=SC2086
-	start_service --memory retry $devices
+	start_service --service memory=retry $devices
 	cused_bench_service calls $null "$EDU" || fail "calls by retry"
 	stop_service
 	;;

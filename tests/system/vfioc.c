@@ -3,6 +3,7 @@
  * vfioc - a VFIO client that checks what it sees against the contract of the kernel.
  *
  *     vfioc --bdf 0000:01:00.0 [--group N] [--vfio DIR] [--peer BDF] [--only NAME]…
+ *           [--without NAME]… [--iterations N]
  *     vfioc --list
  *
  * Speaks TAP. It uses <linux/vfio.h> and sysfs and nothing else, so that it runs on a
@@ -31,8 +32,8 @@ static const struct vcase *const tables[] = {
 
 struct options {
 	struct vc_where where;
-	const char *only[MAX_ONLY];
-	unsigned n_only;
+	const char *only[MAX_ONLY], *without[MAX_ONLY];
+	unsigned n_only, n_without;
 	bool list;
 };
 
@@ -124,6 +125,9 @@ static int run_case(const struct vcase *c, const struct vc_where *where)
 
 static bool wanted(const struct options *o, const char *name)
 {
+	for (unsigned i = 0; i < o->n_without; i++)
+		if (!strcmp(o->without[i], name))
+			return false;
 	if (!o->n_only)
 		return true;
 	for (unsigned i = 0; i < o->n_only; i++)
@@ -177,7 +181,8 @@ static int list_all(void)
 static int usage(const char *problem)
 {
 	fprintf(stderr, "vfioc: %s\nusage: vfioc --bdf BDF [--group N] [--vfio DIR] "
-		"[--peer BDF] [--only NAME]... [--iterations N] | --list\n", problem);
+		"[--peer BDF] [--only NAME]... [--without NAME]... [--iterations N] | --list\n",
+		problem);
 	return 2;
 }
 
@@ -186,7 +191,7 @@ static int parse(int argc, char **argv, struct options *o)
 	static const struct option longs[] = {
 		{ "vfio", 1, 0, 'v' }, { "group", 1, 0, 'g' }, { "bdf", 1, 0, 'b' },
 		{ "only", 1, 0, 'o' }, { "list", 0, 0, 'l' }, { "iterations", 1, 0, 'i' },
-		{ "peer", 1, 0, 'p' },
+		{ "peer", 1, 0, 'p' }, { "without", 1, 0, 'w' },
 		{ 0, 0, 0, 0 },
 	};
 	int c;
@@ -203,6 +208,11 @@ static int parse(int argc, char **argv, struct options *o)
 			if (o->n_only == MAX_ONLY)
 				return usage("too many --only");
 			o->only[o->n_only++] = optarg;
+			break;
+		case 'w':
+			if (o->n_without == MAX_ONLY)
+				return usage("too many --without");
+			o->without[o->n_without++] = optarg;
 			break;
 		default: return usage("unknown option");
 		}

@@ -106,7 +106,7 @@ pids_of()
 pids_named()
 {
 	for pids_dir in /proc/[0-9]*; do
-		case $(tr '\0' ' ' <"$pids_dir/cmdline" 2>/dev/null) in
+		case $(tr '\0' ' ' 2>/dev/null <"$pids_dir/cmdline") in
 		"$1"*) echo "${pids_dir#/proc/}" ;;
 		esac
 	done
@@ -119,7 +119,7 @@ processes()
 		case $(cat "$pids_dir/comm" 2>/dev/null) in
 		vfio-cused* | cused*)
 			grep -q '^State:.*Z' "$pids_dir/status" 2>/dev/null ||
-				printf '%s ' "$(tr '\0' ' ' <"$pids_dir/cmdline" 2>/dev/null)"
+				printf '%s ' "$(tr '\0' ' ' 2>/dev/null <"$pids_dir/cmdline")"
 			;;
 		esac
 	done

@@ -31,7 +31,12 @@ for pair in "edu $EDU $NVME" "nvme $NVME $EDU"; do
 	# shellcheck disable=SC2086
 	set -- $pair
 	echo "device $1"
-	as_client "vfioc$suffix" --bdf "$2" --peer "$3" --iterations "$ITERATIONS" || :
+	# 65535 mappings, each emulated: one minute, so for one client and one device.
+	without="--without type1_budget"
+	[ "$rest $1" != "user-static edu" ] || without=""
+	# shellcheck disable=SC2086
+	as_client "vfioc$suffix" --bdf "$2" --peer "$3" --iterations "$ITERATIONS" \
+		$without || :
 	as_client "$answers" "$2" || fail "$answers as $user"
 done >/tmp/tap 2>&1
 # What it says is written at the end, because a client that never ends says it to nobody.

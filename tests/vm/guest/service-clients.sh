@@ -49,7 +49,7 @@ nobody()
 }
 
 serve
-for round in 1 2 3; do
+for round in 1 2; do
 	for case in stress_threads stress_maps stress_device_fds; do
 		start_worker --only $case
 		pause 0.0$((round * 3))
@@ -101,12 +101,7 @@ well "strace"
 timeout 60 vfio-cused exec -- strace -f -o /tmp/trace vfioc-static --bdf "$EDU" \
 	--only group_get_device_states >/tmp/tap 2>&1 ||
 	{ cat /tmp/tap; fail "strace under exec"; }
-timeout 120 vfio-cused exec -- gdb --batch -nx -iex 'set debuginfod enabled off' -ex run \
-	-ex 'printf "exit %d\n", $_exitcode' --args vfioc-static --bdf "$EDU" \
-	--only group_get_device_states >/tmp/tap 2>&1 </dev/null ||
-	{ cat /tmp/tap; fail "gdb under exec"; }
-grep -q '^exit 0$' /tmp/tap || { cat /tmp/tap; fail "a case under gdb and exec"; }
-well "gdb"
+well "strace under exec"
 
 # At its limit of descriptors: EMFILE, whoever hands them over, and none is lost.
 client 60 --only group_no_fd_left || { cat /tmp/tap; fail "at the limit of descriptors"; }
@@ -119,9 +114,9 @@ agent=$(pids_named "vfio-cused agent")
 start_worker --only stress_threads
 # shellcheck disable=SC2086
 kill -KILL $agent
-client 60 --only group_get_device_states || :
+timeout 60 vfioc-static --bdf "$NVME" --only group_get_device_states >/tmp/tap 2>&1 || :
 ! grep -q 'deadline' /tmp/tap || { cat /tmp/tap; fail "a client without an agent hangs"; }
-grep -E 'not true|is -' /tmp/tap | head -n 3
+grep -E '^(not )?ok|: not true|is -' /tmp/tap | head -n 3
 kill_worker
 if running "$service"; then
 	echo "without its agent the service goes on"

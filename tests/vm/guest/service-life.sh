@@ -12,7 +12,9 @@ machine()
 	find /dev/vfio -exec stat -c '%n %F %a %u:%g %t:%T' {} + 2>/dev/null | sort
 	ls /sys/bus/pci/devices /sys/kernel/iommu_groups /sys/class/cuse 2>/dev/null
 	echo "processes: $(processes)"
-	ls -A /tmp /run /var/run 2>/dev/null
+	ls -A /tmp
+	# The folder of its lock stays.
+	find /run /var/run ! -name vfio-cused ! -path /run/vfio-cused/lock 2>/dev/null | sort
 }
 
 as_before()
@@ -20,13 +22,37 @@ as_before()
 	[ "$(machine)" = "$before" ]
 }
 
-check_before()
+# check WHAT CONDITION: how the machine has to become after WHAT
+check()
 {
-	wait_for 10 as_before || {
+	wait_for 10 "$2" || {
 		machine >/tmp/machine-after
 		printf '%s\n' "$before" | diff - /tmp/machine-after
 		fail "$1: something is left"
 	}
+}
+
+check_before()
+{
+	check "$1" as_before
+}
+
+# A killed service leaves two names with nobody behind: that of its socket, and
+# /dev/vfio/vfio where it replaced a node. The next service replaces both.
+but_dead_names()
+{
+	grep -v -e '^/dev/vfio/vfio ' -e '^/run/vfio-cused/agent$'
+}
+
+as_before_but_dead_names()
+{
+	[ "$(machine | but_dead_names)" = "$(printf '%s\n' "$before" | but_dead_names)" ] &&
+		! cat /dev/vfio/vfio >/dev/null 2>&1
+}
+
+check_killed()
+{
+	check "$1" as_before_but_dead_names
 }
 
 # mode PATH WANTED ("MODE USER:GROUP")
@@ -42,9 +68,27 @@ serve()
 	start_service --device "edu,bdf=$EDU" --device "nvme,size=16M,bdf=$NVME"
 }
 
+# A client that calls for long, and ends with the first call that fails: $client
+start_client()
+{
+	vfioc-static --bdf "$EDU" --only type1_budget >/tmp/tap 2>&1 &
+	client=$!
+	wait_for 10 in_use "$EDU" || fail "the client does not begin"
+}
+
+client_gone()
+{
+	wait_for 20 gone "$client" || fail "$1: the client hangs without its service"
+	grep -q '^not ok' /tmp/tap || { cat /tmp/tap; fail "$1: the client was not told"; }
+}
+
 : >"$service_log"
 : >/tmp/machine-after
 : >/tmp/tap
+# What systemd makes at boot, so that opening it loads the kernel's vfio.
+mkdir -p /dev/vfio
+mknod /dev/vfio/vfio c 10 196
+chmod 600 /dev/vfio/vfio
 before=$(machine)
 serve
 mode /dev/vfio/vfio "666 0:0"
@@ -75,26 +119,31 @@ check_before "SIGINT"
 
 # Clients that have it open do not hold it up, and are told.
 serve
-vfioc-static --bdf "$EDU" --only stress_threads --iterations 100000000 >/tmp/tap 2>&1 &
-client=$!
-wait_for 10 in_use "$EDU" || fail "the client does not begin"
+start_client
 stop_service
-wait_for 20 gone "$client" || fail "the client hangs without its service"
+client_gone SIGTERM
 check_before "SIGTERM with a client"
 
 # Killed without a chance to clear up.
 serve
 kill -KILL "$service"
 wait "$service" 2>/dev/null || :
-check_before "SIGKILL"
+check_killed "SIGKILL"
 serve
-vfioc-static --bdf "$EDU" --only stress_threads --iterations 100000000 >/tmp/tap 2>&1 &
-client=$!
-wait_for 10 in_use "$EDU" || fail "the client does not begin"
+start_client
 kill -KILL "$service"
 wait "$service" 2>/dev/null || :
-wait_for 20 gone "$client" || fail "the client hangs without its service"
-check_before "SIGKILL with a client"
+client_gone SIGKILL
+check_killed "SIGKILL with a client"
 serve
 stop_service
-check_before "the service after the killed one"
+check_killed "the service after the killed one"
+[ ! -e /run/vfio-cused/agent ] || fail "the socket is left"
+
+# The same where there is no such node.
+rm -rf /dev/vfio
+before=$(machine)
+serve
+mode /dev/vfio/vfio "666 0:0"
+stop_service
+check_before "SIGTERM without a static node"
