@@ -224,6 +224,16 @@ static void *watch_main(void *arg)
 	return NULL;
 }
 
+bool server_is_busy(struct server *server)
+{
+	bool busy;
+
+	pthread_mutex_lock(&server->lock);
+	busy = server->threads > 0;
+	pthread_mutex_unlock(&server->lock);
+	return busy;
+}
+
 unsigned server_stalled(struct server *server)
 {
 	uint64_t now = now_ns();

@@ -105,6 +105,9 @@ void request_error(struct request *request, int err);
 /* After the answer. */
 void request_end(struct request *request);
 
+/* Does a stalled thread of a channel that was closed still use it? */
+bool server_is_busy(struct server *server);
+
 /* Requests at work that have waited for longer than WATCH_STALL_MS, for tests. */
 unsigned server_stalled(struct server *server);
 /* Requests that wait for their turn, for tests. */

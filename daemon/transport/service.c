@@ -190,6 +190,9 @@ int service_stop(struct service *service)
 		r = node_free(container_of(service->nodes.prev, struct node, item));
 	if (r == 0)
 		r = devfs_free(service->devfs);
+	/* Of a group that was removed, a call can be stalled to this day. */
+	if (r == 0 && service->server && server_is_busy(service->server))
+		r = -EBUSY;
 	if (r)
 		return r;
 	agent_free(service->agent);

@@ -43,7 +43,7 @@
 #define REMOTE_LINK 900		/* and 901: a pair of sockets that all remotes have */
 
 /* Not numbers of system calls. */
-enum { REMOTE_FORK = -1, REMOTE_COPY = -2, REMOTE_EXIT = -3 };
+enum { REMOTE_FORK = -1, REMOTE_COPY = -2, REMOTE_EXIT = -3, REMOTE_REPEAT = -4 };
 
 struct remote_order {
 	long number;
@@ -54,10 +54,11 @@ struct remote_order {
 #define UNTIL(condition) \
 	do { \
 		time_t until_ = time(NULL) + REMOTE_MS / 1000; \
+		bool holds_; \
 \
-		while (!(condition) && time(NULL) < until_) \
+		while (!(holds_ = (condition)) && time(NULL) < until_) \
 			sched_yield(); \
-		ck_assert_msg(condition, "not within the deadline: " #condition); \
+		ck_assert_msg(holds_, "not within the deadline: " #condition); \
 	} while (0)
 
 static struct {
@@ -92,6 +93,14 @@ static inline long remote_do(const struct remote_order *order)
 		return 0;
 	case REMOTE_EXIT:
 		_exit(0);
+	case REMOTE_REPEAT:
+		/* A call of three arguments, until it fails or the flag is set: how often. */
+		for (long n = 0;; n++) {
+			if (__atomic_load_n((const int *)a[0], __ATOMIC_ACQUIRE))
+				return n;
+			if (syscall(a[1], a[2], a[3], a[4]) == -1)
+				return -errno;
+		}
 	default:
 		r = syscall(order->number, a[0], a[1], a[2], a[3], a[4], a[5]);
 	}
