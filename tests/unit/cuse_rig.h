@@ -179,11 +179,13 @@ static inline int rig_answer(void)
 {
 	while (!rig.mine.done) {
 		struct pollfd p[RIG_CHANNELS];
+		int n;
 
 		for (int i = 0; i < rig.n_channels; i++)
 			p[i] = (struct pollfd){ .fd = rig.kernel[i], .events = POLLIN };
-		RIG_INSIST(poll(p, (nfds_t)rig.n_channels, 20000) > 0);
-		for (int i = 0; i < rig.n_channels; i++) {
+		n = poll(p, (nfds_t)rig.n_channels, 20000);
+		RIG_INSIST(n > 0 || (n < 0 && errno == EINTR));
+		for (int i = 0; n > 0 && i < rig.n_channels; i++) {
 			if (p[i].revents)
 				rig_take(i);
 		}

@@ -174,7 +174,9 @@ static struct fake_mm client, other;		/* two processes */
 static struct caller caller, stranger;		/* their calls */
 
 #define CLIENT 0x100000ull			/* where their memory is */
+#ifndef CLIENT_SIZE
 #define CLIENT_SIZE (4 * MIB)
+#endif
 
 static inline void fixture_caller(struct caller *c, struct fake_mm *mm)
 {
