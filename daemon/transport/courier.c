@@ -482,7 +482,7 @@ static int carry(struct courier *c)
 static int carry_undisturbed(struct courier *c)
 {
 	const uint64_t all = UINT64_MAX;
-	uint64_t mask;
+	uint64_t mask = 0;
 	int r;
 
 	r = request(c, PTRACE_GETSIGMASK, sizeof(mask), &mask);
