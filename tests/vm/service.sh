@@ -40,7 +40,7 @@ done
 # boot KERNEL [OPTION OF vm.sh…] SCRIPT…
 boot()
 {
-	vm --kernel "$1" --memory 2048 --seconds 300 --quiet --module cuse \
+	vm --kernel "$1" --memory 2048 --seconds 500 --quiet --module cuse \
 		--module fuse "${programs[@]}" "${files[@]}" \
 		--file "$vm_dir/guest/lib.sh:/vm/lib.sh" --env ITERATIONS=$iterations "${@:2}"
 }
@@ -62,10 +62,10 @@ boot "$VM_KERNEL" --module vfio "$vm_dir/guest/service-taken.sh" || bad=1
 
 # An older kernel, where devices cannot be mapped.
 if [[ -s $GUEST_DIR/vmlinuz && ! $GUEST_DIR -ef $VM_KERNEL ]]; then
-	boot "$GUEST_DIR" "$vm_dir/guest/service-life.sh" "$work/service-user-static.sh" \
+	boot "$GUEST_DIR" "$vm_dir/guest/service-life.sh" "$work/service-root.sh" \
 		"$vm_dir/guest/service-qemu.sh" || bad=1
-	[[ $(<"$work/results/service-user-static.status") != 0 ]] ||
-		judge service-no-mmap kernel "$work/results/service-user-static.out" \
+	[[ $(<"$work/results/service-root.status") != 0 ]] ||
+		judge service-no-mmap kernel "$work/results/service-root.out" \
 			type1_budget || bad=1
 fi
 ((bad == 0)) || fail "see above"
