@@ -87,6 +87,13 @@ int agent_look(struct agent *agent, pid_t tid, unsigned major, struct agent_fd *
 int agent_deliver(struct agent *agent, pid_t tid, const uint8_t token[SERVICE_TOKEN_SIZE],
 		  void (*armed)(void *arg), void *arg);
 
+/*
+ * agent_ensure - see to it that there is an agent for those who come to the socket: who
+ * has no job for it would not find out that it is dead.
+ * Return: 0, -errno of starting one.  Locks: takes the agent's.
+ */
+int agent_ensure(struct agent *agent);
+
 /* The agent's process, for tests and logs. */
 pid_t agent_pid(struct agent *agent);
 

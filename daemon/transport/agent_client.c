@@ -172,6 +172,21 @@ pid_t agent_pid(struct agent *agent)
 	return pid;
 }
 
+int agent_ensure(struct agent *agent)
+{
+	struct pollfd p;
+	int r = 0;
+
+	pthread_mutex_lock(&agent->lock);
+	p = (struct pollfd){ .fd = agent->jobs };
+	if (agent->jobs >= 0 && poll(&p, 1, 0) > 0)	/* POLLHUP: the other end is closed */
+		drop(agent);
+	if (agent->jobs < 0)
+		r = start(agent);
+	pthread_mutex_unlock(&agent->lock);
+	return r;
+}
+
 /* ---- jobs ---- */
 
 /* Send a job; a dead agent is replaced once. @ret: the socket for the answers; @ret_pid: of

@@ -308,8 +308,10 @@ static void grant_token(struct service_ioctl *ioctl, struct device_file *file)
 {
 	struct service_device_token out;
 	uint64_t at = ioctl->arg + offsetof(struct service_device_token, token);
-	int r = devfs_grant(ioctl->service->devfs, file, out.token);
+	int r = agent_ensure(ioctl->service->agent);
 
+	if (r == 0)
+		r = devfs_grant(ioctl->service->devfs, file, out.token);
 	if (r) {
 		device_file_release(file);
 	} else {

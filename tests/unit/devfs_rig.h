@@ -31,6 +31,7 @@ enum rig_command {
 	RIG_RECORD = 0x3b70,		/* remember number and argument */
 	RIG_STALL = 0x3b71,		/* wait for rig_open_gate() */
 	RIG_ERROR = 0x3b72,		/* fail with the errno of the argument */
+	RIG_HOOK = 0x3b73,		/* rig.hook answers */
 };
 
 #define RIG_ORDER 128
@@ -44,6 +45,7 @@ struct rig {
 	struct server *server;
 	struct devfs *devfs;
 	int mount;			/* number in remote 0 and its copies */
+	void (*hook)(struct request *request);
 	unsigned threads;		/* of this process before there was a server */
 
 	pthread_mutex_t lock;		/* all below; what is atomic is also read without */
@@ -152,6 +154,10 @@ static inline void rig_ioctl(void *arg, struct request *request, struct device_f
 		request_error(request, (int)arg64);
 		return;
 	}
+	if (cmd == RIG_HOOK) {
+		rig.hook(request);
+		return;
+	}
 	if (cmd == RIG_STALL) {
 		rig_stall(arg64);
 	} else {
@@ -187,7 +193,8 @@ static inline bool rig_wait(const atomic_uint *count, unsigned n)
 	bool reached;
 
 	pthread_mutex_lock(&rig.lock);
-	while (*count < n && pthread_cond_timedwait(&rig.changed, &rig.lock, &deadline) == 0)
+	while (*count < n && pthread_cond_timedwait(&rig.changed, &rig.lock,
+						    &deadline) == 0)
 		;
 	reached = *count >= n;
 	pthread_mutex_unlock(&rig.lock);
@@ -235,7 +242,8 @@ static inline void rig_start(void)
 	ck_assert_int_eq(server_new(&rig.server), 0);
 	ck_assert_msg(devfs_new(rig.server, rig_ioctl, &rig, &rig.devfs, &err) == 0, "%s",
 		      err.text);
-	ck_assert_int_eq(devfs_add_device(rig.devfs, rig.device, backing_fd(rig.backing)), 0);
+	ck_assert_int_eq(devfs_add_device(rig.devfs, rig.device, backing_fd(rig.backing)),
+			 0);
 	ck_assert_int_eq(devfs_add_device(rig.devfs, rig.plain, -1), 0);
 	rig.mount = remote_give_fd(0, devfs_mount(rig.devfs));
 }
@@ -278,7 +286,8 @@ static inline char *rig_grant(struct device *device)
 /* A device file of remote @i. Return: its fd there. */
 static inline int rig_file(unsigned i, struct device *device)
 {
-	long fd = remote_call(i, SYS_openat, rig.mount, rig_grant(device), O_RDWR | O_CLOEXEC);
+	long fd = remote_call(i, SYS_openat, rig.mount, rig_grant(device),
+			      O_RDWR | O_CLOEXEC);
 
 	ck_assert_int_ge(fd, 0);
 	return (int)fd;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * transport/devfs.c on the kernel's FUSE: tokens, reads and writes, mappings, closes. Clients
- * are remotes; the devices are the core's. Skipped (77) without root or /dev/fuse.
+ * transport/devfs.c on the kernel's FUSE: tokens, reads and writes, mappings, closes.
+ * Clients are remotes; the devices are the core's. Skipped (77) without root or /dev/fuse.
  */
 #include <sys/ioctl.h>
 
@@ -83,17 +83,19 @@ START_TEST(a_used_token_cannot_be_revoked)
 	ck_assert_int_ge(fd, 0);
 	devfs_revoke(rig.devfs, token);
 	ck_assert(device_is_open(rig.device));
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, fd, RIG_RECORD, 0), RIG_RESULT);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_RECORD, 0), RIG_RESULT);
 }
 END_TEST
 
 START_TEST(nothing_can_be_made_or_listed)
 {
-	char *name = remote_string("name"), *dot = remote_string("."), *buf = remote_alloc(512);
+	char *name = remote_string("name"), *dot = remote_string(".");
+	char *buf = remote_alloc(512);
 	uint8_t token[SERVICE_TOKEN_SIZE];
 	long dir;
 
-	ck_assert_int_lt(remote_call(0, SYS_openat, rig.mount, name, O_RDWR | O_CREAT, 0600), 0);
+	ck_assert_int_lt(remote_call(0, SYS_openat, rig.mount, name, O_RDWR | O_CREAT,
+				     0600), 0);
 	ck_assert_int_lt(remote_call(0, SYS_mkdirat, rig.mount, name, 0700), 0);
 	ck_assert_int_eq(devfs_grant(rig.devfs, rig_open(rig.device), token), 0);
 	dir = remote_call(0, SYS_openat, rig.mount, dot, O_RDONLY | O_DIRECTORY);
@@ -152,11 +154,13 @@ START_TEST(large_accesses_are_whole)
 
 	for (size_t i = 0; i < BIG; i++)
 		out[i] = (uint8_t)(i * 7 + (i >> 8));
-	ck_assert_int_eq(remote_call(0, SYS_pwrite64, fd, out, BIG, REGION(2) + 0x1000), BIG);
+	ck_assert_int_eq(remote_call(0, SYS_pwrite64, fd, out, BIG, REGION(2) + 0x1000),
+			 BIG);
 	ck_assert_int_eq(remote_call(0, SYS_pread64, fd, in, BIG, REGION(2) + 0x1000), BIG);
 	ck_assert_mem_eq(in, out, BIG);
 	/* Short at the end of the region, in the middle of the kernel's requests. */
-	ck_assert_int_eq(remote_call(0, SYS_pread64, fd, in, BIG, REGION(2) + RIG_BAR2 - 200000),
+	ck_assert_int_eq(remote_call(0, SYS_pread64, fd, in, BIG,
+				     REGION(2) + RIG_BAR2 - 200000),
 			 200000);
 	ck_assert_int_eq(remote_call(0, SYS_pwrite64, fd, in, BIG,
 				     REGION(2) + RIG_BAR2 - 200000), 200000);
@@ -168,7 +172,8 @@ START_TEST(plain_reads_move_the_position)
 	uint32_t *word = remote_alloc(4);
 	int fd = rig_file(0, rig.device);
 
-	ck_assert_int_eq(remote_call(0, SYS_lseek, fd, CONFIG_REGION, SEEK_SET), CONFIG_REGION);
+	ck_assert_int_eq(remote_call(0, SYS_lseek, fd, CONFIG_REGION, SEEK_SET),
+			 CONFIG_REGION);
 	ck_assert_int_eq(remote_call(0, SYS_read, fd, word, 2), 2);
 	ck_assert_uint_eq(*word & 0xffff, 0x1234);
 	ck_assert_int_eq(remote_call(0, SYS_read, fd, word, 2), 2);
@@ -199,7 +204,8 @@ START_TEST(mappings_share_the_memory_of_the_device)
 	for (unsigned i = 0; i < 2; i++) {
 		uint64_t pos = i ? REGION(2) + 0x42000 : SCRATCH_MEMORY;
 
-		at = remote_call(0, SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		at = remote_call(0, SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
+				 fd,
 				 pos);
 		ck_assert_int_gt(at, 0);
 		*word = 0x1122334455667788ull + i;
@@ -226,7 +232,8 @@ START_TEST(a_device_without_mappable_memory_refuses_mmap)
 {
 	int fd = rig_file(0, rig.plain);
 
-	ck_assert_int_eq(remote_call(0, SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
+	ck_assert_int_eq(remote_call(0, SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE,
+				     MAP_SHARED,
 				     fd, 0), -ENODEV);
 }
 END_TEST
@@ -253,20 +260,21 @@ END_TEST
 
 START_TEST(an_ioctl_arrives_as_it_was_made)
 {
-	static const unsigned commands[] = { 0x3b64, 0x3b70, 0x3bff, 0x1fff3b64, 0x00013b64 };
+	static const unsigned commands[] = { 0x3b64, 0x3b70, 0x3bff, 0x1fff3b64,
+					     0x00013b64 };
 	int fd = rig_file(0, rig.device);
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		uint64_t arg = 0xfedcba9876543210ull + i;
 
-		ck_assert_int_eq(remote_call(0, SYS_ioctl, fd, commands[i], arg), RIG_RESULT);
+		ck_assert_int_eq(remote_ioctl(0, fd, commands[i], arg), RIG_RESULT);
 		ck_assert_uint_eq(rig.cmd, commands[i]);
 		ck_assert_uint_eq(rig.arg, arg);
 	}
 	for (int code = 1; code < 134; code++) {
 		/* The kernel says ENOTTY for it. */
 		if (code != ENOSYS)
-			ck_assert_int_eq(remote_call(0, SYS_ioctl, fd, RIG_ERROR, code), -code);
+			ck_assert_int_eq(remote_ioctl(0, fd, RIG_ERROR, code), -code);
 	}
 }
 END_TEST
@@ -307,7 +315,7 @@ START_TEST(the_last_close_releases_once)
 			devfs_settle(rig.devfs);
 			ck_assert_uint_eq(devfs_count(rig.devfs), 1);
 			copy = remote_receive_fd(1);
-			ck_assert_int_eq(remote_call(1, SYS_ioctl, copy, RIG_RECORD, 0),
+			ck_assert_int_eq(remote_ioctl(1, copy, RIG_RECORD, 0),
 					 RIG_RESULT);
 			ck_assert_int_eq(remote_call(1, SYS_close, copy), 0);
 			remote_kill(1);
@@ -319,7 +327,8 @@ START_TEST(the_last_close_releases_once)
 			ck_assert_int_eq(remote_call(1, SYS_close, REMOTE_LINK + 1), 0);
 			ck_assert_int_eq(remote_call(1, SYS_close, REMOTE_LINK), 0);
 			pair = remote_alloc(2 * sizeof(int));
-			ck_assert_int_eq(remote_call(1, SYS_socketpair, AF_UNIX, SOCK_STREAM, 0,
+			ck_assert_int_eq(remote_call(1, SYS_socketpair, AF_UNIX,
+						     SOCK_STREAM, 0,
 						     pair), 0);
 			ck_assert_int_eq(remote_call(1, SYS_dup2, pair[0], REMOTE_LINK),
 					 REMOTE_LINK);
@@ -381,7 +390,7 @@ START_TEST(files_are_dead_after_the_end)
 	ck_assert_uint_eq(devfs_count(rig.devfs), 2);
 	ck_assert_int_eq(devfs_free(rig.devfs), 0);
 	ck_assert(!device_is_open(rig.device));
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, fd, RIG_RECORD, 0), -ENOTCONN);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_RECORD, 0), -ENOTCONN);
 	ck_assert_int_eq(remote_call(0, SYS_pread64, fd, word, 8, 0), -ENOTCONN);
 	/* It is closed, but there is nobody to be asked. */
 	ck_assert_int_eq(remote_call(0, SYS_close, fd), -ENOTCONN);

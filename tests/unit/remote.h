@@ -9,9 +9,9 @@
  *   calls, and sends back what they answered. Memory for arguments is the arena, which all
  *   share at the same address: the test writes what a call reads, and sees what it wrote.
  *
- *   Remote 0 is forked by remotes_init(), before the test has threads; the others are forked
- *   by a remote, so that a copy of its fds can be had at any time. All are children of the
- *   test. A remote ends when the test does, however it does.
+ *   Remote 0 is forked by remotes_init(), before the test has threads; the others are
+ *   forked by a remote, so that a copy of its fds can be had at any time. All are children
+ *   of the test. A remote ends when the test does, however it does.
  *
  *   remote_begin() only sends; so a call that does not return keeps nobody waiting, and
  *   remote_end() has a deadline. A remote makes one call at a time.
@@ -94,7 +94,7 @@ static inline long remote_do(const struct remote_order *order)
 	case REMOTE_EXIT:
 		_exit(0);
 	case REMOTE_REPEAT:
-		/* A call of three arguments, until it fails or the flag is set: how often. */
+		/* Three arguments; until it fails or the flag is set: how often. */
 		for (long n = 0;; n++) {
 			if (__atomic_load_n((const int *)a[0], __ATOMIC_ACQUIRE))
 				return n;
@@ -158,7 +158,8 @@ static inline void remotes_init(void)
 			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(remotes.arena, MAP_FAILED);
 	for (unsigned i = 0; i < REMOTES; i++) {
-		ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+		ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
+					    pair), 0);
 		remotes.ours[i] = pair[0];
 		remotes.theirs[i] = pair[1];
 	}
@@ -187,7 +188,8 @@ static inline void remote_begin_args(unsigned i, const struct remote_order *orde
 }
 
 #define remote_begin(i, ...) \
-	remote_begin_args(i, &(struct remote_order){ REMOTE_ORDER(__VA_ARGS__, 0, 0, 0, 0, 0, 0) })
+	remote_begin_args(i, &(struct remote_order) \
+			  { REMOTE_ORDER(__VA_ARGS__, 0, 0, 0, 0, 0, 0) })
 #define REMOTE_ORDER(n, a, b, c, d, e, f, ...) \
 	(n), { (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f) }
 
@@ -210,6 +212,9 @@ static inline long remote_end(unsigned i)
 }
 
 #define remote_call(i, ...) (remote_begin(i, __VA_ARGS__), remote_end(i))
+
+/* Like ioctl(), with an argument or without. */
+#define remote_ioctl(i, ...) remote_call(i, SYS_ioctl, __VA_ARGS__)
 
 /* Remote @to becomes a copy of @from. */
 static inline void remote_fork(unsigned from, unsigned to)
@@ -273,7 +278,8 @@ static inline struct remote_message *remote_message_new(void)
 	struct remote_message *m = remote_alloc(sizeof(*m));
 
 	m->iov = (struct iovec){ &m->byte, 1 };
-	m->msg = (struct msghdr){ .msg_iov = &m->iov, .msg_iovlen = 1, .msg_control = m->control,
+	m->msg = (struct msghdr){ .msg_iov = &m->iov, .msg_iovlen = 1,
+				  .msg_control = m->control,
 				  .msg_controllen = sizeof(m->control) };
 	return m;
 }

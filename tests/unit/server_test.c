@@ -48,7 +48,7 @@ START_TEST(a_stalled_call_delays_nobody)
 
 	stall(1, 4);
 	for (unsigned i = 0; i < 100; i++) {
-		ck_assert_int_eq(remote_call(0, SYS_ioctl, fd, RIG_RECORD, i), RIG_RESULT);
+		ck_assert_int_eq(remote_ioctl(0, fd, RIG_RECORD, i), RIG_RESULT);
 		ck_assert_int_eq(remote_call(0, SYS_pread64, fd, word, 8, 0), 8);
 	}
 	UNTIL(server_stalled(rig.server) == 3);
@@ -72,7 +72,7 @@ START_TEST(calls_of_one_user_queue_up_in_order)
 		ck_assert_int_eq(remote_end(i), RIG_RESULT);
 	ck_assert_uint_eq(rig.entered, LANE_THREADS + QUEUED);
 	ck_assert_uint_eq(server_queued(rig.server), 0);
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, fd, RIG_RECORD, 0), RIG_RESULT);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_RECORD, 0), RIG_RESULT);
 }
 END_TEST
 
@@ -99,11 +99,12 @@ START_TEST(another_user_does_not_wait)
 	uint64_t *word = remote_alloc(8);
 
 	remote_fork(0, other);
-	ck_assert_int_eq(remote_call(other, SYS_setresuid, NOBODY_UID, NOBODY_UID, NOBODY_UID),
+	ck_assert_int_eq(remote_call(other, SYS_setresuid, NOBODY_UID, NOBODY_UID,
+				     NOBODY_UID),
 			 0);
 	stall(1, last);
 	for (unsigned i = 0; i < 100; i++) {
-		ck_assert_int_eq(remote_call(other, SYS_ioctl, fd, RIG_RECORD, i), RIG_RESULT);
+		ck_assert_int_eq(remote_ioctl(other, fd, RIG_RECORD, i), RIG_RESULT);
 		ck_assert_int_eq(remote_call(other, SYS_pread64, fd, word, 8, 0), 8);
 	}
 	ck_assert_uint_eq(rig.uid, NOBODY_UID);
@@ -170,7 +171,7 @@ START_TEST(other_signals_do_not_end_a_call)
 	UNTIL(server_stalled(rig.server) == 1);
 	for (unsigned i = 0; i < 20; i++) {
 		ck_assert_int_eq(kill(remotes.pids[1], SIGUSR1), 0);
-		ck_assert_int_eq(remote_call(0, SYS_ioctl, fd, RIG_RECORD, i), RIG_RESULT);
+		ck_assert_int_eq(remote_ioctl(0, fd, RIG_RECORD, i), RIG_RESULT);
 	}
 	ck_assert(!remote_is_back(1, 3 * WATCH_STALL_MS));
 	rig_open_gate();
@@ -206,7 +207,7 @@ START_TEST(threads_go_when_they_are_not_needed)
 	for (unsigned i = 1; i < last; i++)
 		ck_assert_int_eq(remote_end(i), RIG_RESULT);
 	UNTIL(rig_threads() <= rig.threads + OTHERS + CHANNEL_IDLE_MAX);
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, fd, RIG_RECORD, 0), RIG_RESULT);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_RECORD, 0), RIG_RESULT);
 }
 END_TEST
 
@@ -268,7 +269,7 @@ START_TEST(a_channel_closes_over_a_stalled_call)
 			 2 * WATCH_RELEASE_MS);
 	/* The client is free, and the number is nobody else's. */
 	ck_assert_int_eq(remote_end(1), -ECONNABORTED);
-	ck_assert_int_eq(remote_call(1, SYS_ioctl, fd, RIG_RECORD, 0), -ENOTCONN);
+	ck_assert_int_eq(remote_ioctl(1, fd, RIG_RECORD, 0), -ENOTCONN);
 	is_null(number);
 	ck_assert_uint_eq(rig.left, 0);
 	rig_open_gate();

@@ -103,7 +103,7 @@ static long set_container(unsigned i, int group, int container)
 	int *arg = remote_alloc(sizeof(*arg));
 
 	*arg = container;
-	return remote_call(i, SYS_ioctl, group, VFIO_GROUP_SET_CONTAINER, arg);
+	return remote_ioctl(i, group, VFIO_GROUP_SET_CONTAINER, arg);
 }
 
 /* Group @name of a container of its own, with its IOMMU. Return: the group. */
@@ -112,7 +112,7 @@ static int ready_group(unsigned i, const char *name, int *ret_container)
 	int container = node_ok(i, "vfio"), group = node_ok(i, name);
 
 	ck_assert_int_eq(set_container(i, group, container), 0);
-	ck_assert_int_eq(remote_call(i, SYS_ioctl, container, VFIO_SET_IOMMU,
+	ck_assert_int_eq(remote_ioctl(i, container, VFIO_SET_IOMMU,
 				     VFIO_TYPE1v2_IOMMU), 0);
 	if (ret_container)
 		*ret_container = container;
@@ -125,13 +125,13 @@ static long group_flags(unsigned i, int group)
 	long r;
 
 	arg->argsz = sizeof(*arg);
-	r = remote_call(i, SYS_ioctl, group, VFIO_GROUP_GET_STATUS, arg);
+	r = remote_ioctl(i, group, VFIO_GROUP_GET_STATUS, arg);
 	return r ? r : (long)arg->flags;
 }
 
 static long get_device(unsigned i, int group, const char *name)
 {
-	return remote_call(i, SYS_ioctl, group, VFIO_GROUP_GET_DEVICE_FD, remote_string(name));
+	return remote_ioctl(i, group, VFIO_GROUP_GET_DEVICE_FD, remote_string(name));
 }
 
 /* Pages of the remote, not of the arena. */
@@ -167,13 +167,13 @@ START_TEST(a_client_drives_a_device)
 	irqs = remote_alloc(sizeof(*irqs));
 	word = remote_alloc(8);
 	group = ready_group(0, "2", &container);
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, container, VFIO_GET_API_VERSION), 0);
+	ck_assert_int_eq(remote_ioctl(0, container, VFIO_GET_API_VERSION), 0);
 	ck_assert_int_eq(group_flags(0, group), 3);
 	device = get_device(0, group, "0000:02:00.0");
 	ck_assert_msg(device > group, "GET_DEVICE_FD: %ld", device);
 	ck_assert_int_eq(remote_call(0, SYS_fcntl, device, F_GETFD), FD_CLOEXEC);
 	info->argsz = sizeof(*info);
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, device, VFIO_DEVICE_GET_INFO, info), 0);
+	ck_assert_int_eq(remote_ioctl(0, device, VFIO_DEVICE_GET_INFO, info), 0);
 	ck_assert_uint_eq(info->num_regions, 9);
 	ck_assert_int_eq(remote_call(0, SYS_pread64, device, word, 4, CONFIG), 4);
 	ck_assert_uint_eq(*word & 0xffffffff, 0x56781234);
@@ -184,8 +184,8 @@ START_TEST(a_client_drives_a_device)
 	ck_assert_int_eq(remote_call(0, REMOTE_COPY, memory + 64, word, 8), 0);
 	*map = (struct vfio_iommu_type1_dma_map){ .argsz = sizeof(*map), .flags = 3,
 		.vaddr = (uintptr_t)memory, .iova = 0x10000, .size = PAGE };
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, container, VFIO_IOMMU_MAP_DMA, map), 0);
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, container, VFIO_IOMMU_MAP_DMA, map), -EEXIST);
+	ck_assert_int_eq(remote_ioctl(0, container, VFIO_IOMMU_MAP_DMA, map), 0);
+	ck_assert_int_eq(remote_ioctl(0, container, VFIO_IOMMU_MAP_DMA, map), -EEXIST);
 	*word = 6;
 	ck_assert_int_eq(remote_call(0, SYS_pwrite64, device, word, 2, CONFIG + 4), 2);
 	*word = 0x10040;
@@ -196,7 +196,7 @@ START_TEST(a_client_drives_a_device)
 	ck_assert_uint_eq(*word, 0x123456789abcdef0ull);
 	*unmap = (struct vfio_iommu_type1_dma_unmap){ .argsz = sizeof(*unmap), .iova = 0x10000,
 						      .size = PAGE };
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, container, VFIO_IOMMU_UNMAP_DMA, unmap), 0);
+	ck_assert_int_eq(remote_ioctl(0, container, VFIO_IOMMU_UNMAP_DMA, unmap), 0);
 	ck_assert_uint_eq(unmap->size, PAGE);
 
 	/* Interrupts by eventfd; the second vector has none. */
@@ -208,19 +208,20 @@ START_TEST(a_client_drives_a_device)
 	irqs->fds[0] = (int)event;
 	irqs->fds[1] = -1;
 	irqs->fds[2] = (int)event;
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, device, VFIO_DEVICE_SET_IRQS, irqs), 0);
+	ck_assert_int_eq(remote_ioctl(0, device, VFIO_DEVICE_SET_IRQS, irqs), 0);
 	for (*word = 0; *word < 3; ++*word)
-		ck_assert_int_eq(remote_call(0, SYS_pwrite64, device, word, 8, SCRATCH_MSI), 8);
+		ck_assert_int_eq(remote_call(0, SYS_pwrite64, device, word, 8, SCRATCH_MSI),
+				 8);
 	ck_assert_int_eq(remote_call(0, SYS_read, event, word, 8), 8);
 	ck_assert_uint_eq(*word, 2);
 	/* What is no eventfd; what is not open. */
 	irqs->fds[2] = container;
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, device, VFIO_DEVICE_SET_IRQS, irqs), -EINVAL);
+	ck_assert_int_eq(remote_ioctl(0, device, VFIO_DEVICE_SET_IRQS, irqs), -EINVAL);
 	irqs->fds[2] = 555;
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, device, VFIO_DEVICE_SET_IRQS, irqs), -EBADF);
+	ck_assert_int_eq(remote_ioctl(0, device, VFIO_DEVICE_SET_IRQS, irqs), -EBADF);
 
 	ck_assert_int_eq(remote_call(0, SYS_close, device), 0);
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, group, VFIO_GROUP_UNSET_CONTAINER), 0);
+	ck_assert_int_eq(remote_ioctl(0, group, VFIO_GROUP_UNSET_CONTAINER), 0);
 	ck_assert(!device_is_open(world.d20));
 	end();
 }
@@ -240,42 +241,44 @@ START_TEST(bad_memory_is_efault)
 	memory = pages(0, 2);
 	ck_assert_int_eq(remote_call(0, SYS_mprotect, memory + PAGE, PAGE, PROT_NONE), 0);
 	for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		ck_assert_int_eq(remote_call(0, SYS_ioctl, container, commands[i], 8), -EFAULT);
-		ck_assert_int_eq(remote_call(0, SYS_ioctl, container, commands[i], -8l), -EFAULT);
+		ck_assert_int_eq(remote_ioctl(0, container, commands[i], 8), -EFAULT);
+		ck_assert_int_eq(remote_ioctl(0, container, commands[i], -8l), -EFAULT);
 		/* The end of it is on the page that cannot be read. */
-		ck_assert_int_eq(remote_call(0, SYS_ioctl, container, commands[i],
+		ck_assert_int_eq(remote_ioctl(0, container, commands[i],
 					     memory + PAGE - 8), -EFAULT);
 	}
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, group, VFIO_GROUP_GET_STATUS, 8), -EFAULT);
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, group, VFIO_GROUP_SET_CONTAINER, 8), -EFAULT);
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, group, VFIO_GROUP_GET_DEVICE_FD, 8), -EFAULT);
+	ck_assert_int_eq(remote_ioctl(0, group, VFIO_GROUP_GET_STATUS, 8), -EFAULT);
+	ck_assert_int_eq(remote_ioctl(0, group, VFIO_GROUP_SET_CONTAINER, 8), -EFAULT);
+	ck_assert_int_eq(remote_ioctl(0, group, VFIO_GROUP_GET_DEVICE_FD, 8), -EFAULT);
 	/* It can be read, but not be written. */
 	info = remote_alloc(sizeof(*info));
 	info->argsz = sizeof(*info);
 	ck_assert_int_eq(remote_call(0, REMOTE_COPY, memory, info, sizeof(*info)), 0);
 	ck_assert_int_eq(remote_call(0, SYS_mprotect, memory, PAGE, PROT_READ), 0);
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, container, VFIO_IOMMU_GET_INFO, memory),
+	ck_assert_int_eq(remote_ioctl(0, container, VFIO_IOMMU_GET_INFO, memory),
 			 -EFAULT);
-	ck_assert_int_eq(remote_call(0, SYS_mprotect, memory, PAGE, PROT_READ | PROT_WRITE), 0);
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, container, VFIO_IOMMU_GET_INFO, memory), 0);
+	ck_assert_int_eq(remote_call(0, SYS_mprotect, memory, PAGE, PROT_READ | PROT_WRITE),
+			 0);
+	ck_assert_int_eq(remote_ioctl(0, container, VFIO_IOMMU_GET_INFO, memory), 0);
 	/* More room than there is memory for, and than an answer needs. */
 	ck_assert_int_eq(remote_call(0, REMOTE_COPY, info, memory, sizeof(*info)), 0);
 	ck_assert_uint_eq(info->iova_pgsizes & PAGE, PAGE);
 
-	/* A name of 13 bytes with its NUL, at the very end of the page, and over its end. */
+	/* A name of 13 bytes with its NUL, at the very end of the page, and over it. */
 	argument = remote_string("0000:02:00.0");
 	ck_assert_int_eq(remote_call(0, REMOTE_COPY, memory + PAGE - 13, argument, 13), 0);
-	device = remote_call(0, SYS_ioctl, group, VFIO_GROUP_GET_DEVICE_FD, memory + PAGE - 13);
+	device = remote_ioctl(0, group, VFIO_GROUP_GET_DEVICE_FD, memory + PAGE - 13);
 	ck_assert_msg(device >= 0, "%ld", device);
 	ck_assert_int_eq(remote_call(0, REMOTE_COPY, memory + PAGE - 12, argument, 12), 0);
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, group, VFIO_GROUP_GET_DEVICE_FD,
+	ck_assert_int_eq(remote_ioctl(0, group, VFIO_GROUP_GET_DEVICE_FD,
 				     memory + PAGE - 12), -EFAULT);
 	ck_assert_int_eq(remote_call(0, SYS_mprotect, memory + PAGE, PAGE,
 				     PROT_READ | PROT_WRITE), 0);
 	for (unsigned before = 1; before < 13; before += 5) {
-		ck_assert_int_eq(remote_call(0, REMOTE_COPY, memory + PAGE - before, argument,
+		ck_assert_int_eq(remote_call(0, REMOTE_COPY, memory + PAGE - before,
+					     argument,
 					     13), 0);
-		device = remote_call(0, SYS_ioctl, group, VFIO_GROUP_GET_DEVICE_FD,
+		device = remote_ioctl(0, group, VFIO_GROUP_GET_DEVICE_FD,
 				     memory + PAGE - before);
 		ck_assert_msg(device >= 0, "%ld", device);
 	}
@@ -347,7 +350,7 @@ START_TEST(set_container_takes_containers_alone)
 	ck_assert_int_eq(remote_call(0, SYS_close, container), 0);
 	ck_assert_int_eq(set_container(0, group, (int)fd), 0);
 	ck_assert_int_eq(set_container(0, group, (int)fd), -EINVAL);
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, group, VFIO_GROUP_UNSET_CONTAINER), 0);
+	ck_assert_int_eq(remote_ioctl(0, group, VFIO_GROUP_UNSET_CONTAINER), 0);
 	ck_assert_int_eq(remote_call(0, SYS_close, fd), 0);
 	ck_assert_int_eq(set_container(0, group, (int)fd), -EBADF);
 	passed = node_ok(1, "vfio");
@@ -355,7 +358,7 @@ START_TEST(set_container_takes_containers_alone)
 	fd = remote_receive_fd(0);
 	ck_assert_int_eq(remote_call(1, SYS_close, passed), 0);
 	ck_assert_int_eq(set_container(0, group, (int)fd), 0);
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU), 0);
+	ck_assert_int_eq(remote_ioctl(0, fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU), 0);
 	end();
 }
 END_TEST
@@ -386,7 +389,8 @@ START_TEST(groups_come_and_go_beside_a_busy_one)
 		ck_assert_int_eq(access("/dev/vfio/1", F_OK), -1);
 		ck_assert_uint_eq(service_node_number(service, "1"), 0);
 		ck_assert_int_eq(group_flags(2, group), -ENOTCONN);
-		ck_assert_msg(service_add_group(service, world.g1, &err) == 0, "%s", err.text);
+		ck_assert_msg(service_add_group(service, world.g1, &err) == 0, "%s",
+			      err.text);
 		/* An open device keeps its group open (CG-119), removed or not. */
 		ck_assert_int_eq(node(0, "1"), -EBUSY);
 		remote_kill(2);
@@ -449,11 +453,11 @@ static char *endless_page(unsigned i)
 
 	ck_assert_msg(uffd >= 0, "userfaultfd: %ld", uffd);
 	api->api = UFFD_API;
-	ck_assert_int_eq(remote_call(i, SYS_ioctl, uffd, UFFDIO_API, api), 0);
+	ck_assert_int_eq(remote_ioctl(i, uffd, UFFDIO_API, api), 0);
 	reg->range.start = (uintptr_t)page;
 	reg->range.len = PAGE;
 	reg->mode = UFFDIO_REGISTER_MODE_MISSING;
-	ck_assert_int_eq(remote_call(i, SYS_ioctl, uffd, UFFDIO_REGISTER, reg), 0);
+	ck_assert_int_eq(remote_ioctl(i, uffd, UFFDIO_REGISTER, reg), 0);
 	return page;
 }
 
@@ -524,7 +528,8 @@ START_TEST(a_removed_group_with_a_stalled_call)
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	ck_assert_int_eq(service_remove_group(service, world.g1, &err), -EBUSY);
 	clock_gettime(CLOCK_MONOTONIC, &b);
-	ck_assert_int_lt((b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000, 4000);
+	ck_assert_int_lt((b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000,
+			 4000);
 	ck_assert_int_lt(remote_end(1), 0);
 	ck_assert_int_eq(access("/dev/vfio/1", F_OK), -1);
 	ck_assert_int_eq(group_flags(0, node_ok(0, "2")), 1);
@@ -576,7 +581,7 @@ START_TEST(the_service_ends_under_its_clients)
 	ck_assert_int_eq(service_stop(service), 0);
 	ck_assert(!device_is_open(world.d20));
 	ck_assert_int_eq(group_flags(0, group), -ENOTCONN);
-	ck_assert_int_eq(remote_call(0, SYS_ioctl, container, VFIO_GET_API_VERSION), -ENOTCONN);
+	ck_assert_int_eq(remote_ioctl(0, container, VFIO_GET_API_VERSION), -ENOTCONN);
 	ck_assert_int_eq(remote_call(0, SYS_pread64, device, word, 4, CONFIG), -ENOTCONN);
 	ck_assert_int_eq(access("/dev/vfio/2", F_OK), -1);
 	ck_assert_int_eq(kill(agent, 0), -1);
@@ -606,7 +611,7 @@ START_TEST(an_agent_that_is_killed_is_replaced)
 		if (r)
 			ck_assert_int_eq(set_container(0, group, container), 0);
 		ck_assert_int_ne(status().agent, old);
-		ck_assert_int_eq(remote_call(0, SYS_ioctl, group, VFIO_GROUP_UNSET_CONTAINER), 0);
+		ck_assert_int_eq(remote_ioctl(0, group, VFIO_GROUP_UNSET_CONTAINER), 0);
 	}
 	end();
 }
@@ -639,7 +644,7 @@ static void use_device(unsigned i, bool known)
 	struct vfio_iommu_type1_info *info = remote_alloc(sizeof(*info));
 	long r;
 
-	ck_assert_int_eq(remote_call(i, SYS_ioctl, container, VFIO_GET_API_VERSION), 0);
+	ck_assert_int_eq(remote_ioctl(i, container, VFIO_GET_API_VERSION), 0);
 	ck_assert_int_eq(group_flags(i, group), 1);
 	r = set_container(i, group, container);
 	if (!known) {
@@ -649,10 +654,10 @@ static void use_device(unsigned i, bool known)
 		return;
 	}
 	ck_assert_int_eq(r, 0);
-	ck_assert_int_eq(remote_call(i, SYS_ioctl, container, VFIO_SET_IOMMU,
+	ck_assert_int_eq(remote_ioctl(i, container, VFIO_SET_IOMMU,
 				     VFIO_TYPE1v2_IOMMU), 0);
 	info->argsz = sizeof(*info);
-	ck_assert_int_eq(remote_call(i, SYS_ioctl, container, VFIO_IOMMU_GET_INFO, info), 0);
+	ck_assert_int_eq(remote_ioctl(i, container, VFIO_IOMMU_GET_INFO, info), 0);
 	r = get_device(i, group, "0000:02:00.0");
 	ck_assert_msg(r >= 0, "GET_DEVICE_FD: %ld", r);
 }
@@ -710,14 +715,16 @@ static void nothing(void)
 
 int main(int argc, char **argv)
 {
-	Suite *suite = suite_create("service");
-	TCase *tc = tcase_create("all");
 	SRunner *runner;
+	Suite *suite;
+	TCase *tc;
 	int failed;
 
 	if (argc > 1 && !strcmp(argv[1], "agent"))
 		return agent_serve(nothing);
 	signal(SIGPIPE, SIG_IGN);
+	suite = suite_create("service");
+	tc = tcase_create("all");
 	tcase_set_timeout(tc, 100);
 	tcase_add_loop_test(tc, a_client_drives_a_device, 0, 2);
 	tcase_add_loop_test(tc, bad_memory_is_efault, 0, 2);

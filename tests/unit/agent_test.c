@@ -1,0 +1,640 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * transport/agent_client.c and agent_server.c: the test is the service, and its own
+ * program, started as "agent", the agent. Clients are remotes; device files are those of
+ * devfs. Skipped (77) without root or /dev/fuse.
+ */
+#include <linux/fuse.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/un.h>
+
+#include <transport/agent.h>
+#include <unit/devfs_rig.h>
+
+#define CONNECTIONS 40u		/* more than an agent keeps */
+#define NO_MAJOR 0xfffu		/* there are no nodes here */
+
+static char dir[] = "/tmp/cused-agent-XXXXXX";
+static char socket_path[64], gone_path[64];
+static const char *agent_argv[] = { "agent_test", "agent", gone_path, NULL };
+static struct agent *agent;
+static int listener;
+static struct cused_error err;
+
+/* ---- the service ---- */
+
+static void setup(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct agent_params params = { .program = "/proc/self/exe", .argv = agent_argv };
+
+	rig_start();
+	strcpy(address.sun_path, socket_path);
+	unlink(socket_path);
+	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	ck_assert_int_eq(listen(listener, 64), 0);
+	params.listener = listener;
+	params.mount = devfs_mount(rig.devfs);
+	ck_assert_msg(agent_new(&params, &agent, &err) == 0, "%s", err.text);
+}
+
+static void teardown(void)
+{
+	if (agent)
+		agent_free(agent);
+	rig_stop();
+	close(listener);
+	unlink(socket_path);
+	unlink(gone_path);
+	/* No process is left: neither an agent nor a courier. */
+	UNTIL(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
+}
+
+static int look(unsigned i, struct agent_fd *fds, size_t n)
+{
+	return agent_look(agent, remotes.pids[i], NO_MAJOR, fds, n);
+}
+
+static struct agent_fd look_one(unsigned i, long fd)
+{
+	struct agent_fd ret = { .fd = (int)fd, .event = -1 };
+
+	ck_assert_int_eq(look(i, &ret, 1), 0);
+	return ret;
+}
+
+/* ---- looking at fds ---- */
+
+/* The copy is that of remote 0's @fd: what is added to one is in the other. */
+static void is_copy(int copy, int fd, uint64_t value)
+{
+	uint64_t *word = remote_alloc(8);
+
+	ck_assert_int_ge(copy, 0);
+	ck_assert_int_eq(fcntl(copy, F_GETFD), FD_CLOEXEC);
+	ck_assert_int_eq(write(copy, &value, sizeof(value)), 8);
+	ck_assert_int_eq(remote_call(0, SYS_read, fd, word, 8), 8);
+	ck_assert_uint_eq(*word, value);
+	close(copy);
+}
+
+START_TEST(an_eventfd_is_copied)
+{
+	long fd = remote_call(0, SYS_eventfd2, 0, 0);
+	struct agent_fd found = look_one(0, fd);
+
+	ck_assert_int_eq(found.err, 0);
+	is_copy(found.event, (int)fd, 42);
+}
+END_TEST
+
+START_TEST(other_files_are_not_copied)
+{
+	char *null = remote_string("/dev/null"), *exe = remote_string("/proc/self/exe");
+	int *ends = remote_alloc(2 * sizeof(int));
+	long fds[8];
+	size_t n = 0;
+
+	fds[n++] = remote_call(0, SYS_openat, AT_FDCWD, null, O_RDWR);
+	fds[n++] = remote_call(0, SYS_openat, AT_FDCWD, exe, O_RDONLY);
+	fds[n++] = remote_call(0, SYS_openat, AT_FDCWD, exe, O_PATH);
+	fds[n++] = remote_call(0, SYS_socket, AF_UNIX, SOCK_STREAM, 0);
+	fds[n++] = remote_call(0, SYS_memfd_create, remote_string("anon_inode:[eventfd]"),
+			       0);
+	fds[n++] = remote_call(0, SYS_epoll_create1, 0);
+	ck_assert_int_eq(remote_call(0, SYS_pipe2, ends, 0), 0);
+	fds[n++] = ends[0];
+	fds[n++] = rig_file(0, rig.device);
+	for (size_t i = 0; i < n; i++) {
+		struct agent_fd found = look_one(0, fds[i]);
+
+		ck_assert_msg(found.err == 0 && found.event == -1, "file %zu: %d, %d", i,
+			      found.err, found.event);
+	}
+	ck_assert_int_eq(look_one(0, 555).err, -EBADF);
+	ck_assert_int_eq(look_one(0, -1).err, -EBADF);
+	ck_assert_int_eq(look_one(0, INT32_MAX).err, -EBADF);
+	/* A number that is nobody's has nothing open. */
+	remote_fork(0, 1);
+	{
+		struct agent_fd found = { .fd = 0 };
+		pid_t pid = remotes.pids[1];
+
+		remote_kill(1);
+		ck_assert_int_eq(agent_look(agent, pid, NO_MAJOR, &found, 1), 0);
+		ck_assert_int_eq(found.err, -EBADF);
+	}
+}
+END_TEST
+
+START_TEST(many_fds_in_their_order)
+{
+	static const size_t numbers[] = { 1, 64, 65, 300 };
+	struct agent_fd fds[300];
+	unsigned before;
+
+	/* Numbers in remote 0 from 500 on, where nothing else is. */
+	for (int k = 0; k < 300; k++) {
+		long fd = remote_call(0, SYS_eventfd2, 0, EFD_NONBLOCK);
+
+		ck_assert_int_eq(remote_call(0, SYS_dup3, fd, 500 + k, O_CLOEXEC), 500 + k);
+		ck_assert_int_eq(remote_call(0, SYS_close, fd), 0);
+	}
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		before = rig_count_entries("/proc/self/fd");
+		for (size_t k = 0; k < numbers[i]; k++)
+			fds[k] = (struct agent_fd){ .fd = k % 7 == 3 ? 5555 : 500 + (int)k,
+						    .event = -1 };
+		ck_assert_int_eq(look(0, fds, numbers[i]), 0);
+		for (size_t k = 0; k < numbers[i]; k++) {
+			size_t used = remotes.used;
+
+			ck_assert_int_eq(fds[k].err, k % 7 == 3 ? -EBADF : 0);
+			if (k % 7 != 3)
+				is_copy(fds[k].event, 500 + (int)k, k + 1);
+			else
+				ck_assert_int_eq(fds[k].event, -1);
+			remotes.used = used;
+		}
+		ck_assert_uint_eq(rig_count_entries("/proc/self/fd"), before);
+	}
+}
+END_TEST
+
+START_TEST(no_room_for_copies)
+{
+	struct agent_fd fds[20];
+	struct rlimit old, few;
+	unsigned before;
+	int lowest;
+
+	for (size_t i = 0; i < 20; i++) {
+		fds[i] = (struct agent_fd){ .event = -1 };
+		fds[i].fd = (int)remote_call(0, SYS_eventfd2, 0, 0);
+	}
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+	before = rig_count_entries("/proc/self/fd");
+	lowest = dup(0);
+	close(lowest);
+	few = old;
+	few.rlim_cur = (rlim_t)lowest + 8;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	ck_assert_int_eq(look(0, fds, 20), -EMFILE);
+	few.rlim_cur = (rlim_t)lowest + 1;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	ck_assert_int_eq(look(0, fds, 20), -EMFILE);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+	ck_assert_uint_eq(rig_count_entries("/proc/self/fd"), before);
+	ck_assert_int_eq(look(0, fds, 20), 0);
+	for (size_t i = 0; i < 20; i++)
+		close(fds[i].event);
+}
+END_TEST
+
+/* ---- a file system that answers nothing but the open of one file ---- */
+
+static void fuse_answer(int fd, uint64_t unique, const void *data, size_t size)
+{
+	struct fuse_out_header header = { .len = (uint32_t)(sizeof(header) + size),
+					  .unique = unique };
+	struct iovec iov[] = { { &header, sizeof(header) }, { (void *)(uintptr_t)data,
+							      size } };
+
+	ck_assert_int_eq(writev(fd, iov, 2), header.len);
+}
+
+/* Serve until the file is open. */
+static void fuse_serve_open(int fd)
+{
+	struct fuse_init_out init = { .major = FUSE_KERNEL_VERSION, .minor = 31,
+				      .max_write = 4096 };
+	struct fuse_entry_out entry = { .nodeid = 2, .attr = { .ino = 2, .nlink = 1,
+					.mode = S_IFREG | 0600 } };
+	struct fuse_open_out opened = { .fh = 1 };
+	char bytes[1 << 16];
+
+	for (;;) {
+		const struct fuse_in_header *in = (const void *)bytes;
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+
+		ck_assert_int_eq(poll(&p, 1, REMOTE_MS), 1);
+		ck_assert_int_ge(read(fd, bytes, sizeof(bytes)), (long)sizeof(*in));
+		if (in->opcode == FUSE_INIT)
+			fuse_answer(fd, in->unique, &init, sizeof(init));
+		else if (in->opcode == FUSE_LOOKUP)
+			fuse_answer(fd, in->unique, &entry, sizeof(entry));
+		else if (in->opcode == FUSE_OPEN)
+			break;
+	}
+	fuse_answer(fd, ((const struct fuse_in_header *)bytes)->unique, &opened,
+		    sizeof(opened));
+}
+
+START_TEST(a_file_of_a_stalled_file_system_is_not_asked)
+{
+	int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC), mount, there;
+	int context = fsopen("fuse", FSOPEN_CLOEXEC);
+	struct stat *st = remote_alloc(sizeof(*st));
+	struct agent_fd found;
+	char number[16];
+	long fd;
+
+	snprintf(number, sizeof(number), "%d", fuse);
+	ck_assert_int_eq(fsconfig(context, FSCONFIG_SET_STRING, "fd", number, 0), 0);
+	ck_assert_int_eq(fsconfig(context, FSCONFIG_SET_STRING, "rootmode", "040700", 0),
+			 0);
+	ck_assert_int_eq(fsconfig(context, FSCONFIG_SET_STRING, "user_id", "0", 0), 0);
+	ck_assert_int_eq(fsconfig(context, FSCONFIG_SET_STRING, "group_id", "0", 0), 0);
+	ck_assert_int_eq(fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0), 0);
+	mount = fsmount(context, FSMOUNT_CLOEXEC, 0);
+	ck_assert_int_ge(mount, 0);
+	there = remote_give_fd(0, mount);
+	close(mount);
+	close(context);
+	remote_begin(0, SYS_openat, there, remote_string("file"), O_RDWR);
+	fuse_serve_open(fuse);
+	fd = remote_end(0);
+	ck_assert_int_ge(fd, 0);
+	/* It does stall whoever asks it, … */
+	remote_fork(0, 1);
+	remote_begin(1, SYS_fstat, fd, st);
+	UNTIL(remote_waits_in(1, SYS_fstat));
+	/* … but not the agent, nor those who wait for it. */
+	found = look_one(0, fd);
+	ck_assert_int_eq(found.event, -1);
+	ck_assert_int_eq(found.err, 0);
+	found = look_one(0, remote_call(0, SYS_eventfd2, 0, 0));
+	ck_assert_int_ge(found.event, 0);
+	close(found.event);
+	close(fuse);			/* and all is over */
+	ck_assert_int_lt(remote_end(1), 0);
+}
+END_TEST
+
+/* ---- the life of agents ---- */
+
+START_TEST(an_agent_that_was_killed_is_replaced)
+{
+	long fd = remote_call(0, SYS_eventfd2, 0, 0);
+
+	for (unsigned i = 0; i < 20; i++) {
+		struct agent_fd found = { .fd = (int)fd, .event = -1 };
+		pid_t old = agent_pid(agent);
+		int r;
+
+		ck_assert_int_eq(kill(old, SIGKILL), 0);
+		r = look(0, &found, 1);
+		ck_assert_msg(r == 0 || r == -EIO, "%d", r);
+		if (r)
+			found = look_one(0, fd);
+		ck_assert_int_ge(found.event, 0);
+		close(found.event);
+		ck_assert_int_ne(agent_pid(agent), old);
+	}
+}
+END_TEST
+
+START_TEST(an_agent_ends_with_its_service)
+{
+	struct agent *free_me = agent;
+	pid_t pid = agent_pid(agent);
+	char bytes[8];
+	int fd;
+
+	look_one(0, 0);
+	ck_assert_int_eq(access(gone_path, F_OK), -1);
+	agent = NULL;
+	agent_free(free_me);
+	ck_assert_int_eq(kill(pid, 0), -1);
+	fd = open(gone_path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(read(fd, bytes, sizeof(bytes)), 1);
+	close(fd);
+}
+END_TEST
+
+START_TEST(an_agent_that_cannot_be_started)
+{
+	struct agent_params params = { .program = "/no/such/program", .argv = agent_argv,
+				       .listener = -1, .mount = devfs_mount(rig.devfs) };
+	struct agent *other;
+
+	ck_assert_int_eq(agent_new(&params, &other, &err), -ENOENT);
+	ck_assert_ptr_ne(strstr(err.text, params.program), NULL);
+}
+END_TEST
+
+/* ---- device files by the courier ---- */
+
+static atomic_int delivered;	/* what agent_deliver() returned */
+static atomic_int on_armed;	/* a signal for the client */
+static atomic_bool kill_agent;
+static atomic_uint deliveries;
+
+static void armed(void *arg)
+{
+	struct request *request = arg;
+
+	if (on_armed)
+		kill(request->tid, on_armed);
+	if (kill_agent)
+		kill(agent_pid(agent), SIGKILL);
+	request_error(request, EIO);
+}
+
+static void deliver(struct request *request)
+{
+	uint8_t token[SERVICE_TOKEN_SIZE];
+	int r = devfs_grant(rig.devfs, rig_open(rig.plain), token);
+
+	if (r == 0)
+		r = agent_deliver(agent, request->tid, token, armed, request);
+	devfs_revoke(rig.devfs, token);
+	if (r < 0)
+		request_error(request, -r);
+	delivered = r;
+	deliveries++;
+}
+
+static int deliver_setup(void)
+{
+	delivered = -1;
+	rig.hook = deliver;
+	return rig_file(0, rig.device);
+}
+
+START_TEST(a_device_file_is_delivered)
+{
+	int fd = deliver_setup();
+	long expected = remote_call(0, SYS_dup, 0), got;
+
+	remote_call(0, SYS_close, expected);
+	for (unsigned i = 0; i < 20; i++) {
+		got = remote_ioctl(0, fd, RIG_HOOK);
+		ck_assert_int_eq(got, expected);
+		UNTIL(deliveries == i + 1);
+		ck_assert_int_eq(delivered, got);
+		ck_assert_int_eq(remote_call(0, SYS_fcntl, got, F_GETFD), FD_CLOEXEC);
+		ck_assert_int_eq(remote_ioctl(0, got, RIG_RECORD, i), RIG_RESULT);
+		ck_assert(device_is_open(rig.plain));
+		/* The client's is the only one. */
+		ck_assert_int_eq(remote_call(0, SYS_close, got), 0);
+		devfs_settle(rig.devfs);
+		ck_assert(!device_is_open(rig.plain));
+	}
+}
+END_TEST
+
+START_TEST(a_delivery_outlives_the_agent)
+{
+	int fd = deliver_setup();
+	long got;
+
+	kill_agent = true;
+	got = remote_ioctl(0, fd, RIG_HOOK);
+	ck_assert_msg(got > fd, "%ld", got);
+	UNTIL(deliveries == 1);
+	ck_assert_int_eq(delivered, got);
+	kill_agent = false;
+	got = remote_ioctl(0, fd, RIG_HOOK);
+	ck_assert_msg(got > fd, "%ld", got);
+}
+END_TEST
+
+START_TEST(a_client_is_killed_as_it_gets_a_file)
+{
+	int fd = deliver_setup();
+
+	on_armed = SIGKILL;
+	for (unsigned i = 0; i < 10; i++) {
+		remote_fork(0, 1);
+		remote_begin(1, SYS_ioctl, fd, RIG_HOOK);
+		remote_wait(1);
+		UNTIL(deliveries == i + 1);
+		ck_assert_int_lt(delivered, 0);
+		UNTIL(!device_is_open(rig.plain));
+	}
+	on_armed = 0;
+	/* At any other time. */
+	for (unsigned i = 10; i < 30; i++) {
+		remote_fork(0, 1);
+		remote_begin(1, SYS_ioctl, fd, RIG_HOOK);
+		for (unsigned n = 0; n < i * 40; n++)
+			sched_yield();
+		remote_kill(1);
+		UNTIL(!device_is_open(rig.plain));
+	}
+	ck_assert_uint_eq(devfs_count(rig.devfs), 1);
+	ck_assert_int_gt(remote_ioctl(0, fd, RIG_HOOK), fd);
+}
+END_TEST
+
+START_TEST(a_debugged_client_gets_no_file)
+{
+	int fd = deliver_setup();
+	long got;
+
+	remote_fork(0, 1);
+	ck_assert_int_eq(remote_call(1, SYS_ptrace, PTRACE_SEIZE, remotes.pids[0], 0, 0),
+			 0);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_HOOK), -EPERM);
+	UNTIL(deliveries == 1);
+	ck_assert_int_eq(delivered, -EPERM);
+	devfs_settle(rig.devfs);	/* the courier had opened it */
+	ck_assert(!device_is_open(rig.plain));
+	remote_kill(1);
+	got = remote_ioctl(0, fd, RIG_HOOK);
+	ck_assert_msg(got > fd, "%ld", got);
+}
+END_TEST
+
+START_TEST(a_delivery_without_a_token)
+{
+	uint8_t token[SERVICE_TOKEN_SIZE] = { 1 };
+
+	ck_assert_int_eq(agent_deliver(agent, remotes.pids[0], token, armed, NULL),
+			 -ENOENT);
+}
+END_TEST
+
+/* ---- device files by the socket ---- */
+
+static int connected(unsigned i)
+{
+	struct sockaddr_un *address = remote_alloc(sizeof(*address));
+	long fd = remote_call(i, SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	address->sun_family = AF_UNIX;
+	strcpy(address->sun_path, socket_path);
+	ck_assert_int_eq(remote_call(i, SYS_connect, fd, address, sizeof(*address)), 0);
+	return (int)fd;
+}
+
+/* Send @size bytes; the answer's error, with the file in *ret_fd. */
+static int exchange(unsigned i, int socket, const uint8_t *token, size_t size, int *ret_fd)
+{
+	struct remote_message *m = remote_message_new();
+	struct agent_token_answer *answer = remote_alloc(sizeof(*answer));
+	uint8_t *bytes = remote_alloc(size + 1);
+
+	memcpy(bytes, token, size);
+	m->iov = (struct iovec){ answer, sizeof(*answer) };
+	ck_assert_int_eq(remote_call(i, SYS_sendto, socket, bytes, size, MSG_NOSIGNAL, 0,
+				     0),
+			 size);
+	ck_assert_int_eq(remote_call(i, SYS_recvmsg, socket, m, 0), sizeof(*answer));
+	*ret_fd = -1;
+	if (CMSG_FIRSTHDR(&m->msg))
+		memcpy(ret_fd, CMSG_DATA(CMSG_FIRSTHDR(&m->msg)), sizeof(int));
+	/* The end: our copy is closed. */
+	ck_assert_int_eq(remote_call(i, SYS_recvmsg, socket, m, 0), 0);
+	ck_assert_int_eq(remote_call(i, SYS_close, socket), 0);
+	return answer->err;
+}
+
+static void token_works(unsigned i, int socket)
+{
+	uint8_t token[SERVICE_TOKEN_SIZE];
+	int fd;
+
+	ck_assert_int_eq(devfs_grant(rig.devfs, rig_open(rig.plain), token), 0);
+	ck_assert_int_eq(exchange(i, socket, token, sizeof(token), &fd), 0);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(remote_ioctl(i, fd, RIG_RECORD, 0), RIG_RESULT);
+	/* Once. */
+	ck_assert_int_eq(exchange(i, connected(i), token, sizeof(token), &socket), -ENOENT);
+	ck_assert_int_eq(socket, -1);
+	/* The client's close is the last. */
+	ck_assert_int_eq(remote_call(i, SYS_close, fd), 0);
+	devfs_settle(rig.devfs);
+	ck_assert(!device_is_open(rig.plain));
+}
+
+START_TEST(a_token_brings_a_file)
+{
+	for (unsigned i = 0; i < 20; i++)
+		token_works(0, connected(0));
+}
+END_TEST
+
+START_TEST(bad_tokens_bring_an_errno)
+{
+	uint8_t bytes[4096] = { 0 };
+	int fd, socket;
+
+	ck_assert_int_eq(exchange(0, connected(0), bytes, SERVICE_TOKEN_SIZE, &fd),
+			 -ENOENT);
+	ck_assert_int_eq(fd, -1);
+	ck_assert_int_eq(exchange(0, connected(0), bytes, SERVICE_TOKEN_SIZE - 1, &fd),
+			 -EINVAL);
+	ck_assert_int_eq(exchange(0, connected(0), bytes, SERVICE_TOKEN_SIZE + 1, &fd),
+			 -EINVAL);
+	ck_assert_int_eq(exchange(0, connected(0), bytes, sizeof(bytes), &fd), -EINVAL);
+	ck_assert_int_eq(exchange(0, connected(0), bytes, 1, &fd), -EINVAL);
+	/* An empty message is the end of it. */
+	socket = connected(0);
+	ck_assert_int_eq(remote_call(0, SYS_sendto, socket, bytes, 0, MSG_NOSIGNAL, 0, 0),
+			 0);
+	ck_assert_int_eq(remote_call(0, SYS_read, socket, remote_alloc(8), 8), 0);
+	token_works(0, connected(0));
+}
+END_TEST
+
+START_TEST(idle_connections_keep_nobody_out)
+{
+	for (unsigned i = 0; i < CONNECTIONS; i++)
+		connected(0);
+	token_works(0, connected(0));
+	for (unsigned i = 0; i < 5; i++)
+		token_works(0, connected(0));
+	/* Nor do those who left without a word. */
+	remote_fork(0, 1);
+	for (unsigned i = 0; i < CONNECTIONS; i++)
+		connected(1);
+	remote_kill(1);
+	token_works(0, connected(0));
+}
+END_TEST
+
+/* Who comes by the socket makes no job, and so does not find out that the agent is dead. */
+START_TEST(a_new_agent_has_the_socket)
+{
+	pid_t old = agent_pid(agent);
+	siginfo_t info;
+
+	ck_assert_int_eq(agent_ensure(agent), 0);
+	ck_assert_int_eq(agent_pid(agent), old);
+	ck_assert_int_eq(kill(old, SIGKILL), 0);
+	ck_assert_int_eq(waitid(P_PID, (id_t)old, &info, WEXITED | WNOWAIT), 0);
+	ck_assert_int_eq(agent_ensure(agent), 0);
+	ck_assert_int_ne(agent_pid(agent), old);
+	token_works(0, connected(0));
+}
+END_TEST
+
+/* ---- the program ---- */
+
+static const char *agent_says_gone;
+
+static void gone(void)
+{
+	int fd = open(agent_says_gone, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	if (write(fd, "g", 1) != 1)
+		abort();
+	close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	SRunner *runner;
+	Suite *suite;
+	TCase *tc;
+	int failed;
+
+	if (argc > 2 && !strcmp(argv[1], "agent")) {
+		agent_says_gone = argv[2];
+		return agent_serve(gone);
+	}
+	if (!rig_is_possible())
+		return 77;
+	if (!mkdtemp(dir))
+		return 1;
+	suite = suite_create("agent");
+	tc = tcase_create("all");
+	snprintf(socket_path, sizeof(socket_path), "%s/agent", dir);
+	snprintf(gone_path, sizeof(gone_path), "%s/gone", dir);
+	tcase_set_timeout(tc, 100);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, an_eventfd_is_copied);
+	tcase_add_test(tc, other_files_are_not_copied);
+	tcase_add_test(tc, many_fds_in_their_order);
+	tcase_add_test(tc, no_room_for_copies);
+	tcase_add_test(tc, a_file_of_a_stalled_file_system_is_not_asked);
+	tcase_add_test(tc, an_agent_that_was_killed_is_replaced);
+	tcase_add_test(tc, an_agent_ends_with_its_service);
+	tcase_add_test(tc, an_agent_that_cannot_be_started);
+	tcase_add_test(tc, a_device_file_is_delivered);
+	tcase_add_test(tc, a_delivery_outlives_the_agent);
+	tcase_add_test(tc, a_client_is_killed_as_it_gets_a_file);
+	tcase_add_test(tc, a_debugged_client_gets_no_file);
+	tcase_add_test(tc, a_delivery_without_a_token);
+	tcase_add_test(tc, a_token_brings_a_file);
+	tcase_add_test(tc, bad_tokens_bring_an_errno);
+	tcase_add_test(tc, idle_connections_keep_nobody_out);
+	tcase_add_test(tc, a_new_agent_has_the_socket);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	unlink(socket_path);
+	unlink(gone_path);
+	rmdir(dir);
+	return failed ? 1 : 0;
+}
