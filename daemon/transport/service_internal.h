@@ -46,6 +46,7 @@ struct node {
 	struct devnode devnode;
 	bool has_devnode;
 	pthread_mutex_t lock;		/* files */
+	pthread_cond_t changed;		/* lock; a file that is closing has one use left */
 	struct list files;		/* struct open_file */
 };
 
@@ -55,6 +56,7 @@ struct open_file {
 	struct node *node;
 	struct object object;
 	unsigned uses;			/* node->lock; 1 for the client, 1 per call */
+	bool closing;			/* node->lock */
 };
 
 /* A question to the agent that is under way. */

@@ -16,10 +16,12 @@
 #include <core/group.h>
 #include <transport/service_abi.h>
 #include <transport/service_internal.h>
+#include <transport/thread.h>
 #include <util/cleanup.h>
 
 #define CONTAINER_MODE 0666		/* SD-016 */
 #define GROUP_MODE 0600			/* SD-017 */
+#define SETTLE_MS 200u			/* for calls at work on a file that is closed */
 
 /* ---- open files ---- */
 
@@ -50,6 +52,8 @@ void open_file_unuse(struct open_file *file)
 	last = --file->uses == 0;
 	if (last)
 		list_remove(&file->item);
+	else if (file->closing && file->uses == 1)
+		pthread_cond_broadcast(&node->changed);
 	pthread_mutex_unlock(&node->lock);
 	if (!last)
 		return;
@@ -128,12 +132,28 @@ static struct open_file *file_of(const struct fuse_file_info *fi)
 	return (struct open_file *)(uintptr_t)fi->fh;
 }
 
+/* The thread of a call that was just answered has the file a little longer than the client.
+ * Wait for it, as the close is to have taken effect; but not for a call that is stalled. */
+static void open_file_settle(struct open_file *file)
+{
+	struct timespec deadline = thread_deadline(CLOCK_MONOTONIC, SETTLE_MS);
+	struct node *node = file->node;
+
+	pthread_mutex_lock(&node->lock);
+	file->closing = true;
+	while (file->uses > 1 &&
+	       pthread_cond_timedwait(&node->changed, &node->lock, &deadline) == 0)
+		;
+	pthread_mutex_unlock(&node->lock);
+}
+
 static void op_release(fuse_req_t req, struct fuse_file_info *fi)
 {
 	struct node *node = fuse_req_userdata(req);
 	struct request request;
 
 	request_begin(&request, node->service->server, req, true);
+	open_file_settle(file_of(fi));
 	open_file_unuse(file_of(fi));
 	request_error(&request, 0);
 	request_end(&request);
@@ -302,6 +322,7 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 	     struct node **ret, struct cused_error *err)
 {
 	struct node *node = calloc(1, sizeof(*node));
+	pthread_condattr_t attr;
 	int r;
 
 	if (!node)
@@ -311,6 +332,10 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 	node->group = group;
 	list_init(&node->files);
 	pthread_mutex_init(&node->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&node->changed, &attr);
+	pthread_condattr_destroy(&attr);
 	node_name(node);
 	pthread_mutex_lock(&service->lock);
 	node->minor = free_minor(service);
@@ -363,6 +388,7 @@ int node_free(struct node *node)
 	files_abandon(node);
 	if (r)
 		return r;		/* a stalled call has one of them, and its node */
+	pthread_cond_destroy(&node->changed);
 	pthread_mutex_destroy(&node->lock);
 	free(node);
 	return 0;

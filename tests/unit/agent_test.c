@@ -36,7 +36,8 @@ static void setup(void)
 	strcpy(address.sun_path, socket_path);
 	unlink(socket_path);
 	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	ck_assert_msg(bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0,
+		      "bind to %s: %s", socket_path, strerror(errno));
 	ck_assert_int_eq(listen(listener, 64), 0);
 	params.listener = listener;
 	params.mount = devfs_mount(rig.devfs);
@@ -45,9 +46,8 @@ static void setup(void)
 
 static void teardown(void)
 {
-	if (agent)
-		agent_free(agent);
-	rig_stop();
+	rig_stop();		/* before the agent, which its threads use */
+	agent_free(agent);
 	close(listener);
 	unlink(socket_path);
 	unlink(gone_path);
@@ -334,6 +334,7 @@ END_TEST
 static atomic_int delivered;	/* what agent_deliver() returned */
 static atomic_int on_armed;	/* a signal for the client */
 static atomic_bool kill_agent;
+static atomic_int killed;	/* the agent that was */
 static atomic_uint deliveries;
 
 static void armed(void *arg)
@@ -342,8 +343,10 @@ static void armed(void *arg)
 
 	if (on_armed)
 		kill(request->tid, on_armed);
-	if (kill_agent)
-		kill(agent_pid(agent), SIGKILL);
+	if (kill_agent) {
+		killed = agent_pid(agent);
+		kill(killed, SIGKILL);
+	}
 	request_error(request, EIO);
 }
 
@@ -393,6 +396,7 @@ END_TEST
 START_TEST(a_delivery_outlives_the_agent)
 {
 	int fd = deliver_setup();
+	siginfo_t info;
 	long got;
 
 	kill_agent = true;
@@ -401,6 +405,8 @@ START_TEST(a_delivery_outlives_the_agent)
 	UNTIL(deliveries == 1);
 	ck_assert_int_eq(delivered, got);
 	kill_agent = false;
+	/* One that is about to die would take the next job with it. */
+	ck_assert_int_eq(waitid(P_PID, (id_t)killed, &info, WEXITED | WNOWAIT), 0);
 	got = remote_ioctl(0, fd, RIG_HOOK);
 	ck_assert_msg(got > fd, "%ld", got);
 }
