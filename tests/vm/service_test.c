@@ -14,6 +14,7 @@
 #include <sys/sysmacros.h>
 
 #include <transport/agent.h>
+#include <transport/server.h>
 #include <transport/service.h>
 #include <unit/harness.h>
 #include <unit/remote.h>
@@ -322,6 +323,25 @@ START_TEST(a_group_is_open_until_the_last_close)
 }
 END_TEST
 
+START_TEST(a_group_is_for_its_owner)
+{
+	int group, container;
+
+	begin(false);
+	ck_assert_int_eq(remote_call(0, SYS_fchmodat, AT_FDCWD, remote_string("/dev/vfio/2"),
+				     0660), 0);
+	ck_assert_int_eq(remote_call(0, SYS_fchownat, AT_FDCWD, remote_string("/dev/vfio/2"),
+				     1000, 0, 0), 0);
+	remote_fork(0, 1);
+	ck_assert_int_eq(remote_call(1, SYS_setresuid, 1000, 1000, 1000), 0);
+	ck_assert_int_eq(node(1, "1"), -EACCES);
+	ck_assert_int_eq(node(1, "noiommu-1"), -EACCES);
+	group = ready_group(1, "2", &container);
+	ck_assert_int_ge(get_device(1, group, "0000:02:00.0"), 0);
+	end();
+}
+END_TEST
+
 START_TEST(set_container_takes_containers_alone)
 {
 	int container, group, other, passed;
@@ -488,6 +508,57 @@ START_TEST(stalled_memory_stalls_its_client_alone)
 	/* Its file is released, at the latest when the call is through. */
 	UNTIL(status().open_files == 1);
 	ck_assert_int_ge(node(0, "1"), 0);
+	end();
+}
+END_TEST
+
+START_TEST(a_stalled_call_on_a_device)
+{
+	int group, other;
+	long device;
+	char *page;
+
+	begin(_i);
+	remote_fork(0, 1);
+	group = ready_group(1, "2", NULL);
+	device = get_device(1, group, "0000:02:00.0");
+	ck_assert_int_ge(device, 0);
+	page = endless_page(1);
+	remote_begin(1, SYS_ioctl, device, VFIO_DEVICE_GET_INFO, page);
+	UNTIL(status().stalled_calls == 1);
+	other = ready_group(0, "1", NULL);
+	ck_assert_int_ge(get_device(0, other, "0000:01:00.0"), 0);
+	remote_kill(1);
+	UNTIL(!device_is_open(world.d20));
+	UNTIL((group = node(0, "2")) >= 0);
+	ck_assert_int_eq(group_flags(0, group), 1);
+	end();
+}
+END_TEST
+
+/* More than are served at a time, so that some die in the queue. */
+START_TEST(many_stalled_clients_die)
+{
+	unsigned last = 1 + LANE_THREADS + 4;
+	int group;
+
+	begin(false);
+	group = node_ok(0, "1");
+	for (unsigned i = 1; i < last; i++) {
+		remote_fork(0, i);
+		remote_begin(i, SYS_ioctl, group, VFIO_GROUP_GET_STATUS, endless_page(i));
+		UNTIL(remote_waits_in(i, SYS_ioctl));
+	}
+	UNTIL(status().stalled_calls == LANE_THREADS);
+	/* Another user's call does not wait. */
+	remote_fork(0, last);
+	ck_assert_int_eq(remote_call(last, SYS_setresuid, 1000, 1000, 1000), 0);
+	ck_assert_int_eq(remote_ioctl(last, node_ok(last, "vfio"), VFIO_GET_API_VERSION), 0);
+	/* The last first: those that they wait for are alive. */
+	for (unsigned i = last - 1; i > 0; i--)
+		remote_kill(i);
+	UNTIL(status().stalled_calls == 0);
+	ck_assert_int_eq(group_flags(0, group), 1);
 	end();
 }
 END_TEST
@@ -733,10 +804,13 @@ int main(int argc, char **argv)
 	tcase_add_loop_test(tc, a_client_drives_a_device, 0, 2);
 	tcase_add_loop_test(tc, bad_memory_is_efault, 0, 2);
 	tcase_add_test(tc, a_group_is_open_until_the_last_close);
+	tcase_add_test(tc, a_group_is_for_its_owner);
 	tcase_add_loop_test(tc, set_container_takes_containers_alone, 0, 2);
 	tcase_add_test(tc, groups_come_and_go_beside_a_busy_one);
 	tcase_add_test(tc, three_hundred_groups);
 	tcase_add_loop_test(tc, stalled_memory_stalls_its_client_alone, 0, 2);
+	tcase_add_loop_test(tc, a_stalled_call_on_a_device, 0, 2);
+	tcase_add_test(tc, many_stalled_clients_die);
 	tcase_add_test(tc, a_stalled_caller_dies_without_its_memory);
 	tcase_add_test(tc, a_removed_group_with_a_stalled_call);
 	tcase_add_test(tc, the_service_ends_over_a_stalled_call_of_a_removed_group);
