@@ -272,8 +272,11 @@ static bool job_take(struct server_state *state)
 		return true;
 	if (r == 0 || r == -ECONNRESET)
 		return false;
-	if (r != (int)sizeof(job) || n != 1)
+	if (r != (int)sizeof(job) || n != 1) {
+		if (r > 0 && n == 1)
+			close(socket);
 		return r != -EPIPE;
+	}
 	if (job.kind == AGENT_JOB_LOOK)
 		look(state, &job, socket);
 	else

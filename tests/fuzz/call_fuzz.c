@@ -3,15 +3,17 @@
  * fuzz/call_fuzz.c - a client that does anything, in any order, to the real core.
  *
  * The input is a list of actions: opens, closes, copies of fds, ioctls with any argument
- * in memory of which some pages are closed, reads and writes of devices, signals of
- * eventfds, DMA. Half of the actions know what a sensible argument looks like, so that
+ * in memory of which some pages are closed and which may change between the fetches of a
+ * call, reads and writes of devices, signals of eventfds, DMA. Calls may be stopped before
+ * they act, and given up there. Half of the actions know what a sensible argument looks like, so that
  * the states behind the first checks are reached; the other half do not.
  *
  * What must hold whatever happens: no step faults, an answer is an errno or a small
- * number, and when all fds are closed nothing of the client is held any more.
+ * number and lies where it was said to, and when all fds are closed nothing of the client is held any more.
  */
 #include <stdio.h>
 
+#define HARNESS_NO_THREADS	/* they would take most of the time */
 #include "unit/harness.h"
 
 #define MAX_ACTIONS 300
@@ -53,6 +55,22 @@ static struct paged_mm other_memory;	/* of another process with the same fds */
 static void check_result(int64_t r)
 {
 	INSIST(r >= -4095 && r <= 65535);
+}
+
+/* Bytes at the start of page 0, where most arguments are, change before a fetch. */
+static struct input *changes_from;
+static unsigned changes;
+
+static void change_memory(struct client *c)
+{
+	if (!changes || !changes_from)
+		return;
+	changes--;
+	for (unsigned n = (unsigned)take(changes_from, 1) % 4; n; n--) {
+		size_t at = take(changes_from, 1) % 64;
+
+		c->memory.bytes[at] = (uint8_t)take(changes_from, 1);
+	}
 }
 
 static int take_fd(struct input *in)
@@ -343,6 +361,16 @@ static void do_rights(struct input *in)
 	client.memory.shareable = v & 0x80;
 }
 
+/* How calls go from now on. */
+static void do_way(struct input *in)
+{
+	uint8_t v = (uint8_t)take(in, 1);
+
+	client.hold = v & 1;
+	client.give_up = (v & 3) == 3 && v & 0x80;
+	changes = v & 4 ? v >> 3 : 0;
+}
+
 static void do_owner(struct input *in)
 {
 	struct group *group = take_group(in);
@@ -381,12 +409,14 @@ static void (*const actions[])(struct input *in) = {
 	do_set_iommu, do_get_device, do_map, do_map, do_unmap, do_dirty, do_irqs, do_irqs,
 	do_irqs, do_ioeventfd, do_feature, do_hot_reset, do_access, do_access, do_access,
 	do_mmap, do_dma, do_protect, do_rights, do_owner, do_request, do_all, do_all,
+	do_way,
 };
 
 static void check_end(void)
 {
 	for (int fd = 0; fd < CLIENT_FDS; fd++)
 		client_close(&client, fd);
+	INSIST(!client.beyond_span);
 	INSIST(!device_is_open(world.d10) && !device_is_open(world.d11));
 	INSIST(!device_is_open(world.d20) && !device_is_open(world.d30));
 	INSIST(!device_is_open(world.d40));
@@ -417,9 +447,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	choose_world(take(&in, 1) & 1);
 	client_init(&client);
+	client.between = change_memory;
+	changes_from = &in;
+	changes = 0;
 	paged_mm_init(&other_memory, CLIENT_PAGES);
 	for (unsigned i = 0; i < MAX_ACTIONS && in.left; i++)
 		actions[take(&in, 1) % (sizeof(actions) / sizeof(actions[0]))](&in);
+	changes_from = NULL;
 	check_end();
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include <linux/pci_regs.h>
+#define HARNESS_NO_THREADS	/* they would take most of the time */
 #include "unit/harness.h"
 
 #define EVENTS 5

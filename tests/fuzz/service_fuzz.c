@@ -10,6 +10,7 @@
  * What must hold: each request is answered once and in the form that the kernel wants
  * (the rig sees to that), and when all is closed, nothing is open.
  */
+#define HARNESS_NO_THREADS	/* they would take most of the time */
 #include <unit/cuse_rig.h>
 
 #define MAX_ACTIONS 60
@@ -273,6 +274,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!rig.service) {
 		rig_start(false);
 		rig.between = change_memory;
+		atexit(rig_stop);
 	}
 	in = (struct input){ data, size };
 	rig.tid = rig.client;

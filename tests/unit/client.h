@@ -27,6 +27,9 @@ struct client {
 	unsigned copies_until_fault;	/* copies to the client that still work; 0: all */
 	unsigned heap_used;		/* pieces of heap that the last call took */
 	unsigned steps;			/* of the last call */
+	bool hold, give_up;		/* stop calls at CALL_READY; and give them up there */
+	bool beyond_span;		/* an answer lay outside of what CALL_READY said */
+	void (*between)(struct client *c);	/* called before each fetch */
 };
 
 static inline void client_init(struct client *c)
@@ -272,16 +275,23 @@ static inline int64_t client_call(struct client *c, struct object object, unsign
 
 	c->steps = 0;
 	call_init(&call, object, cmd, arg, &c->caller);
+	call.hold = c->hold;
 	while ((want = call_step(&call)) != CALL_DONE) {
 		c->steps++;
+		if (c->between)
+			c->between(c);
 		if (want == CALL_FETCH)
 			client_fetch(c, &call);
 		else if (want == CALL_FETCH_STR)
 			client_fetch_str(c, &call);
-		else
+		else if (want == CALL_FETCH_FDS)
 			client_fetch_fds(c, &call);
+		else if (c->give_up)
+			break;
 	}
-	result = client_finish(c, &call);
+	for (unsigned i = 0; call.hold && want == CALL_DONE && i < call.n_out; i++)
+		c->beyond_span |= call.out[i].addr - call.arg + call.out[i].len > call.span;
+	result = want == CALL_DONE ? client_finish(c, &call) : -EINTR;
 	c->heap_used = 0;
 	for (unsigned i = 0; i < sizeof(call.heap) / sizeof(call.heap[0]); i++)
 		c->heap_used += call.heap[i] != NULL;

@@ -151,7 +151,9 @@ static const struct cused_device_ops scratch_ops = {
 	.close = scratch_reset,
 	.bar_read = scratch_read,
 	.bar_write = scratch_write,
+#ifndef HARNESS_NO_THREADS		/* a device without timers has none */
 	.timer = scratch_timer,
+#endif
 };
 
 /* ---- the IOMMU ---- */
