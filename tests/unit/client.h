@@ -27,7 +27,10 @@ struct client {
 	unsigned copies_until_fault;	/* copies to the client that still work; 0: all */
 	unsigned heap_used;		/* pieces of heap that the last call took */
 	unsigned steps;			/* of the last call */
+	uint32_t span;			/* at its CALL_READY */
+	bool ready;			/* it came to CALL_READY */
 	bool hold, give_up;		/* stop calls at CALL_READY; and give them up there */
+	bool no_room;			/* calls find no room within them, as large ones do */
 	bool beyond_span;		/* an answer lay outside of what CALL_READY said */
 	void (*between)(struct client *c);	/* called before each fetch */
 };
@@ -274,8 +277,10 @@ static inline int64_t client_call(struct client *c, struct object object, unsign
 	int64_t result;
 
 	c->steps = 0;
+	c->ready = false;
 	call_init(&call, object, cmd, arg, &c->caller);
 	call.hold = c->hold;
+	call.room_used = c->no_room ? sizeof(call.room) : 0;
 	while ((want = call_step(&call)) != CALL_DONE) {
 		c->steps++;
 		if (c->between)
@@ -286,7 +291,11 @@ static inline int64_t client_call(struct client *c, struct object object, unsign
 			client_fetch_str(c, &call);
 		else if (want == CALL_FETCH_FDS)
 			client_fetch_fds(c, &call);
-		else if (c->give_up)
+		if (want != CALL_READY)
+			continue;
+		c->ready = true;
+		c->span = call.span;
+		if (c->give_up)
 			break;
 	}
 	for (unsigned i = 0; call.hold && want == CALL_DONE && i < call.n_out; i++)

@@ -180,6 +180,40 @@ START_TEST(memory_pages)
 }
 END_TEST
 
+/* Where the transport cannot map (FUSE without passthrough), no region says that it can be
+ * mapped (PCI-038, PCI-253), and all of it is read and written as ever. */
+START_TEST(memory_that_cannot_be_mapped)
+{
+	const struct device_params params = { .address = { .bus = 2 }, .ops = &rig_ops,
+					      .offset_base = 5ull << 44, .no_mmap = true };
+	uint64_t v = 0x1122334455667788;
+	struct cused_error err = { "" };
+	struct device *device;
+	uint8_t *memory;
+
+	device_close(rig_file);
+	ck_assert_int_eq(topology_add_device(rig_topology, rig_group, &params, &device, &err),
+			 0);
+	ck_assert_int_eq(device_open(device, NULL, &rig_file), 0);
+	for (uint32_t i = 0; i < 6; i++) {
+		struct region_info info = info_of(i);
+
+		ck_assert_uint_eq(info.flags, info.size ? RW : 0);
+		ck_assert_uint_eq(info.n_areas, 0);
+		ck_assert(!info.msix_mappable);
+		ck_assert_int_eq(device_mmap_check(rig_file, REGION(i, 0), 4096, true), -EINVAL);
+	}
+	ck_assert_uint_eq(info_of(0).size, 0x4000);
+	cfg_put(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	memory = model.services->bar_memory(model.port, 0);
+	ck_assert_int_eq(device_write(rig_file, REGION(0, 0x3008), &v, 8), 0);
+	ck_assert_mem_eq(memory + 0x3008, &v, 8);
+	v = 0;
+	ck_assert_int_eq(device_read(rig_file, REGION(0, 0x3008), &v, 8), 0);
+	ck_assert_uint_eq(v, 0x1122334455667788);
+}
+END_TEST
+
 /* PCI-204: table bytes read as ones and keep nothing; what lies beside is served. */
 START_TEST(pci_204_msix_table)
 {
@@ -404,6 +438,7 @@ static void fill(Suite *s)
 	tcase_add_test(tc, accesses_check_for_themselves);
 	tcase_add_test(tc, pci_203_widths);
 	tcase_add_test(tc, memory_pages);
+	tcase_add_test(tc, memory_that_cannot_be_mapped);
 	tcase_add_test(tc, pci_204_msix_table);
 	tcase_add_test(tc, pending_bits_of_msix);
 	tcase_add_test(tc, pci_205_rom);
