@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static __thread unsigned alloc_fail_at;		/* 0: none */
 static __thread unsigned alloc_seen;
@@ -62,6 +63,8 @@ void *__wrap_realloc(void *p, size_t size);
 void *__wrap_reallocarray(void *p, size_t n, size_t size);
 void *__wrap_aligned_alloc(size_t align, size_t size);
 int __wrap_posix_memalign(void **ret, size_t align, size_t size);
+void *__real_mmap64(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
+void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
 char *__wrap_strdup(const char *s);
 char *__wrap_strndup(const char *s, size_t n);
 int __wrap_asprintf(char **ret, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -99,6 +102,14 @@ int __wrap_posix_memalign(void **ret, size_t align, size_t size)
 char *__wrap_strdup(const char *s)
 {
 	return alloc_fails() ? NULL : __real_strdup(s);
+}
+
+void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	if (!alloc_fails())
+		return __real_mmap64(addr, len, prot, flags, fd, offset);
+	errno = ENOMEM;
+	return MAP_FAILED;
 }
 
 char *__wrap_strndup(const char *s, size_t n)
