@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Compares what the test client found on the kernel and on the other side, whose name is in
-# "side": see judge.sh.
-# A case that is called "left_out" need not have run there.
-# Fields are separated by tabs; in known-differences by " | ", see there.
+# Compares what a client found on the kernel and on the other side, whose name is in "side":
+# see judge.sh. A case that is called "left_out" need not have run there.
+# Fields are separated by tabs; in the file of known differences by " | ", see there. Of
+# "recordings" (of the conformance program), each line is a deviation, and what is known
+# of a side is known of both; "may_skip": that side need not run every case.
 
 function read_side(file, who,   key)
 {
@@ -28,19 +29,26 @@ function read_known(file,   line, f, needed)
 		if (line == "" || line ~ /^#/)
 			continue
 		if (split(line, f, / \| /) != 5) {
-			print "known-differences: not five fields: " line
+			print known ": not five fields: " line
 			bad++
 			continue
 		}
 		needed = f[1] !~ /\?$/
 		sub(/\?$/, "", f[1])
+		if (recordings) {
+			if (("," f[1] ",") !~ ("," side ",") && (f[1] != "ours" || side == "32"))
+				continue
+			f[1] = "either"
+		}
 		# What differs under the service differs where devices cannot be mapped, too.
 		if (side == "service-no-mmap" && f[1] == "service") {
 			f[1] = side
 			needed = 0
 		}
 		# Both sides are the kernel: only what varies there can differ.
-		if (side == "32" && f[1] == "kernel" && !needed)
+		if (recordings)
+			;
+		else if (side == "32" && f[1] == "kernel" && !needed)
 			f[1] = "either"
 		else if (f[1] != side && (side == "32" || f[1] !~ /^(kernel|either)$/))
 			continue
@@ -54,15 +62,33 @@ function read_known(file,   line, f, needed)
 	close(file)
 }
 
+# Whether the text is as the pattern, where each "*" stands for anything.
+function matches(text, pattern,   part, n, i, at)
+{
+	n = split(pattern, part, "*")
+	if (n < 2)
+		return text == pattern
+	if (index(text, part[1]) != 1)
+		return 0
+	text = substr(text, length(part[1]) + 1)
+	for (i = 2; i < n; i++) {
+		at = index(text, part[i])
+		if (!at)
+			return 0
+		text = substr(text, at + length(part[i]))
+	}
+	return length(text) >= length(part[n]) &&
+		substr(text, length(text) - length(part[n]) + 1) == part[n]
+}
+
 # The reason of a difference, or "".
-function reason(who, name, text,   i, want, open)
+function reason(who, name, text,   i)
 {
 	for (i = 0; i < n_rules; i++) {
-		if ((rule_side[i] != who && rule_side[i] != "either") || rule_case[i] != name)
+		if ((rule_side[i] != who && rule_side[i] != "either") ||
+		    !matches(name, rule_case[i]))
 			continue
-		want = rule_text[i]
-		open = sub(/\*$/, "", want)
-		if (open ? index(text, want) == 1 : text == want) {
+		if (matches(text, rule_text[i])) {
 			used[i] = 1
 			return rule_reason[i]
 		}
@@ -76,11 +102,14 @@ function differences(who, other, key, name,   texts, n, i, why)
 	n = split(substr(list[who, key], 2), texts, "\n")
 	for (i = 1; i <= n; i++) {
 		if ((other, key, texts[i]) in deviation) {
-			printf "    both: %s\n", texts[i]
+			if (!recordings)
+				printf "    both: %s\n", texts[i]
+			same++
 			continue
 		}
 		why = reason(who, name, texts[i])
-		printf "    %s: %s\n        %s\n", who, texts[i],
+		if (!recordings || why == "")
+			printf "    %s: %s\n        %s\n", who, texts[i],
 			why == "" ? "NOT KNOWN" : "known, " why
 		if (why == "")
 			bad++
@@ -101,9 +130,11 @@ BEGIN {
 		split(key, part, " ")
 		a = verdict["kernel", key]
 		b = verdict[side, key]
-		printf "%-6s %-26s %-10s %s\n", part[1], part[2], a ? a : "missing",
-			b ? b : "missing"
-		if (b == "" && part[2] == left_out)
+		before = bad
+		if (!recordings || a != b)
+			printf "%-6s %-26s %-10s %s\n", part[1], part[2], a ? a : "missing",
+				b ? b : "missing"
+		if ((b == "skipped" && may_skip) || (b == "" && part[2] == left_out))
 			continue
 		if (a == "" || b == "" || (a == "skipped") != (b == "skipped")) {
 			why = a == "" || b == "" ? "" : \
@@ -113,6 +144,8 @@ BEGIN {
 		}
 		differences("kernel", side, key, part[2])
 		differences(side, "kernel", key, part[2])
+		if (recordings && bad != before)
+			printf "^^^ in %s of %s\n", part[2], part[1]
 	}
 	if (!n_cases) {
 		print "the client said nothing"
@@ -120,9 +153,11 @@ BEGIN {
 	}
 	for (i = 0; i < n_rules; i++)
 		if (rule_needed[i] && !(i in used)) {
-			print "listed in known-differences, but not seen: " rule_line[i]
+			print "listed in " known ", but not seen: " rule_line[i]
 			bad++
 		}
+	if (recordings)
+		printf "%d steps, ", same / 2 + explained / 2
 	printf "%d cases, %d known differences, %d others\n", n_cases, explained, bad
 	exit bad > 0
 }

@@ -2,6 +2,9 @@
 # shellcheck shell=bash
 # judge.sh - the kernel's VFIO as the judge; sourced after lib.sh.
 #
+# For conformance.sh the clients are the conformance program, and what is compared is its
+# recordings: judge_recordings.
+#
 # record.sh runs the test client in a guest on the kernel's own /dev/vfio, as a 64-bit and
 # as a 32-bit program, and writes down what it said: in $VM_RECORDING, kernel.tap and
 # kernel-32.tap. The tests compare with that what the client says on another /dev/vfio.
@@ -33,6 +36,40 @@ read_tap()
 				print "deviates", device, $1, text[i]
 		n = 0
 	}' "$1"
+}
+
+# The same lines of what the conformance program said and recorded. A step that is done
+# several times in a case is several deviations.
+read_recording()
+{
+	awk -v OFS='\t' '
+	/^device / { device = $2 }
+	/^not ok [0-9]/ { print "deviates", device, $4, "it did not end" }
+	/^[a-z0-9_]+ skip \| / { print "verdict", device, $1, "skipped" }
+	/^[a-z0-9_]+\.[0-9]+ [A-Z]/ {
+		split($0, field, / \| /)
+		name = $1
+		sub(/\..*/, "", name)
+		if (!((device, name) in seen)) {
+			seen[device, name] = 1
+			print "verdict", device, name, "ok"
+		}
+		what = field[2]
+		n = ++times[device, name, what]
+		print "deviates", device, name, what (n > 1 ? " (" n ")" : "") " is " field[3] \
+			(4 in field ? ", " field[4] : "")
+	}' "$1"
+}
+
+# judge_recordings SIDE RECORDING FILE KNOWN [skips]: a step that was answered otherwise in
+# one file than in the other must be listed in KNOWN, and what is listed must be seen. With
+# "skips" the side need not have run every case.
+judge_recordings()
+{
+	read_recording "$2" >"$work/kernel.lines"
+	read_recording "$3" >"$work/ours.lines"
+	awk -F '\t' -v kernel="$work/kernel.lines" -v ours="$work/ours.lines" -v side="$1" \
+		-v known="$4" -v recordings=1 -v may_skip="${5:+1}" -f "$vm_dir/compare.awk"
 }
 
 # judge SIDE RECORDING FILE [CASE]: a difference between what the client said in the recording and

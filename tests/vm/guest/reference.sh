@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The test client on the kernel's own VFIO: each device of $DEVICES ("NAME=BDF …") goes to
 # vfio-pci, then the client runs on each, with the next one as its peer. The name of this
-# script says which client: "kernel" or "kernel-32".
+# script says which client: "kernel" or "kernel-32"; $CLIENT "conformance", that it is the
+# conformance program.
 set -e
-case $0 in
+case ${CLIENT-}$0 in
+conformance*-32) client=conformance-32 ;;
+conformance*) client=conformance-static ;;
 *-32) client=vfioc-32 answers=vm-answers-32 ;;
 *) client=vfioc-static answers=vm-answers ;;
 esac
@@ -24,6 +27,12 @@ for device in $DEVICES; do
 		[ "$other" = "$device" ] || peer=${other#*=}
 	done
 	echo "device ${device%%=*}"
+	if [ -n "${CLIENT-}" ]; then
+		rm -f /tmp/record
+		$client --bdf "${device#*=}" --peer "$peer" --record /tmp/record || :
+		cat /tmp/record
+		continue
+	fi
 	$client --bdf "${device#*=}" --peer "$peer" --iterations "$ITERATIONS" || :
 	$answers "${device#*=}"
 done

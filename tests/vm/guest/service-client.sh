@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The test client on the service's /dev/vfio. The name of this script says which client and
 # how: service-USER-CLIENT, with USER root, user (who owns the groups) or exec (that user,
-# started by `vfio-cused exec`), and CLIENT a suffix of vfioc or nothing. What the client
-# finds is for the caller to judge.
+# started by `vfio-cused exec`), and CLIENT a suffix of vfioc or nothing; $CLIENT
+# "conformance", that it is the conformance program. What the client finds is for the caller
+# to judge.
 # shellcheck source=lib.sh
 . /vm/lib.sh
 rest=${0##*/service-}
@@ -31,6 +32,12 @@ for pair in "edu $EDU $NVME" "nvme $NVME $EDU"; do
 	# shellcheck disable=SC2086
 	set -- $pair
 	echo "device $1"
+	if [ -n "${CLIENT-}" ]; then
+		rm -f /tmp/record
+		as_client "conformance$suffix" --bdf "$2" --peer "$3" --record /tmp/record || :
+		cat /tmp/record
+		continue
+	fi
 	# 65535 mappings, each emulated: one minute, so for one client and one device.
 	without="--without type1_budget"
 	[ "$rest $1" != "user-static edu" ] || without=""
