@@ -335,7 +335,7 @@ static void add_device(struct sysfs_plan *plan, const struct sysfs_desc *desc,
 		 device->pci.flr ? "flr" : device->pci.pm ? "pm" : "bus");
 	add_file(plan, dir, "driver_override", 0644, "vfio-pci\n");	/* SD-046 */
 	add_file(plan, dir, "remove", 0220, "%s", "");
-	add_file(plan, dir, "rescan", 0220, "%s", "");
+	add_file(plan, dir, "rescan", 0200, "%s", "");
 	add_file(plan, dir, "reset", 0200, "%s", "");
 	add_link(plan, dir, "subsystem", "../../../bus/pci");
 	add_link(plan, dir, "driver", "../../../bus/pci/drivers/vfio-pci");

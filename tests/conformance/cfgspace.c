@@ -35,8 +35,8 @@ static void try_bits(const char *rows, const char *what, unsigned at, unsigned l
 	conf_cfg_set(f.device, at, len, 0);
 	zeroes = conf_cfg(f.device, at, len);
 	conf_cfg_set(f.device, at, len, before);
-	conf_step(rows, r, conf_text("bits 0x%0*x, ones that stay %u", (int)(2 * len), ones ^ zeroes,
-				     (zeroes & before) != 0), "%s, %u bytes", what, len);
+	conf_step(rows, r, conf_text("bits 0x%0*x", (int)(2 * len), ones ^ zeroes),
+		  "%s, %u bytes", what, len);
 }
 
 static void cfg_header(void)
@@ -116,7 +116,7 @@ static void cfg_widths(void)
 /* ---- capabilities ---- */
 
 static const struct { uint8_t id, len; const char *rows, *name; } caps[] = {
-	{ 0x01, 8, "PCI-228 PCI-229", "PM" }, { 0x05, 24, "PCI-228 PCI-232", "MSI" },
+	{ 0x01, 8, "PCI-228 PCI-229", "PM" }, { 0x05, 14, "PCI-228 PCI-232", "MSI" },
 	{ 0x10, 52, "PCI-228 PCI-236", "PCI Express" }, { 0x11, 12, "PCI-228 PCI-237", "MSI-X" },
 };
 
@@ -222,7 +222,7 @@ const struct conf_case cases_cfgspace[] = {
 	CASE(cfg_widths, "PCI-191 PCI-192"),
 	CASE(cfg_capabilities, "PCI-228 to PCI-237"),
 	CASE(cfg_flr, "PCI-236"),
-	CASE(cfg_power, "PCI-199 PCI-229", .seconds = 60),
+	CASE(cfg_power, "PCI-199 PCI-229"),
 	CASE(cfg_reopened, "PCI-011 PCI-012 PCI-014"),
 	CASE(cfg_second_file, "PCI-013"),
 	{ .name = NULL },

@@ -104,14 +104,16 @@ static const char *probe_group(unsigned which, int group, bool device_open)
 	struct vfio_group_status status = { .argsz = sizeof(status) };
 	const char *reopened = short_result(conf_fd(T->open_group(which)));
 	const char *unset = "";
+	int64_t r;
 
 	if (group < 0)
 		return conf_text(" open %s", reopened);
 	/* It would leave, if no device were open. */
 	if (device_open)
 		unset = short_result(T->ioctl(group, VFIO_GROUP_UNSET_CONTAINER, 0));
+	r = CALL(group, VFIO_GROUP_GET_STATUS, &status);
 	return conf_text(" open %s status %s 0x%x attach %s unset %s", reopened,
-			 short_result(CALL(group, VFIO_GROUP_GET_STATUS, &status)), status.flags,
+			 short_result(r), status.flags,
 			 short_result(conf_attach(group, group)), unset);
 }
 
@@ -222,10 +224,10 @@ static void closing_all_mapped(void)
 }
 
 const struct conf_case cases_closing[] = {
-	CASE(closing_three, "CG-122 to CG-127", .seconds = 60),
-	CASE(closing_mapped, "CG-122 to CG-127 PCI-262", .seconds = 60, .needs = NEEDS_SYSCALLS),
-	CASE(closing_copies, "CG-122 to CG-130", .seconds = 60),
-	CASE(closing_two_groups, "CG-116 CG-122 to CG-134", .seconds = 60, .needs = NEEDS_PEER),
+	CASE(closing_three, "CG-122 to CG-127"),
+	CASE(closing_mapped, "CG-122 to CG-127 PCI-262", .needs = NEEDS_SYSCALLS),
+	CASE(closing_copies, "CG-122 to CG-130"),
+	CASE(closing_two_groups, "CG-116 CG-122 to CG-134", .needs = NEEDS_PEER),
 	CASE(closing_all_copies, "CG-122 to CG-130", .seconds = 300, .needs = EXHAUSTIVE),
 	CASE(closing_all_two_groups, "CG-116 CG-122 to CG-134", .seconds = 300,
 	     .needs = EXHAUSTIVE | NEEDS_PEER),

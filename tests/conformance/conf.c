@@ -117,7 +117,7 @@ _Noreturn static void be_case(const struct conf_case *c)
 	now = c;
 	setpgid(0, 0);
 	signal(SIGALRM, on_alarm);
-	alarm(c->seconds ? c->seconds : 30);
+	alarm(c->seconds ? c->seconds : 120);
 	if (c->needs & NEEDS_SYSCALLS && T->no_syscalls)
 		conf_skip(T->no_syscalls);
 	if (c->needs & NEEDS_PEER && !conf_where.bdf[1])

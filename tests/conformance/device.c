@@ -51,8 +51,7 @@ static void device_regions(void)
 		int64_t r = CALL(f.device, VFIO_DEVICE_GET_REGION_INFO, &info);
 		struct vfio_info_cap_header *cap;
 
-		conf_step("PCI-028 PCI-029 PCI-031 PCI-032 PCI-033 PCI-034 PCI-036 PCI-039 PCI-042 "
-			  "PCI-043", r, conf_text("flags 0x%x size 0x%llx offset 0x%llx argsz %u cap %u",
+		conf_step("PCI-028 PCI-029 PCI-031 PCI-032 PCI-033 PCI-034 PCI-036 PCI-039 PCI-042", r, conf_text("flags 0x%x size 0x%llx offset 0x%llx argsz %u cap %u",
 			  info.flags, (unsigned long long)info.size,
 			  (unsigned long long)(r ? 0 : info.offset - first), info.argsz,
 			  info.cap_offset), "region %u", i);
@@ -319,16 +318,22 @@ static void device_ioeventfd(void)
 
 			STEP("PCI-134 PCI-135 PCI-136 PCI-137 PCI-144", ioeventfd(width, at, 1, event),
 			     "%u bytes at 0x%llx", width, (unsigned long long)places[i]);
-			STEP("PCI-140", ioeventfd(width, at, 1, event), "again");
-			STEP("PCI-141", ioeventfd(width, at, 2, -1), "other data away");
-			STEP("PCI-139", ioeventfd(width, at, 1, -1), "away");
-			STEP("PCI-141", ioeventfd(width, at, 1, -1), "away again");
+			STEP("PCI-140", ioeventfd(width, at, 1, event), "again %u bytes at 0x%llx", width,
+			     (unsigned long long)places[i]);
+			STEP("PCI-141", ioeventfd(width, at, 2, -1), "other data away, %u bytes at 0x%llx",
+			     width, (unsigned long long)places[i]);
+			STEP("PCI-139", ioeventfd(width, at, 1, -1), "away, %u bytes at 0x%llx", width,
+			     (unsigned long long)places[i]);
+			STEP("PCI-141", ioeventfd(width, at, 1, -1), "away again, %u bytes at 0x%llx", width,
+			     (unsigned long long)places[i]);
 		}
 	for (uint32_t region = 0; region < 12; region++)
 		STEP("PCI-134 PCI-135", ioeventfd(4, bar + ((uint64_t)region << 40), 1, event),
 		     "at the begin of region %u", region);
 	ioeventfd(4, bar, 1, -1);
-	STEP("PCI-134", ioeventfd(4, UINT64_MAX - 3, 1, event), "at the last bytes");
+	/* Not offsets with bit 63: kernels up to 6.12 at least take those for a region before
+	 * the first, and write to what they find there. */
+	STEP("PCI-134", ioeventfd(4, INT64_MAX - 3, 1, event), "at the last bytes");
 	STEP("PCI-133", ioeventfd(4, bar, 1, -2), "fd -2");
 	STEP("PCI-133", ioeventfd(4, bar, 1, INT32_MIN), "the smallest fd");
 	STEP("PCI-143", ioeventfd(4, bar, 1, 1000000), "an fd that is not open");
@@ -338,13 +343,13 @@ static void device_ioeventfd(void)
 
 const struct conf_case cases_device[] = {
 	CASE(device_info, "PCI-016 to PCI-024"),
-	CASE(device_regions, "PCI-026 to PCI-043"),
+	CASE(device_regions, "PCI-026 to PCI-042"),
 	CASE(device_irqs, "PCI-045 to PCI-051"),
-	CASE(device_numbers, "PCI-001 PCI-004 PCI-005", .seconds = 60),
-	CASE(device_reset, "PCI-105 PCI-108", .seconds = 60),
+	CASE(device_numbers, "PCI-001 PCI-004 PCI-005"),
+	CASE(device_reset, "PCI-105 PCI-108"),
 	CASE(device_hot_reset_info, "PCI-109 to PCI-116"),
-	CASE(device_hot_reset, "PCI-118 to PCI-129", .seconds = 60),
-	CASE(device_feature_flags, "PCI-145 to PCI-160", .seconds = 60),
+	CASE(device_hot_reset, "PCI-118 to PCI-129"),
+	CASE(device_feature_flags, "PCI-145 to PCI-160"),
 	CASE(device_low_power, "PCI-158 to PCI-160 PCI-169 to PCI-172"),
 	CASE(device_ioeventfd, "PCI-130 to PCI-144"),
 	{ .name = NULL },

@@ -152,24 +152,28 @@ static void type1_map_values(void)
 		fresh(type);
 		for (size_t i = 0; i < sizeof(iovas) / sizeof(*iovas); i++)
 			for (size_t j = 0; j < sizeof(sizes) / sizeof(*sizes); j++) {
-				STEP("T1-017 T1-018 T1-021 T1-028 T1-037 T1-042 T1-134",
-				     conf_map(f.container, RW, memory, iovas[i], sizes[j]),
+				int64_t r = conf_map(f.container, RW, memory, iovas[i], sizes[j]);
+
+				STEP("T1-017 T1-018 T1-021 T1-028 T1-037 T1-042 T1-134", r,
 				     "type %d: MAP at 0x%llx of 0x%llx", type,
 				     (unsigned long long)iovas[i], (unsigned long long)sizes[j]);
-				unmap_all();
+				if (!r)
+					unmap_all();
 			}
 		for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
 			for (size_t j = 0; j < sizeof(sizes) / sizeof(*sizes); j++)
 				for (unsigned odd = 0; odd < 4; odd++) {
 					uint64_t vaddr = memory + (odd & 1), iova = IOVA + (odd & 2);
 
+					int64_t r = conf_map(f.container, flags[i], vaddr, iova,
+							     sizes[j]);
+
 					STEP("T1-015 T1-017 T1-018 T1-019 T1-020 T1-021 T1-022 "
-					     "T1-131", conf_map(f.container, flags[i], vaddr, iova,
-								sizes[j]),
-					     "type %d: flags 0x%x of 0x%llx%s%s", type, flags[i],
+					     "T1-131", r, "type %d: flags 0x%x of 0x%llx%s%s", type, flags[i],
 					     (unsigned long long)sizes[j],
 					     odd & 1 ? " odd vaddr" : "", odd & 2 ? " odd iova" : "");
-					unmap_all();
+					if (!r)
+						unmap_all();
 				}
 	}
 }

@@ -35,8 +35,10 @@ static void map_pages(uint64_t at, uint64_t n)
 }
 
 /* Two mappings with a page between and one page free at each end: pages 1, 2 and 4 to 6. */
-static void two_mappings(void)
+static void two_mappings(bool again)
 {
+	if (!again)
+		return;
 	unmap_all();
 	map_pages(1, 2);
 	map_pages(4, 3);
@@ -95,7 +97,7 @@ static void type1_unmap_ranges(void)
 			for (uint64_t n = 1; n <= PAGES - at; n++) {
 				int64_t r;
 
-				two_mappings();
+				two_mappings(true);
 				r = conf_unmap(f.container, 0, IOVA + at * PAGE, n * PAGE, &size);
 				conf_step("T1-066 T1-067 T1-069 T1-070 T1-071 T1-072 T1-073 T1-074 "
 					  "T1-075", r, conf_text("size 0x%llx left %s",
@@ -116,14 +118,16 @@ static void type1_unmap_values(void)
 		VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR, 8, 1 | VFIO_DMA_UNMAP_FLAG_ALL };
 
 	for (int type = VFIO_TYPE1_IOMMU; type <= VFIO_TYPE1v2_IOMMU; type += 2) {
+		int64_t r = 0;
+
 		fresh(type);
 		for (size_t k = 0; k < sizeof(flags) / sizeof(*flags); k++)
 			for (size_t i = 0; i < sizeof(iovas) / sizeof(*iovas); i++)
 				for (size_t j = 0; j < sizeof(sizes) / sizeof(*sizes); j++) {
 					uint64_t size;
-					int64_t r;
 
-					two_mappings();
+					/* What was refused changed nothing. */
+					two_mappings(!r);
 					r = conf_unmap(f.container, flags[k], iovas[i], sizes[j],
 						       &size);
 					conf_step("T1-053 T1-054 T1-061 T1-062 T1-063 T1-064 T1-069 "
@@ -149,7 +153,7 @@ static void type1_unmap_vaddr(void)
 			for (uint64_t n = 1; n <= PAGES - at; n++) {
 				int64_t r, one, two;
 
-				two_mappings();
+				two_mappings(true);
 				r = conf_unmap(f.container, invalid, IOVA + at * PAGE, n * PAGE,
 					       &size);
 				one = conf_unmap(f.container, invalid, IOVA + PAGE, 2 * PAGE, NULL);
@@ -162,7 +166,7 @@ static void type1_unmap_vaddr(void)
 					  "type %d: invalid pages %llu to %llu", type,
 					  (unsigned long long)at, (unsigned long long)(at + n - 1));
 			}
-		two_mappings();
+		two_mappings(true);
 		STEP("T1-079", conf_unmap(f.container, invalid | VFIO_DMA_UNMAP_FLAG_ALL, 0, 0,
 					  &size), "type %d: all invalid", type);
 		STEP("T1-079", size, "type %d: their size", type);
@@ -241,9 +245,9 @@ static void type1_dirty_struct(void)
 
 static uint64_t bits_at;	/* where the client's bitmap is */
 
-/* What the client's bitmap holds; it began as this pattern. */
-#define PATTERN 0x5a
+static int pattern;		/* of its bytes before each call */
 
+/* What the client's bitmap holds. */
 static const char *bits(void)
 {
 	const uint8_t *p = conf_at(bits_at);
@@ -257,7 +261,7 @@ static int64_t get(uint64_t iova, uint64_t size, uint64_t pgsize, uint64_t bytes
 	struct dirty arg = { .argsz = sizeof(arg), .flags = GET, .iova = iova, .size = size,
 		.pgsize = pgsize, .bytes = bytes, .data = data };
 
-	memset(conf_at(bits_at), PATTERN, PAGE);
+	memset(conf_at(bits_at), pattern, PAGE);
 	return CALL(f.container, VFIO_IOMMU_DIRTY_PAGES, &arg);
 }
 
@@ -302,20 +306,25 @@ static void type1_dirty_values(void)
 }
 
 /* Every range over two mappings, and the bits of it (T1-103, T1-106 to T1-110). */
-static void type1_dirty_bits(void)
+static void try_bits(bool restart)
 {
 	bits_at = T->memory(1);
 	fresh(VFIO_TYPE1v2_IOMMU);
 	for (unsigned late = 0; late < 2; late++) {
 		if (!late)
 			dirty(START);
-		two_mappings();
+		two_mappings(true);
 		if (late)
 			dirty(START);
 		for (uint64_t at = 0; at < PAGES; at++)
 			for (uint64_t n = 1; n <= PAGES - at; n++) {
-				int64_t r = get(IOVA + at * PAGE, n * PAGE, PAGE, 16, bits_at);
+				int64_t r;
 
+				if (restart) {
+					dirty(STOP);
+					dirty(START);
+				}
+				r = get(IOVA + at * PAGE, n * PAGE, PAGE, 16, bits_at);
 				conf_step("T1-103 T1-106 T1-108 T1-109 T1-110", r, bits(),
 					  "started %s: pages %llu to %llu", late ? "after" : "before",
 					  (unsigned long long)at, (unsigned long long)(at + n - 1));
@@ -323,6 +332,24 @@ static void type1_dirty_bits(void)
 		dirty(STOP);
 	}
 	STEP("T1-091", get(IOVA, PAGES * PAGE, PAGE, 16, bits_at), "after STOP");
+}
+
+static void type1_dirty_bits(void)
+{
+	try_bits(true);
+}
+
+/* One reading after the other, without a new start. */
+static void type1_dirty_again(void)
+{
+	try_bits(false);
+}
+
+/* Into a bitmap that was not zeroed. */
+static void type1_dirty_pattern(void)
+{
+	pattern = 0x5a;
+	try_bits(true);
 }
 
 static int64_t unmap_get(uint64_t iova, uint64_t size, uint64_t pgsize, uint64_t bytes,
@@ -333,7 +360,7 @@ static int64_t unmap_get(uint64_t iova, uint64_t size, uint64_t pgsize, uint64_t
 		.bytes = bytes, .data = data };
 	int64_t r;
 
-	memset(conf_at(bits_at), PATTERN, PAGE);
+	memset(conf_at(bits_at), pattern, PAGE);
 	r = CALL(f.container, VFIO_IOMMU_UNMAP_DMA, &arg);
 	*ret_size = arg.size;
 	return r;
@@ -349,37 +376,35 @@ static void type1_unmap_dirty(void)
 	bits_at = T->memory(1);
 	fresh(VFIO_TYPE1v2_IOMMU);
 	for (unsigned on = 0; on < 2; on++) {
+		int64_t r = 0;
+
 		if (on)
 			dirty(START);
 		for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++)
 			for (size_t j = 0; j < sizeof(lengths) / sizeof(*lengths); j++) {
-				int64_t r;
-
-				two_mappings();
+				two_mappings(!r);
 				r = unmap_get(IOVA, PAGES * PAGE, pages[i], lengths[j], bits_at, &size);
 				conf_step("T1-057 T1-058 T1-065 T1-069", r,
-					  conf_text("%s left %s", r ? "" : bits(), mapped()),
+					  conf_text("%s left %s", r ? "" : bits(), r ? "all" : mapped()),
 					  "UNMAP and bitmap, tracking %u: pages 0x%llx in 0x%llx bytes",
 					  on, (unsigned long long)pages[i],
 					  (unsigned long long)lengths[j]);
 			}
 		for (uint64_t at = 0; at < PAGES; at++)
 			for (uint64_t n = 1; n <= PAGES - at; n++) {
-				int64_t r;
-
-				two_mappings();
+				two_mappings(!r);
 				r = unmap_get(IOVA + at * PAGE, n * PAGE, PAGE, 16, bits_at, &size);
 				conf_step("T1-066 T1-067 T1-070 T1-106 T1-108", r,
 					  conf_text("size 0x%llx %s left %s",
-					  (unsigned long long)size, bits(), mapped()),
+					  (unsigned long long)size, bits(), r ? "all" : mapped()),
 					  "UNMAP and bitmap, tracking %u: pages %llu to %llu", on,
 					  (unsigned long long)at, (unsigned long long)(at + n - 1));
 			}
-		two_mappings();
+		two_mappings(true);
 		STEP("T1-104", unmap_get(IOVA, PAGES * PAGE, PAGE, 8, conf_nowhere(), &size),
 		     "UNMAP and bitmap to nowhere, tracking %u", on);
 		conf_step("T1-104", (int64_t)size, mapped(), "what is left, tracking %u", on);
-		two_mappings();
+		two_mappings(true);
 		STEP("T1-057", unmap_get(IOVA, PAGES * PAGE, PAGE, 8, UINT64_MAX - 7, &size),
 		     "UNMAP and bitmap to the last bytes, tracking %u", on);
 	}
@@ -393,6 +418,8 @@ const struct conf_case cases_type1_unmap[] = {
 	CASE(type1_dirty_struct, "T1-083 to T1-092"),
 	CASE(type1_dirty_values, "T1-095 to T1-104"),
 	CASE(type1_dirty_bits, "T1-103 T1-106 to T1-110"),
+	CASE(type1_dirty_again, "T1-106 T1-108"),
+	CASE(type1_dirty_pattern, "T1-108 T1-109"),
 	CASE(type1_unmap_dirty, "T1-054 to T1-058 T1-065"),
 	{ .name = NULL },
 };

@@ -71,10 +71,19 @@ for name in conformance conformance-static; do
 	both "$work/$name.out" "${run[@]}" "$CONFORMANCE_BIN/$name"
 	judged run "$work/$name.out"
 done
-if [[ -x $CONFORMANCE_BIN/conformance-inside ]]; then
-	both "$work/inside.out" "$CONFORMANCE_BIN/conformance-inside"
-	judged process "$work/inside.out" skips
-fi
+both "$work/inside.out" "$CONFORMANCE_BIN/conformance-inside"
+judged process "$work/inside.out" skips
+
+# Every order of closing: those that the kernel did not go through are compared with the
+# core's.
+echo "-- every order of closing"
+orders=(--only closing_all_copies --only closing_all_two_groups)
+both "$work/orders-inside.out" "$CONFORMANCE_BIN/conformance-inside" "${orders[@]}"
+both "$work/orders-run.out" "${run[@]}" "$CONFORMANCE_BIN/conformance" "${orders[@]}" \
+	--only closing_all_mapped
+: >"$work/none"
+grep -v '^closing_all_mapped' "$work/orders-run.out" >"$work/orders.out"
+judge_recordings run "$work/orders-inside.out" "$work/orders.out" "$work/none" || bad=1
 
 scripts=()
 for service in "${services[@]}"; do

@@ -3,7 +3,7 @@
 # The test client on the kernel's own VFIO: each device of $DEVICES ("NAME=BDF …") goes to
 # vfio-pci, then the client runs on each, with the next one as its peer. The name of this
 # script says which client: "kernel" or "kernel-32"; $CLIENT "conformance", that it is the
-# conformance program.
+# conformance program, which gets $ARGUMENTS as well.
 set -e
 case ${CLIENT-}$0 in
 conformance*-32) client=conformance-32 ;;
@@ -29,7 +29,8 @@ for device in $DEVICES; do
 	echo "device ${device%%=*}"
 	if [ -n "${CLIENT-}" ]; then
 		rm -f /tmp/record
-		$client --bdf "${device#*=}" --peer "$peer" --record /tmp/record || :
+		# shellcheck disable=SC2086
+		$client --bdf "${device#*=}" --peer "$peer" --record /tmp/record ${ARGUMENTS-} || :
 		cat /tmp/record
 		continue
 	fi
