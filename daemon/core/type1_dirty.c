@@ -13,8 +13,10 @@
  *   The client's bitmap is up to 256 MiB and is never held here as a whole: a window of
  *   BITMAP_WORDS words moves over it. Neighbouring mappings share the window, so that
  *   many small ones do not cost a copy each. Words that belong to no mapping are neither
- *   read nor written (T1-109); of the first word of a mapping the bits below it are kept
- *   (T1-108).
+ *   read nor written (T1-109). A mapping that begins in the middle of a word adds its bits
+ *   to that word, of which all stay, those above the mapping too; of a word that it begins
+ *   with, or comes to later, nothing stays. That is what the kernel does; T1-108 has it
+ *   that only the bits below stay.
  */
 #include <errno.h>
 #include <string.h>
@@ -73,23 +75,21 @@ static int window_extend(struct bitmap_window *w, uint64_t index, uint64_t max,
 	return 0;
 }
 
-/* Make word @index the last one of the window, with its bits below @shift as they are. */
+/* Make word @index the last one of the window: as it is if @shift is not 0, else 0 (T1-108). */
 static int window_open(struct bitmap_window *w, uint64_t index, unsigned shift)
 {
-	uint64_t keep = shift ? UINT64_MAX >> (64 - shift) : 0, word = 0;
+	uint64_t word = 0;
 	size_t room;
 	int r;
 
-	if (w->n > 0 && w->first + w->n - 1 == index) {
-		w->words[w->n - 1] &= keep;
-		return 0;
-	}
+	if (w->n > 0 && w->first + w->n - 1 == index)
+		return 0;		/* of a mapping before it, so shift is not 0 */
 	r = window_extend(w, index, 1, &room);
 	if (r == 0 && shift)
 		r = mem_read(w->data, index * 8, &word, sizeof(word));
 	if (r)
 		return r;
-	w->words[w->n++] = word & keep;
+	w->words[w->n++] = word;
 	return 0;
 }
 

@@ -14,7 +14,7 @@
 #
 #   --kernel DIR     made by ./bootstrap guest (default build/guest-backports)
 #   --smp N          CPUs (1)              --memory MIB   (512)
-#   --device ARG     for qemu's -device; -drive the same: --drive ARG
+#   --device ARG     for qemu's -device; the same: --drive ARG, --chardev ARG
 #   --append WORDS   for the kernel's command line
 #   --module NAME    loaded before the tests, after what it depends on
 #   --program FILE   put into /usr/local/bin, with its libraries
@@ -49,7 +49,7 @@ while (($#)); do
 	--kernel) kernel=$2 ;;
 	--smp) smp=$2 ;;
 	--memory) memory=$2 ;;
-	--device | --drive) qemu_args+=("${1#-}" "$2") ;;
+	--device | --drive | --chardev) qemu_args+=("${1#-}" "$2") ;;
 	--append) append+=" $2" ;;
 	--module) modules+=("$2") ;;
 	--program) programs+=("$2") ;;
