@@ -191,7 +191,7 @@ static int expect_intx(const struct request *rq, uint32_t action)
 	r = event_of(data_fd(rq, 0), &event);
 	if (r)
 		return r;
-	m.intx = event;								/* PCI-074 */
+	m.intx = event;								/* PCI-075, PCI-076 */
 	if (!on) {
 		m.mode = VFIO_PCI_INTX_IRQ_INDEX;
 		m.masked = m.disabled;
