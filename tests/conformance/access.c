@@ -38,19 +38,22 @@ static void access_ends(void)
 			if ((int64_t)info.size + about[i] < 0)
 				continue;
 			for (size_t j = 0; j < sizeof(lengths) / sizeof(*lengths); j++)
-				STEP("PCI-188 PCI-189 PCI-191 PCI-192 PCI-194 PCI-195 PCI-196 PCI-201",
+				STEP("PCI-188 PCI-189 PCI-191 PCI-192 PCI-194 PCI-195 "
+				     "PCI-196 PCI-201",
 				     T->pread(f.device, memory, lengths[j],
 					      begin + info.size + (uint64_t)about[i]),
-				     "region %u: read %zu at its end%+lld", region, lengths[j],
-				     (long long)about[i]);
+				     "region %u: read %zu at its end%+lld", region,
+				     lengths[j], (long long)about[i]);
 			/* Writes beyond the end alone: what is inside means something. */
 			if (about[i] < 0 && region != CONFIG)
 				continue;
 			for (size_t j = 0; j < sizeof(lengths) / sizeof(*lengths); j++)
 				if (about[i] >= 0 || (size_t)-about[i] < lengths[j])
-					STEP("PCI-188 PCI-189 PCI-191 PCI-193 PCI-194 PCI-195",
+					STEP("PCI-188 PCI-189 PCI-191 PCI-193 PCI-194 "
+					     "PCI-195",
 					     T->pwrite(f.device, memory, lengths[j],
-						       begin + info.size + (uint64_t)about[i]),
+						       begin + info.size +
+							       (uint64_t)about[i]),
 					     "region %u: write %zu at its end%+lld", region,
 					     lengths[j], (long long)about[i]);
 		}
@@ -58,16 +61,21 @@ static void access_ends(void)
 		     T->pread(f.device, memory, 4, begin + (1ull << 40) - 4),
 		     "region %u: read at the last bytes", region);
 	}
-	STEP("PCI-189", T->pread(f.device, memory, 4, (uint64_t)INT64_MAX - 3), "read far away");
-	STEP("PCI-189", T->pread(f.device, memory, 0, (uint64_t)INT64_MAX), "read 0 far away");
+	STEP("PCI-189", T->pread(f.device, memory, 4, (uint64_t)INT64_MAX - 3),
+	     "read far away");
+	STEP("PCI-189", T->pread(f.device, memory, 0, (uint64_t)INT64_MAX),
+	     "read 0 far away");
 }
 
 /* A buffer that cannot be reached (PCI-199). */
 static void access_buffers(void)
 {
 	uint64_t config, bar;
-	const struct { const char *name; uint64_t addr; } bad[] = {
-		{ "NULL", 0 }, { "nowhere", conf_nowhere() }, { "the last byte", UINT64_MAX },
+	const struct { const char *name; uint64_t addr;
+	} bad[] = {
+		{ "NULL", 0 },
+		{ "nowhere", conf_nowhere() },
+		{ "the last byte", UINT64_MAX },
 	};
 
 	f = conf_open(VFIO_TYPE1v2_IOMMU);
@@ -77,13 +85,17 @@ static void access_buffers(void)
 		conf_cfg_set(f.device, 4, 2, on ? 2 : 0);
 		for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 			for (size_t n = 0; n <= 8; n += 4) {
-				STEP("PCI-188 PCI-192", T->pread(f.device, bad[i].addr, n, config),
+				STEP("PCI-188 PCI-192",
+				     T->pread(f.device, bad[i].addr, n, config),
 				     "memory %u: config to %s, %zu", on, bad[i].name, n);
-				STEP("PCI-188 PCI-192", T->pwrite(f.device, bad[i].addr, n, config),
+				STEP("PCI-188 PCI-192",
+				     T->pwrite(f.device, bad[i].addr, n, config),
 				     "memory %u: config from %s, %zu", on, bad[i].name, n);
-				STEP("PCI-188 PCI-199", T->pread(f.device, bad[i].addr, n, bar),
+				STEP("PCI-188 PCI-199",
+				     T->pread(f.device, bad[i].addr, n, bar),
 				     "memory %u: BAR 0 to %s, %zu", on, bad[i].name, n);
-				STEP("PCI-188 PCI-199", T->pwrite(f.device, bad[i].addr, n, bar),
+				STEP("PCI-188 PCI-199",
+				     T->pwrite(f.device, bad[i].addr, n, bar),
 				     "memory %u: BAR 0 from %s, %zu", on, bad[i].name, n);
 			}
 	}
@@ -92,10 +104,11 @@ static void access_buffers(void)
 /* Where the memory-enable bit matters (PCI-199 PCI-224). */
 static void access_memory_enable(void)
 {
-	static const struct { unsigned at, len; uint32_t value; } writes[] = {
-		{ 4, 2, 0 }, { 4, 2, 2 }, { 4, 1, 0 }, { 4, 1, 2 }, { 5, 1, 0 }, { 4, 2, 4 },
-		{ 5, 1, 2 }, { 4, 4, 2 }, { 4, 4, 0xffff0000 }, { 4, 2, 0xffff }, { 4, 2, 1 },
-		{ 4, 2, 2 },
+	static const struct { unsigned at, len; uint32_t value;
+	} writes[] = {
+		{ 4, 2, 0 },          { 4, 2, 2 },      { 4, 1, 0 }, { 4, 1, 2 },
+		{ 5, 1, 0 },          { 4, 2, 4 },      { 5, 1, 2 }, { 4, 4, 2 },
+		{ 4, 4, 0xffff0000 }, { 4, 2, 0xffff }, { 4, 2, 1 }, { 4, 2, 2 },
 	};
 	uint64_t bar;
 
@@ -104,13 +117,17 @@ static void access_memory_enable(void)
 	bar = conf_offset(f.device, 0);
 	STEP("PCI-012", conf_cfg(f.device, 4, 2) & 0x406, "command at first");
 	for (size_t i = 0; i < sizeof(writes) / sizeof(*writes); i++) {
-		STEP("PCI-208", conf_cfg_set(f.device, writes[i].at, writes[i].len,
-					     writes[i].value), "write 0x%x to 0x%x, %u bytes",
-		     writes[i].value, writes[i].at, writes[i].len);
+		STEP("PCI-208",
+		     conf_cfg_set(f.device, writes[i].at, writes[i].len, writes[i].value),
+		     "write 0x%x to 0x%x, %u bytes", writes[i].value, writes[i].at,
+		     writes[i].len);
 		STEP("PCI-208", conf_cfg(f.device, 4, 2) & 0x407, "command (%zu)", i);
-		STEP("PCI-199 PCI-224", T->pread(f.device, memory, 4, bar), "BAR 0 (%zu)", i);
-		STEP("PCI-194", T->pread(f.device, memory, 4, bar + (5ull << 40)), "BAR 5 (%zu)", i);
-		STEP("PCI-192", T->pread(f.device, memory, 4, conf_offset(f.device, CONFIG)),
+		STEP("PCI-199 PCI-224", T->pread(f.device, memory, 4, bar), "BAR 0 (%zu)",
+		     i);
+		STEP("PCI-194", T->pread(f.device, memory, 4, bar + (5ull << 40)),
+		     "BAR 5 (%zu)", i);
+		STEP("PCI-192",
+		     T->pread(f.device, memory, 4, conf_offset(f.device, CONFIG)),
 		     "config (%zu)", i);
 	}
 }
@@ -130,11 +147,15 @@ static void access_file(void)
 	p.fd = f.device;
 	STEP("PCI-008", or_errno(poll(&p, 1, 0)), "poll");
 	STEP("PCI-008", p.revents, "events of poll");
-	STEP("PCI-008", or_errno(epoll_ctl(ep, EPOLL_CTL_ADD, f.device, &event)), "epoll_ctl");
+	STEP("PCI-008", or_errno(epoll_ctl(ep, EPOLL_CTL_ADD, f.device, &event)),
+	     "epoll_ctl");
 	for (int whence = SEEK_SET; whence <= SEEK_END; whence++)
-		STEP("PCI-006", or_errno(lseek(f.device, 0, whence)), "lseek with whence %d", whence);
-	STEP("PCI-006", or_errno(lseek(f.device, (off_t)config, SEEK_SET)), "lseek to config");
-	STEP("PCI-192", or_errno(preadv(f.device, iov, 2, (off_t)config)), "preadv of config");
+		STEP("PCI-006", or_errno(lseek(f.device, 0, whence)),
+		     "lseek with whence %d", whence);
+	STEP("PCI-006", or_errno(lseek(f.device, (off_t)config, SEEK_SET)),
+	     "lseek to config");
+	STEP("PCI-192", or_errno(preadv(f.device, iov, 2, (off_t)config)),
+	     "preadv of config");
 	STEP("PCI-189", or_errno(pread(f.device, bytes, 4, -1)), "pread at -1");
 	STEP("PCI-007", or_errno(read(f.device, bytes, 0)), "read 0");
 	STEP("PCI-007", or_errno(read(f.device, bytes, 4)), "read 4");
@@ -169,23 +190,26 @@ static void access_mmap(void)
 		conf_region(f.device, region, &info);
 		size = info.size ? info.size : PAGE;
 		for (int prot = PROT_NONE; prot <= (PROT_READ | PROT_WRITE); prot++)
-			STEP("PCI-249 PCI-252 PCI-253 PCI-256", try_mmap(begin, size, prot, MAP_SHARED),
+			STEP("PCI-249 PCI-252 PCI-253 PCI-256",
+			     try_mmap(begin, size, prot, MAP_SHARED),
 			     "region %u: all of it, protection %d", region, prot);
-		STEP("PCI-250", try_mmap(begin, size, PROT_READ, MAP_PRIVATE), "region %u: private",
-		     region);
+		STEP("PCI-250", try_mmap(begin, size, PROT_READ, MAP_PRIVATE),
+		     "region %u: private", region);
 		STEP("PCI-254", try_mmap(begin, size + PAGE, PROT_READ, MAP_SHARED),
 		     "region %u: a page more", region);
 		STEP("PCI-254", try_mmap(begin + size, PAGE, PROT_READ, MAP_SHARED),
 		     "region %u: behind it", region);
 		STEP("PCI-254", try_mmap(begin + size - PAGE, PAGE, PROT_READ, MAP_SHARED),
 		     "region %u: the last page", region);
-		STEP("PCI-254", try_mmap(begin, 1, PROT_READ, MAP_SHARED), "region %u: one byte",
-		     region);
-		STEP("PCI-254", try_mmap(begin + (1ull << 40) - PAGE, PAGE, PROT_READ, MAP_SHARED),
+		STEP("PCI-254", try_mmap(begin, 1, PROT_READ, MAP_SHARED),
+		     "region %u: one byte", region);
+		STEP("PCI-254",
+		     try_mmap(begin + (1ull << 40) - PAGE, PAGE, PROT_READ, MAP_SHARED),
 		     "region %u: the last page before the next", region);
 	}
 	conf_cfg_set(f.device, 4, 2, 0);
-	STEP("PCI-256", try_mmap(first, PAGE, PROT_READ, MAP_SHARED), "BAR 0, memory disabled");
+	STEP("PCI-256", try_mmap(first, PAGE, PROT_READ, MAP_SHARED),
+	     "BAR 0, memory disabled");
 }
 
 static sigjmp_buf bus_jump;
@@ -229,10 +253,12 @@ static void access_mapping(void)
 		len = 2 * PAGE;
 	}
 	T->close(f.device);
-	STEP("PCI-262", T->ioctl(f.group, VFIO_GROUP_UNSET_CONTAINER, 0), "UNSET, still mapped");
+	STEP("PCI-262", T->ioctl(f.group, VFIO_GROUP_UNSET_CONTAINER, 0),
+	     "UNSET, still mapped");
 	STEP("PCI-262", touch(p), "touch, fd closed");
 	munmap(p, len);
-	STEP("PCI-262", T->ioctl(f.group, VFIO_GROUP_UNSET_CONTAINER, 0), "UNSET, unmapped");
+	STEP("PCI-262", T->ioctl(f.group, VFIO_GROUP_UNSET_CONTAINER, 0),
+	     "UNSET, unmapped");
 }
 
 const struct conf_case cases_access[] = {

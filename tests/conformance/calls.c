@@ -159,7 +159,8 @@ uint64_t conf_offset(int device, uint32_t index)
 
 uint32_t conf_cfg(int device, unsigned at, unsigned len)
 {
-	uint64_t addr = scratch(), pos = conf_offset(device, VFIO_PCI_CONFIG_REGION_INDEX) + at;
+	uint64_t addr = scratch(),
+		 pos = conf_offset(device, VFIO_PCI_CONFIG_REGION_INDEX) + at;
 	uint32_t value = 0;
 	int64_t r = T->pread(device, addr, len, pos);
 
@@ -171,7 +172,8 @@ uint32_t conf_cfg(int device, unsigned at, unsigned len)
 
 int64_t conf_cfg_set(int device, unsigned at, unsigned len, uint32_t value)
 {
-	uint64_t addr = scratch(), pos = conf_offset(device, VFIO_PCI_CONFIG_REGION_INDEX) + at;
+	uint64_t addr = scratch(),
+		 pos = conf_offset(device, VFIO_PCI_CONFIG_REGION_INDEX) + at;
 
 	memcpy(conf_at(addr), &value, len);
 	return T->pwrite(device, addr, len, pos);
@@ -237,8 +239,8 @@ void conf_try_pointers(const char *rows, const struct conf_struct *s)
 	if (!s->no_argsz) {
 		memcpy(conf_at(addr), &argsz, sizeof(argsz));
 		T->protect(addr, 1, RIGHTS_READ);
-		STEP(rows, try_at(s, addr), "%s of the smallest size that cannot be written",
-		     s->name);
+		STEP(rows, try_at(s, addr),
+		     "%s of the smallest size that cannot be written", s->name);
 		T->protect(addr, 1, RIGHTS_BOTH);
 	}
 	memcpy((char *)conf_at(addr) + 1, s->arg, s->len);
@@ -251,9 +253,11 @@ void conf_try_pointers(const char *rows, const struct conf_struct *s)
 void conf_try_argsz(const char *rows, const struct conf_struct *s)
 {
 	const uint32_t min = (uint32_t)s->min, len = (uint32_t)s->len;
-	const uint32_t sizes[] = { 0, 1, 4, 7, 8, min - 4, min - 1, min, min + 1, min + 4, len - 1,
-		len, len + 1, len + 8, len + 16, 64, 256, PAGE, 0x10000, 0x7fffffff, 0x80000000,
-		0xffffffff };
+	const uint32_t sizes[] = { 0, 1, 4, 7, 8,
+				   min - 4, min - 1, min, min + 1, min + 4,
+				   len - 1, len, len + 1, len + 8, len + 16,
+				   64, 256, PAGE, 0x10000, 0x7fffffff,
+				   0x80000000, 0xffffffff };
 	uint64_t addr = T->memory(2);
 	uint8_t *p = conf_at(addr), before[2 * PAGE];
 

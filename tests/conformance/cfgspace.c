@@ -19,10 +19,20 @@ static void open_it(void)
 
 static const char *header_rows(unsigned at)
 {
-	return at < 4 ? "PCI-207" : at < 6 ? "PCI-208" : at < 8 ? "PCI-209" : at < 12 ? "PCI-210" :
-	       at == 14 ? "PCI-212" : at < 16 ? "PCI-211" : at < 0x28 ? "PCI-213 PCI-221" :
-	       at < 0x30 ? "PCI-214" : at < 0x34 ? "PCI-215 PCI-222" : at == 0x34 ? "PCI-216" :
-	       at < 0x3c ? "PCI-217" : at == 0x3c ? "PCI-218" : at == 0x3d ? "PCI-219" : "PCI-220";
+	return at < 4       ? "PCI-207"
+	       : at < 6     ? "PCI-208"
+	       : at < 8     ? "PCI-209"
+	       : at < 12    ? "PCI-210"
+	       : at == 14   ? "PCI-212"
+	       : at < 16    ? "PCI-211"
+	       : at < 0x28  ? "PCI-213 PCI-221"
+	       : at < 0x30  ? "PCI-214"
+	       : at < 0x34  ? "PCI-215 PCI-222"
+	       : at == 0x34 ? "PCI-216"
+	       : at < 0x3c  ? "PCI-217"
+	       : at == 0x3c ? "PCI-218"
+	       : at == 0x3d ? "PCI-219"
+			    : "PCI-220";
 }
 
 /* Which bits of a field can be made one and zero; it is as before afterwards. */
@@ -56,7 +66,8 @@ static void cfg_command(void)
 {
 	open_it();
 	for (unsigned bit = 0; bit < 16; bit++) {
-		STEP("PCI-208", conf_cfg_set(f.device, 4, 2, 1u << bit), "write bit %u", bit);
+		STEP("PCI-208", conf_cfg_set(f.device, 4, 2, 1u << bit), "write bit %u",
+		     bit);
 		STEP("PCI-208", conf_cfg(f.device, 4, 2), "read after bit %u", bit);
 	}
 	conf_cfg_set(f.device, 4, 2, 2);
@@ -64,30 +75,36 @@ static void cfg_command(void)
 		uint32_t before = conf_cfg(f.device, 6, 2);
 
 		conf_cfg_set(f.device, 6, 2, 1u << bit);
-		STEP("PCI-209", conf_cfg(f.device, 6, 2) == before, "status is the same, bit %u", bit);
+		STEP("PCI-209", conf_cfg(f.device, 6, 2) == before,
+		     "status is the same, bit %u", bit);
 	}
 }
 
 static void cfg_bars(void)
 {
-	static const uint32_t values[] = { 0, 0xffffffff, 0xfffffff0, 0xf, 0x12345678, 0x80000000,
-		0xfffff801, 0x100000, 0xfe000004 };
+	static const uint32_t values[] = { 0, 0xffffffff, 0xfffffff0,
+					   0xf, 0x12345678, 0x80000000,
+					   0xfffff801, 0x100000, 0xfe000004 };
 
 	open_it();
 	for (unsigned at = 0x10; at <= 0x30; at += at == 0x24 ? 12 : 4)
 		for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
 			STEP("PCI-213 PCI-215", conf_cfg_set(f.device, at, 4, values[i]),
 			     "write 0x%x at 0x%x", values[i], at);
-			conf_step("PCI-221 PCI-222 PCI-223", 0, conf_text("0x%08x, next 0x%08x",
-				  conf_cfg(f.device, at, 4), conf_cfg(f.device, at + 4, 4)),
+			conf_step("PCI-221 PCI-222 PCI-223", 0,
+				  conf_text("0x%08x, next 0x%08x",
+					    conf_cfg(f.device, at, 4),
+					    conf_cfg(f.device, at + 4, 4)),
 				  "0x%x after 0x%x", at, values[i]);
 			STEP("PCI-213", conf_cfg_set(f.device, at + 1, 1, 0xa5),
 			     "write a byte at 0x%x", at + 1);
-			conf_step("PCI-221", 0, conf_text("0x%08x", conf_cfg(f.device, at, 4)),
+			conf_step("PCI-221", 0,
+				  conf_text("0x%08x", conf_cfg(f.device, at, 4)),
 				  "0x%x after a byte, after 0x%x", at, values[i]);
 		}
 	/* The regions are where they were. */
-	STEP("PCI-213", T->pread(f.device, memory, 4, conf_offset(f.device, 0)), "BAR 0 is read");
+	STEP("PCI-213", T->pread(f.device, memory, 4, conf_offset(f.device, 0)),
+	     "BAR 0 is read");
 }
 
 /* Any width at any place is split, never refused (PCI-192). */
@@ -102,12 +119,15 @@ static void cfg_widths(void)
 		for (unsigned len = 0; len < 20; len++) {
 			int64_t r = T->pread(f.device, memory, len, config + at);
 
-			conf_step("PCI-192", r, memcmp(conf_at(memory), bytes + at, len) ? "other bytes" :
-				  "the bytes", "read %u at %u", len, at);
+			conf_step("PCI-192", r,
+				  memcmp(conf_at(memory), bytes + at, len) ? "other bytes"
+									   : "the bytes",
+				  "read %u at %u", len, at);
 		}
 	for (unsigned at = 0; at < 4; at++)
 		for (unsigned len = 0; len < 12; len++)
-			STEP("PCI-192 PCI-207", T->pwrite(f.device, memory, len, config + 0x28 + at),
+			STEP("PCI-192 PCI-207",
+			     T->pwrite(f.device, memory, len, config + 0x28 + at),
 			     "write %u at 0x%x", len, 0x28 + at);
 	STEP("PCI-192", T->pread(f.device, memory, 256, config), "read 256");
 	STEP("PCI-191", T->pread(f.device, memory, PAGE, config), "read %u", PAGE);
@@ -115,9 +135,12 @@ static void cfg_widths(void)
 
 /* ---- capabilities ---- */
 
-static const struct { uint8_t id, len; const char *rows, *name; } caps[] = {
-	{ 0x01, 8, "PCI-228 PCI-229", "PM" }, { 0x05, 14, "PCI-228 PCI-232", "MSI" },
-	{ 0x10, 52, "PCI-228 PCI-236", "PCI Express" }, { 0x11, 12, "PCI-228 PCI-237", "MSI-X" },
+static const struct { uint8_t id, len; const char *rows, *name;
+} caps[] = {
+	{ 0x01, 8, "PCI-228 PCI-229", "PM" },
+	{ 0x05, 14, "PCI-228 PCI-232", "MSI" },
+	{ 0x10, 52, "PCI-228 PCI-236", "PCI Express" },
+	{ 0x11, 12, "PCI-228 PCI-237", "MSI-X" },
 };
 
 static void cfg_capabilities(void)
@@ -130,12 +153,15 @@ static void cfg_capabilities(void)
 		/* Not the FLR bit, which would make the next answer late: see cfg_flr. */
 		for (unsigned n = 0; at && n < caps[i].len; n++)
 			if (caps[i].id != 0x10 || n != 9)
-				try_bits(caps[i].rows, conf_text("%s + %u", caps[i].name, n), at + n, 1);
+				try_bits(caps[i].rows,
+					 conf_text("%s + %u", caps[i].name, n), at + n, 1);
 		for (unsigned n = 0; at && n + 2 <= caps[i].len; n += 2)
 			if (caps[i].id != 0x10 || n != 8)
-				try_bits(caps[i].rows, conf_text("%s + %u", caps[i].name, n), at + n, 2);
+				try_bits(caps[i].rows,
+					 conf_text("%s + %u", caps[i].name, n), at + n, 2);
 	}
-	STEP("PCI-241", conf_cfg(f.device, 0xfc, 4) == 0xffffffff, "the last dword is all ones");
+	STEP("PCI-241", conf_cfg(f.device, 0xfc, 4) == 0xffffffff,
+	     "the last dword is all ones");
 }
 
 static void cfg_flr(void)
@@ -150,12 +176,15 @@ static void cfg_flr(void)
 	conf_cfg_set(f.device, at + 8, 2, 0x8000 | conf_cfg(f.device, at + 8, 2));
 	STEP("PCI-236", conf_cfg(f.device, at + 8, 2) & 0x8000, "the FLR bit");
 	STEP("PCI-236", conf_cfg(f.device, 0x3c, 1), "interrupt line after FLR");
-	STEP("PCI-236", T->pread(f.device, memory, 4, conf_offset(f.device, 0)), "BAR 0 after FLR");
+	STEP("PCI-236", T->pread(f.device, memory, 4, conf_offset(f.device, 0)),
+	     "BAR 0 after FLR");
 	for (uint32_t size = 0; size < 8; size++) {
 		conf_cfg_set(f.device, at + 8, 2, size << 5);
-		STEP("PCI-236", conf_cfg(f.device, at + 8, 2) >> 5 & 7, "payload size %u", size);
+		STEP("PCI-236", conf_cfg(f.device, at + 8, 2) >> 5 & 7, "payload size %u",
+		     size);
 		conf_cfg_set(f.device, at + 8, 2, size << 12 & 0x7000);
-		STEP("PCI-236", conf_cfg(f.device, at + 8, 2) >> 12 & 7, "read request size %u", size);
+		STEP("PCI-236", conf_cfg(f.device, at + 8, 2) >> 12 & 7,
+		     "read request size %u", size);
 	}
 }
 
@@ -170,10 +199,12 @@ static void cfg_power(void)
 	if (!at)
 		conf_skip("no power management capability");
 	for (size_t i = 0; i < sizeof(states) / sizeof(*states); i++) {
-		STEP("PCI-229", conf_cfg_set(f.device, at + 4, 2, states[i]), "to D%u", states[i]);
+		STEP("PCI-229", conf_cfg_set(f.device, at + 4, 2, states[i]), "to D%u",
+		     states[i]);
 		STEP("PCI-229", conf_cfg(f.device, at + 4, 2) & 3, "state (%zu)", i);
-		STEP("PCI-199 PCI-229", T->pread(f.device, memory, 4, conf_offset(f.device, 0)),
-		     "BAR 0 (%zu)", i);
+		STEP("PCI-199 PCI-229",
+		     T->pread(f.device, memory, 4, conf_offset(f.device, 0)), "BAR 0 (%zu)",
+		     i);
 		STEP("PCI-229", conf_cfg(f.device, 4, 2) & 2, "memory enable (%zu)", i);
 	}
 	conf_cfg_set(f.device, at + 4, 2, 3);
@@ -194,7 +225,8 @@ static void cfg_reopened(void)
 	T->close(f.device);
 	f.device = conf_get_device(f.group, conf_where.bdf[0]);
 	STEP("PCI-011 PCI-012", conf_cfg(f.device, 4, 2) & 0x406, "command, opened again");
-	STEP("PCI-011", conf_cfg(f.device, 0x3c, 1) == 0x99, "interrupt line, opened again");
+	STEP("PCI-011", conf_cfg(f.device, 0x3c, 1) == 0x99,
+	     "interrupt line, opened again");
 	STEP("PCI-011", conf_cfg(f.device, 0x10, 4) >> 20 == 0x555, "BAR 0, opened again");
 }
 

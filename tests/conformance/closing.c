@@ -122,8 +122,10 @@ static const char *probe_device(int device)
 	if (device < 0)
 		return "";
 	return conf_text(" type %x irqs %s", conf_cfg(device, 0xe, 1) & 0x7f,
-			 short_result(conf_set_irqs(device, VFIO_IRQ_SET_DATA_NONE |
-						    VFIO_IRQ_SET_ACTION_TRIGGER, 4, 0, 1, NULL, 0)));
+			 short_result(conf_set_irqs(device,
+						    VFIO_IRQ_SET_DATA_NONE |
+							    VFIO_IRQ_SET_ACTION_TRIGGER,
+						    4, 0, 1, NULL, 0)));
 }
 
 static void one_order(const char *set, const char *order)
@@ -135,16 +137,19 @@ static void one_order(const char *set, const char *order)
 
 		close_one(*p);
 		device_open = is_open(DEVICE) || is_open(DEVICE_COPY) || map;
-		conf_step("CG-018 CG-056 CG-114 CG-116 CG-119 CG-122 CG-124 CG-125 CG-126 CG-127 "
-			  "CG-130 CG-134 PCI-262", 0,
-			  conf_text("c%s g%s d%s%s%s%s", probe_container(either(CONTAINER,
-							CONTAINER_COPY)),
-				    probe_group(0, either(GROUP, GROUP_COPY), device_open),
-				    probe_device(either(DEVICE, DEVICE_COPY)),
-				    two ? " h" : "",
-				    two ? probe_group(1, fds[GROUP2], is_open(DEVICE2)) : "",
-				    two ? probe_device(fds[DEVICE2]) : ""),
-			  "%s: %.*s closed", order, (int)(p - order + 1), order);
+		conf_step(
+			"CG-018 CG-056 CG-114 CG-116 CG-119 CG-122 CG-124 CG-125 CG-126 "
+			"CG-127 "
+			"CG-130 CG-134 PCI-262",
+			0,
+			conf_text("c%s g%s d%s%s%s%s",
+				  probe_container(either(CONTAINER, CONTAINER_COPY)),
+				  probe_group(0, either(GROUP, GROUP_COPY), device_open),
+				  probe_device(either(DEVICE, DEVICE_COPY)),
+				  two ? " h" : "",
+				  two ? probe_group(1, fds[GROUP2], is_open(DEVICE2)) : "",
+				  two ? probe_device(fds[DEVICE2]) : ""),
+			"%s: %.*s closed", order, (int)(p - order + 1), order);
 	}
 }
 

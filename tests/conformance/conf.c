@@ -55,7 +55,8 @@ const char *conf_text(const char *format, ...)
 
 const char *conf_errno(int64_t result)
 {
-	const char *name = result < 0 && result > -4096 ? strerrorname_np((int)-result) : "";
+	const char *name =
+		result < 0 && result > -4096 ? strerrorname_np((int)-result) : "";
 
 	return name ? name : "unknown errno";
 }
@@ -77,8 +78,8 @@ void conf_step(const char *rows, int64_t result, const char *bytes, const char *
 	va_start(args, what);
 	vsnprintf(text, sizeof(text), what, args);
 	va_end(args);
-	snprintf(line, sizeof(line), "%s.%u %s | %s | %lld%s%s%s%s\n", now->name, ++step, rows,
-		 text, (long long)(result < 0 ? -1 : result), result < 0 ? " " : "",
+	snprintf(line, sizeof(line), "%s.%u %s | %s | %lld%s%s%s%s\n", now->name, ++step,
+		 rows, text, (long long)(result < 0 ? -1 : result), result < 0 ? " " : "",
 		 result < 0 ? conf_errno(result) : "", bytes ? " | " : "",
 		 bytes ? bytes : "");
 	write_line(line);
@@ -181,8 +182,8 @@ static unsigned run_all(unsigned *ret_run)
 			if (status == EXIT_SKIP)
 				printf("ok %u %s # SKIP\n", n, c->name);
 			else
-				printf("%s %u %s (%s)\n", status ? "not ok" : "ok", n, c->name,
-				       c->rows);
+				printf("%s %u %s (%s)\n", status ? "not ok" : "ok", n,
+				       c->name, c->rows);
 			fflush(stdout);
 			failed += status && status != EXIT_SKIP;
 		}
@@ -202,9 +203,12 @@ static int list_all(void)
 
 static int usage(const char *problem)
 {
-	fprintf(stderr, "conformance: %s\nusage: conformance --bdf BDF [--group N] "
-		"[--peer BDF] [--peer-group N] [--vfio DIR] [--only NAME]... [--record FILE] "
-		"[--exhaustive] | --list\n", problem);
+	fprintf(stderr,
+		"conformance: %s\nusage: conformance --bdf BDF [--group N] "
+		"[--peer BDF] [--peer-group N] [--vfio DIR] [--only NAME]... [--record "
+		"FILE] "
+		"[--exhaustive] | --list\n",
+		problem);
 	return 2;
 }
 
@@ -228,7 +232,8 @@ static int parse(int argc, char **argv)
 		case 'e': options.exhaustive = true; break;
 		case 'l': options.list = true; break;
 		case 'r':
-			record = open(optarg, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+			record = open(optarg, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+				      0666);
 			if (record < 0)
 				return usage("cannot open the file of --record");
 			break;

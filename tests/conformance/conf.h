@@ -41,7 +41,8 @@ extern struct conf_where conf_where;
 
 /* Results are 0 or more, or -errno. */
 struct conf_target {
-	/* Why cases that need system calls (fork, mmap, sysfs, …) cannot run; NULL: they can. */
+	/* Why cases that need system calls (fork, mmap, sysfs, …) cannot run; NULL: they
+	 * can. */
 	const char *no_syscalls;
 	int (*start)(void);		/* in the case's process, before it */
 	void (*stop)(void);		/* after it */
@@ -160,7 +161,7 @@ struct conf_struct {
 	size_t min;		/* the smallest argsz */
 	bool no_argsz;		/* it does not begin with its size */
 	void (*undo)(void);	/* after each call that succeeds, or NULL */
-	unsigned known_flags;	/* flags that are not tried, because they mean another call */
+	unsigned known_flags; /* flags that are not tried, because they mean another call */
 };
 
 /* Pointers to nothing, to half a struct, to memory that cannot be written. */

@@ -41,14 +41,16 @@ static void read_and_write(const char *who, int fd)
 		STEP("CG-007 CG-008", R(read(fd, bytes, n)), "%s: read %zu", who, n);
 		STEP("CG-007 CG-008", R(write(fd, bytes, n)), "%s: write %zu", who, n);
 		STEP("CG-008", R(pread(fd, bytes, n, 0)), "%s: pread %zu at 0", who, n);
-		STEP("CG-008", R(pwrite(fd, bytes, n, 4096)), "%s: pwrite %zu at 4096", who, n);
+		STEP("CG-008", R(pwrite(fd, bytes, n, 4096)), "%s: pwrite %zu at 4096", who,
+		     n);
 		STEP("CG-008", R(pread(fd, bytes, n, -1)), "%s: pread %zu at -1", who, n);
 	}
 	STEP("CG-008", R(readv(fd, &iov, 1)), "%s: readv", who);
 	STEP("CG-008", R(writev(fd, &iov, 1)), "%s: writev", who);
 	STEP("CG-008", R(readv(fd, &iov, 0)), "%s: readv of nothing", who);
 	for (int whence = SEEK_SET; whence <= SEEK_END; whence++)
-		STEP("CG-009", R(lseek(fd, 0, whence)), "%s: lseek with whence %d", who, whence);
+		STEP("CG-009", R(lseek(fd, 0, whence)), "%s: lseek with whence %d", who,
+		     whence);
 	STEP("CG-010", try_mmap(fd, PROT_READ, MAP_SHARED), "%s: mmap shared", who);
 	STEP("CG-010", try_mmap(fd, PROT_READ | PROT_WRITE, MAP_SHARED),
 	     "%s: mmap shared, writable", who);
@@ -109,10 +111,15 @@ static void group_files(void)
 /* An access mode matters to read and write only (CG-007 CG-053). */
 static void node_modes(void)
 {
-	static const struct { const char *name; int flags; } modes[] = {
-		{ "O_RDONLY", O_RDONLY }, { "O_WRONLY", O_WRONLY }, { "O_RDWR", O_RDWR },
-		{ "O_PATH", O_PATH }, { "O_RDWR|O_NONBLOCK", O_RDWR | O_NONBLOCK },
-		{ "O_RDWR|O_APPEND", O_RDWR | O_APPEND }, { "O_RDWR|O_TRUNC", O_RDWR | O_TRUNC },
+	static const struct { const char *name; int flags;
+	} modes[] = {
+		{ "O_RDONLY", O_RDONLY },
+		{ "O_WRONLY", O_WRONLY },
+		{ "O_RDWR", O_RDWR },
+		{ "O_PATH", O_PATH },
+		{ "O_RDWR|O_NONBLOCK", O_RDWR | O_NONBLOCK },
+		{ "O_RDWR|O_APPEND", O_RDWR | O_APPEND },
+		{ "O_RDWR|O_TRUNC", O_RDWR | O_TRUNC },
 		{ "O_RDWR|O_CREAT", O_RDWR | O_CREAT },
 		{ "O_RDWR|O_CREAT|O_EXCL", O_RDWR | O_CREAT | O_EXCL },
 		{ "O_RDONLY|O_DIRECTORY", O_RDONLY | O_DIRECTORY },
@@ -131,16 +138,20 @@ static void node_modes(void)
 			continue;
 		STEP("CG-007", R(read(fd, &byte, 1)), "%s with %s: read", node, mode);
 		STEP("CG-007", R(write(fd, &byte, 1)), "%s with %s: write", node, mode);
-		STEP("CG-010", try_mmap(fd, PROT_READ, MAP_SHARED), "%s with %s: mmap", node,
-		     mode);
-		STEP("CG-053", i % 2 ? CALL(fd, VFIO_GROUP_GET_STATUS, &status) :
-		     T->ioctl(fd, VFIO_GET_API_VERSION, 0), "%s with %s: ioctl", node, mode);
+		STEP("CG-010", try_mmap(fd, PROT_READ, MAP_SHARED), "%s with %s: mmap",
+		     node, mode);
+		STEP("CG-053",
+		     i % 2 ? CALL(fd, VFIO_GROUP_GET_STATUS, &status)
+			   : T->ioctl(fd, VFIO_GET_API_VERSION, 0),
+		     "%s with %s: ioctl", node, mode);
 		close(fd);
 	}
 	for (int n = -1; n < 2; n++) {
-		int fd = open(conf_text("%s/%d", conf_where.dir, 99990 + n), O_RDWR | O_CLOEXEC);
+		int fd = open(conf_text("%s/%d", conf_where.dir, 99990 + n),
+			      O_RDWR | O_CLOEXEC);
 
-		STEP("SD-075", fd < 0 ? -errno : 0, "open of a group that is not there (%d)", n);
+		STEP("SD-075", fd < 0 ? -errno : 0,
+		     "open of a group that is not there (%d)", n);
 	}
 }
 
@@ -184,8 +195,8 @@ static void container_version(void)
 /* CG-020 to CG-035 */
 static void container_extensions(void)
 {
-	static const uint64_t far[] = { 63, 64, 127, 255, 256, 65535, 0x7fffffff, 0x80000000,
-		0xffffffff };
+	static const uint64_t far[] = { 63, 64, 127, 255, 256,
+					65535, 0x7fffffff, 0x80000000, 0xffffffff };
 
 	for (enum state s = EMPTY; s < STATES; s++) {
 		struct conf_files f = enter(s);
@@ -233,10 +244,13 @@ static void container_set_iommu(void)
 			if (s != ATTACHED || r)
 				continue;
 			for (size_t j = 0; j < sizeof(ids) / sizeof(*ids); j++)
-				STEP("CG-037", T->ioctl(f.container, VFIO_SET_IOMMU, ids[j]),
-				     "SET_IOMMU %llu after %llu", (unsigned long long)ids[j],
+				STEP("CG-037",
+				     T->ioctl(f.container, VFIO_SET_IOMMU, ids[j]),
+				     "SET_IOMMU %llu after %llu",
+				     (unsigned long long)ids[j],
 				     (unsigned long long)ids[i]);
-			STEP("CG-085 CG-114", T->ioctl(f.group, VFIO_GROUP_UNSET_CONTAINER, 0),
+			STEP("CG-085 CG-114",
+			     T->ioctl(f.group, VFIO_GROUP_UNSET_CONTAINER, 0),
 			     "UNSET_CONTAINER after SET_IOMMU %llu",
 			     (unsigned long long)ids[i]);
 			STEP("CG-114", T->ioctl(f.container, VFIO_CHECK_EXTENSION, 10),
@@ -251,7 +265,8 @@ static void container_set_iommu(void)
 static void container_numbers(void)
 {
 	for (enum state s = EMPTY; s < STATES; s++)
-		conf_try_numbers("CG-045 CG-046 CG-048 CG-114", states[s], enter(s).container);
+		conf_try_numbers("CG-045 CG-046 CG-048 CG-114", states[s],
+				 enter(s).container);
 }
 
 /* Containers are independent, and there may be many (CG-005). */
@@ -264,7 +279,8 @@ static void container_many(void)
 		fds[i] = T->open_container();
 		STEP("CG-005", fds[i] < 0 ? fds[i] : 0, "open of container %u", i);
 	}
-	STEP("CG-020", T->ioctl(f.container, VFIO_CHECK_EXTENSION, 10), "the one with a driver");
+	STEP("CG-020", T->ioctl(f.container, VFIO_CHECK_EXTENSION, 10),
+	     "the one with a driver");
 	STEP("CG-005", T->ioctl(fds[0], VFIO_CHECK_EXTENSION, 10), "the first");
 	STEP("CG-005", T->ioctl(fds[19], VFIO_IOMMU_GET_INFO, 0), "GET_INFO of the last");
 	for (unsigned i = 0; i < 20; i++)

@@ -33,8 +33,11 @@ static void device_regions(void)
 		0xffffffff };
 	struct vfio_region_info arg = { .argsz = sizeof(arg), .index = CONFIG,
 		.size = ~0ull, .offset = ~0ull };
-	struct conf_struct s = { .name = "GET_REGION_INFO", .cmd = VFIO_DEVICE_GET_REGION_INFO,
-		.arg = &arg, .len = sizeof(arg), .min = 32 };
+	struct conf_struct s = { .name = "GET_REGION_INFO",
+				 .cmd = VFIO_DEVICE_GET_REGION_INFO,
+				 .arg = &arg,
+				 .len = sizeof(arg),
+				 .min = 32 };
 	uint64_t first;
 
 	f = conf_open(VFIO_TYPE1v2_IOMMU);
@@ -51,33 +54,44 @@ static void device_regions(void)
 		int64_t r = CALL(f.device, VFIO_DEVICE_GET_REGION_INFO, &info);
 		struct vfio_info_cap_header *cap;
 
-		conf_step("PCI-028 PCI-029 PCI-031 PCI-032 PCI-033 PCI-034 PCI-036 PCI-039 PCI-042", r, conf_text("flags 0x%x size 0x%llx offset 0x%llx argsz %u cap %u",
-			  info.flags, (unsigned long long)info.size,
-			  (unsigned long long)(r ? 0 : info.offset - first), info.argsz,
-			  info.cap_offset), "region %u", i);
+		conf_step("PCI-028 PCI-029 PCI-031 PCI-032 PCI-033 PCI-034 PCI-036 PCI-039 "
+			  "PCI-042",
+			  r,
+			  conf_text("flags 0x%x size 0x%llx offset 0x%llx argsz %u cap %u",
+				    info.flags, (unsigned long long)info.size,
+				    (unsigned long long)(r ? 0 : info.offset - first),
+				    info.argsz, info.cap_offset),
+			  "region %u", i);
 		r = CALL(f.device, VFIO_DEVICE_GET_REGION_INFO, &wide);
 		cap = (void *)((char *)&wide + 32);
-		conf_step("PCI-030 PCI-031 PCI-039", r, wide.head.flags & VFIO_REGION_INFO_FLAG_CAPS ?
-			  conf_text("cap at %u id %u version %u next %u", wide.head.cap_offset,
-				    cap->id, cap->version, cap->next) :
-			  conf_text("cap at %u", wide.head.cap_offset),
+		conf_step("PCI-030 PCI-031 PCI-039", r,
+			  wide.head.flags & VFIO_REGION_INFO_FLAG_CAPS
+				  ? conf_text("cap at %u id %u version %u next %u",
+					      wide.head.cap_offset, cap->id, cap->version,
+					      cap->next)
+				  : conf_text("cap at %u", wide.head.cap_offset),
 			  "region %u with space for capabilities", i);
 		arg.index = i;
 		snprintf(s.name, sizeof(s.name), "GET_REGION_INFO of %u", i);
 		conf_try_argsz("PCI-027 PCI-029 PCI-031", &s);
 	}
 	for (size_t i = 0; i < sizeof(far) / sizeof(*far); i++) {
-		struct vfio_region_info info = { .argsz = sizeof(info), .index = far[i], .size = 7 };
+		struct vfio_region_info info = { .argsz = sizeof(info),
+						 .index = far[i],
+						 .size = 7 };
 		int64_t r = CALL(f.device, VFIO_DEVICE_GET_REGION_INFO, &info);
 
-		conf_step("PCI-028", r, conf_text("size %llu", (unsigned long long)info.size),
+		conf_step("PCI-028", r,
+			  conf_text("size %llu", (unsigned long long)info.size),
 			  "region 0x%x", far[i]);
 	}
 }
 
 static void device_irqs(void)
 {
-	static const uint32_t indexes[] = { 0, 1, 2, 3, 4, 5, 6, 255, 0x80000000, 0xffffffff };
+	static const uint32_t indexes[] = {
+		0, 1, 2, 3, 4, 5, 6, 255, 0x80000000, 0xffffffff
+	};
 	struct vfio_irq_info arg = { .argsz = sizeof(arg), .index = VFIO_PCI_REQ_IRQ_INDEX,
 		.count = ~0u };
 	struct conf_struct s = { .name = "GET_IRQ_INFO", .cmd = VFIO_DEVICE_GET_IRQ_INFO,
@@ -122,8 +136,11 @@ static void device_reset(void)
 	conf_cfg_set(f.device, 0x10, 4, 0x12340000);
 	conf_cfg_set(f.device, 0x3c, 1, 0x5a);
 	conf_cfg_set(f.device, 4, 2, 0x406);
-	STEP("PCI-108", conf_set_irqs(f.device, VFIO_IRQ_SET_DATA_EVENTFD |
-		VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_PCI_REQ_IRQ_INDEX, 0, 1, &event, 4), "REQ");
+	STEP("PCI-108",
+	     conf_set_irqs(f.device,
+			   VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+			   VFIO_PCI_REQ_IRQ_INDEX, 0, 1, &event, 4),
+	     "REQ");
 	STEP("PCI-105 PCI-108", T->ioctl(f.device, VFIO_DEVICE_RESET, 0), "RESET");
 	STEP("PCI-108", conf_cfg(f.device, 0x12, 2), "upper half of BAR 0");
 	STEP("PCI-108", conf_cfg(f.device, 0x3c, 1), "interrupt line");
@@ -151,7 +168,8 @@ static void device_hot_reset_info(void)
 	conf_try_argsz("PCI-110 PCI-112", &s);
 	conf_try_flags("PCI-116", &s);
 	r = CALL(f.device, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, &arg);
-	conf_step("PCI-116", r, conf_text("flags %u count %u", arg.head.flags, arg.head.count),
+	conf_step("PCI-116", r,
+		  conf_text("flags %u count %u", arg.head.flags, arg.head.count),
 		  "GET_PCI_HOT_RESET_INFO");
 	STEP("PCI-116", arg.entry[0] == (uint32_t)conf_where.group[0], "its group");
 	STEP("PCI-116", arg.entry[1] >> 24, "its device and function");
@@ -176,8 +194,9 @@ static void device_hot_reset(void)
 	for (uint32_t count = 0; count < 40; count += count < 4 ? 1 : 7) {
 		memset(arg.fds, 0xff, sizeof(arg.fds));
 		arg.head.count = count;
-		STEP("PCI-120 PCI-122 PCI-124", CALL(f.device, VFIO_DEVICE_PCI_HOT_RESET, &arg),
-		     "%u fds of -1", count);
+		STEP("PCI-120 PCI-122 PCI-124",
+		     CALL(f.device, VFIO_DEVICE_PCI_HOT_RESET, &arg), "%u fds of -1",
+		     count);
 	}
 	arg.head.count = 0xffffffff;
 	STEP("PCI-122", CALL(f.device, VFIO_DEVICE_PCI_HOT_RESET, &arg), "most fds");
@@ -195,7 +214,8 @@ static void device_hot_reset(void)
 	arg.head.flags = 0;
 	for (uint32_t argsz = 0; argsz < 20; argsz += 4) {
 		arg.head.argsz = argsz;
-		STEP("PCI-119 PCI-122 PCI-129", CALL(f.device, VFIO_DEVICE_PCI_HOT_RESET, &arg),
+		STEP("PCI-119 PCI-122 PCI-129",
+		     CALL(f.device, VFIO_DEVICE_PCI_HOT_RESET, &arg),
 		     "the group's fd, argsz %u", argsz);
 	}
 	if (conf_where.bdf[1]) {
@@ -214,14 +234,22 @@ struct feature {
 
 static void device_feature_flags(void)
 {
-	static const uint32_t ops[] = { 0, VFIO_DEVICE_FEATURE_PROBE, VFIO_DEVICE_FEATURE_GET,
-		VFIO_DEVICE_FEATURE_SET, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET,
-		VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET,
-		VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET,
-		VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET,
-		VFIO_DEVICE_FEATURE_PROBE | 1 << 19, 1u << 31, VFIO_DEVICE_FEATURE_GET | 1 << 20 };
-	static const uint32_t ids[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 100, 255,
-		256, 0x7fff, 0x8000, 0xffff };
+	static const uint32_t ops[] = { 0,
+					VFIO_DEVICE_FEATURE_PROBE,
+					VFIO_DEVICE_FEATURE_GET,
+					VFIO_DEVICE_FEATURE_SET,
+					VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET,
+					VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET,
+					VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET,
+					VFIO_DEVICE_FEATURE_PROBE |
+						VFIO_DEVICE_FEATURE_GET |
+						VFIO_DEVICE_FEATURE_SET,
+					VFIO_DEVICE_FEATURE_PROBE | 1 << 19,
+					1u << 31,
+					VFIO_DEVICE_FEATURE_GET | 1 << 20 };
+	static const uint32_t ids[] = { 0, 1, 2, 3, 4, 5, 6,
+					7, 8, 9, 10, 11, 12, 13,
+					14, 100, 255, 256, 0x7fff, 0x8000, 0xffff };
 	struct feature arg = { .argsz = 8, .flags = VFIO_DEVICE_FEATURE_PROBE | 3 };
 	struct conf_struct s = { .name = "FEATURE", .cmd = VFIO_DEVICE_FEATURE, .arg = &arg,
 		.len = 8, .min = 8 };
@@ -234,11 +262,15 @@ static void device_feature_flags(void)
 	for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++)
 		for (size_t j = 0; j < sizeof(ops) / sizeof(*ops); j++)
 			for (uint32_t len = 0; len <= 64; len += 8 + len) {
-				arg = (struct feature){ .argsz = 8 + len, .flags = ids[i] | ops[j] };
+				arg = (struct feature){ .argsz = 8 + len,
+							.flags = ids[i] | ops[j] };
 				memset(arg.data, 0xff, sizeof(arg.data));	/* no fd */
-				STEP("PCI-147 PCI-148 PCI-149 PCI-150 PCI-151 PCI-152 PCI-153 PCI-158 "
-				     "PCI-160", CALL(f.device, VFIO_DEVICE_FEATURE, &arg),
-				     "feature %u with 0x%x and %u bytes", ids[i], ops[j], len);
+				STEP("PCI-147 PCI-148 PCI-149 PCI-150 PCI-151 PCI-152 "
+				     "PCI-153 PCI-158 "
+				     "PCI-160",
+				     CALL(f.device, VFIO_DEVICE_FEATURE, &arg),
+				     "feature %u with 0x%x and %u bytes", ids[i], ops[j],
+				     len);
 				/* Whatever low power it was brought to is left again. */
 				arg.argsz = 8;
 				arg.flags = VFIO_DEVICE_FEATURE_SET |
@@ -293,13 +325,31 @@ static int64_t ioeventfd(uint32_t flags, uint64_t offset, uint64_t data, int fd)
 
 static void device_ioeventfd(void)
 {
-	static const uint64_t places[] = { 0, 1, 2, 4, 6, 8, 0x1000, 0x1ffc, 0x2000, 0x3ffc, 0xffff8,
-		0xffffc, 0xffffe, 0xfffff, 0x100000, 1ull << 39, (1ull << 40) - 4 };
+	static const uint64_t places[] = { 0,
+					   1,
+					   2,
+					   4,
+					   6,
+					   8,
+					   0x1000,
+					   0x1ffc,
+					   0x2000,
+					   0x3ffc,
+					   0xffff8,
+					   0xffffc,
+					   0xffffe,
+					   0xfffff,
+					   0x100000,
+					   1ull << 39,
+					   (1ull << 40) - 4 };
 	int event = T->eventfd(), other = T->other_file();
 	union { struct vfio_device_ioeventfd head; uint8_t space[32]; } arg = {
 		.head = { .argsz = 32, .flags = 4, .fd = -1 } };
-	struct conf_struct s = { .name = "IOEVENTFD", .cmd = VFIO_DEVICE_IOEVENTFD, .arg = &arg,
-		.len = 32, .min = 28 };
+	struct conf_struct s = { .name = "IOEVENTFD",
+				 .cmd = VFIO_DEVICE_IOEVENTFD,
+				 .arg = &arg,
+				 .len = 32,
+				 .min = 28 };
 	uint64_t bar;
 
 	f = conf_open(VFIO_TYPE1v2_IOMMU);
@@ -310,29 +360,35 @@ static void device_ioeventfd(void)
 	conf_try_argsz("PCI-131 PCI-141", &s);
 	conf_try_flags("PCI-132 PCI-133 PCI-137", &s);
 	for (uint32_t flags = 0; flags < 32; flags++)
-		STEP("PCI-132 PCI-133 PCI-141", ioeventfd(flags, bar, 0, -1), "flags %u, fd -1",
-		     flags);
+		STEP("PCI-132 PCI-133 PCI-141", ioeventfd(flags, bar, 0, -1),
+		     "flags %u, fd -1", flags);
 	for (uint32_t width = 1; width <= 8; width *= 2)
 		for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
 			uint64_t at = bar + places[i];
 
-			STEP("PCI-134 PCI-135 PCI-136 PCI-137 PCI-144", ioeventfd(width, at, 1, event),
-			     "%u bytes at 0x%llx", width, (unsigned long long)places[i]);
-			STEP("PCI-140", ioeventfd(width, at, 1, event), "again %u bytes at 0x%llx", width,
+			STEP("PCI-134 PCI-135 PCI-136 PCI-137 PCI-144",
+			     ioeventfd(width, at, 1, event), "%u bytes at 0x%llx", width,
 			     (unsigned long long)places[i]);
-			STEP("PCI-141", ioeventfd(width, at, 2, -1), "other data away, %u bytes at 0x%llx",
-			     width, (unsigned long long)places[i]);
-			STEP("PCI-139", ioeventfd(width, at, 1, -1), "away, %u bytes at 0x%llx", width,
+			STEP("PCI-140", ioeventfd(width, at, 1, event),
+			     "again %u bytes at 0x%llx", width,
 			     (unsigned long long)places[i]);
-			STEP("PCI-141", ioeventfd(width, at, 1, -1), "away again, %u bytes at 0x%llx", width,
+			STEP("PCI-141", ioeventfd(width, at, 2, -1),
+			     "other data away, %u bytes at 0x%llx", width,
+			     (unsigned long long)places[i]);
+			STEP("PCI-139", ioeventfd(width, at, 1, -1),
+			     "away, %u bytes at 0x%llx", width,
+			     (unsigned long long)places[i]);
+			STEP("PCI-141", ioeventfd(width, at, 1, -1),
+			     "away again, %u bytes at 0x%llx", width,
 			     (unsigned long long)places[i]);
 		}
 	for (uint32_t region = 0; region < 12; region++)
-		STEP("PCI-134 PCI-135", ioeventfd(4, bar + ((uint64_t)region << 40), 1, event),
+		STEP("PCI-134 PCI-135",
+		     ioeventfd(4, bar + ((uint64_t)region << 40), 1, event),
 		     "at the begin of region %u", region);
 	ioeventfd(4, bar, 1, -1);
-	/* Not offsets with bit 63: kernels up to 6.12 at least take those for a region before
-	 * the first, and write to what they find there. */
+	/* Not offsets with bit 63: kernels up to 6.12 at least take those for a region
+	 * before the first, and write to what they find there. */
 	STEP("PCI-134", ioeventfd(4, INT64_MAX - 3, 1, event), "at the last bytes");
 	STEP("PCI-133", ioeventfd(4, bar, 1, -2), "fd -2");
 	STEP("PCI-133", ioeventfd(4, bar, 1, INT32_MIN), "the smallest fd");

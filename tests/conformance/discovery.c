@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Cases of what is found under /sys and /dev. Nothing here takes a device from its driver. */
+/* Cases of what is found under /sys and /dev. Nothing here takes a device from its driver.
+ */
 #include "conf.h"
 
 #include <fcntl.h>
@@ -74,8 +75,10 @@ static void look(const char *rows, const char *name, const char *path)
 	struct stat st = { 0 };
 	int64_t r = lstat(path, &st) ? -errno : 0;
 
-	conf_step(rows, r, conf_text("type %o mode %o", (st.st_mode & S_IFMT) >> 12,
-				     S_ISLNK(st.st_mode) ? 0 : st.st_mode & 07777), "stat of %s", name);
+	conf_step(rows, r,
+		  conf_text("type %o mode %o", (st.st_mode & S_IFMT) >> 12,
+			    S_ISLNK(st.st_mode) ? 0 : st.st_mode & 07777),
+		  "stat of %s", name);
 }
 
 static void discovery_groups(void)
@@ -83,9 +86,11 @@ static void discovery_groups(void)
 	look("SD-001", "iommu_groups", "/sys/kernel/iommu_groups");
 	look("SD-002", "the group", group_path("."));
 	look("SD-003", "its devices", group_path("devices"));
-	read_link("SD-003", "devices/BDF", group_path(conf_text("devices/%s", conf_where.bdf[0])), 1);
+	read_link("SD-003", "devices/BDF",
+		  group_path(conf_text("devices/%s", conf_where.bdf[0])), 1);
 	look("SD-004", "reserved_regions", group_path("reserved_regions"));
-	read_file("SD-004 SD-005 SD-006", "reserved_regions", group_path("reserved_regions"));
+	read_file("SD-004 SD-005 SD-006", "reserved_regions",
+		  group_path("reserved_regions"));
 	look("SD-007", "type", group_path("type"));
 	read_file("SD-007", "type", group_path("type"));
 	read_file("SD-008", "name", group_path("name"));
@@ -96,12 +101,35 @@ static void discovery_groups(void)
 
 static void discovery_device(void)
 {
-	static const char *const files[] = { "vendor", "device", "class", "revision",
-		"subsystem_vendor", "subsystem_device", "config", "resource", "irq", "enable",
-		"modalias", "uevent", "numa_node", "reset", "remove", "rescan", "resource0", "rom",
-		"msi_bus", "dma_mask_bits", "consistent_dma_mask_bits", "broken_parity_status",
-		"driver_override", "local_cpulist", "power", "d3cold_allowed", "ari_enabled",
-		"vfio-dev", "nothing" };
+	static const char *const files[] = { "vendor",
+					     "device",
+					     "class",
+					     "revision",
+					     "subsystem_vendor",
+					     "subsystem_device",
+					     "config",
+					     "resource",
+					     "irq",
+					     "enable",
+					     "modalias",
+					     "uevent",
+					     "numa_node",
+					     "reset",
+					     "remove",
+					     "rescan",
+					     "resource0",
+					     "rom",
+					     "msi_bus",
+					     "dma_mask_bits",
+					     "consistent_dma_mask_bits",
+					     "broken_parity_status",
+					     "driver_override",
+					     "local_cpulist",
+					     "power",
+					     "d3cold_allowed",
+					     "ari_enabled",
+					     "vfio-dev",
+					     "nothing" };
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
 		look("SD-074", files[i], device_path(files[i]));
@@ -118,28 +146,40 @@ static void discovery_nodes(void)
 	static const char *const names[] = { "vfio", "devices", "noiommu-0" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		look("SD-016 SD-018 SD-019", names[i], conf_text("%s/%s", conf_where.dir, names[i]));
-	look("SD-017", "the group's node", conf_text("%s/%d", conf_where.dir, conf_where.group[0]));
-	look("SD-022", "its class entry", conf_text("/sys/class/vfio/%d", conf_where.group[0]));
+		look("SD-016 SD-018 SD-019", names[i],
+		     conf_text("%s/%s", conf_where.dir, names[i]));
+	look("SD-017", "the group's node",
+	     conf_text("%s/%d", conf_where.dir, conf_where.group[0]));
+	look("SD-022", "its class entry",
+	     conf_text("/sys/class/vfio/%d", conf_where.group[0]));
 	look("SD-024", "misc/vfio", "/sys/class/misc/vfio");
 	read_file("SD-024", "misc/vfio/dev", "/sys/class/misc/vfio/dev");
 }
 
 static void discovery_modules(void)
 {
-	static const char *const paths[] = { "vfio", "vfio_pci", "vfio_iommu_type1",
-		"vfio_iommu_spapr_tce", "vfio_iommu_type1/parameters/dma_entry_limit",
+	static const char *const paths[] = {
+		"vfio",
+		"vfio_pci",
+		"vfio_iommu_type1",
+		"vfio_iommu_spapr_tce",
+		"vfio_iommu_type1/parameters/dma_entry_limit",
 		"vfio_iommu_type1/parameters/allow_unsafe_interrupts",
 		"vfio_iommu_type1/parameters/disable_hugepages",
-		"vfio/parameters/enable_unsafe_noiommu_mode", "vfio_pci/parameters/nointxmask",
-		"vfio_pci/parameters/disable_idle_d3", "vfio_pci/parameters/disable_vga",
-		"vfio_pci/parameters/disable_denylist", "vfio_pci/parameters/enable_sriov",
-		"vfio_pci/parameters/ids" };
+		"vfio/parameters/enable_unsafe_noiommu_mode",
+		"vfio_pci/parameters/nointxmask",
+		"vfio_pci/parameters/disable_idle_d3",
+		"vfio_pci/parameters/disable_vga",
+		"vfio_pci/parameters/disable_denylist",
+		"vfio_pci/parameters/enable_sriov",
+		"vfio_pci/parameters/ids"
+	};
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
 		const char *path = conf_text("/sys/module/%s", paths[i]);
 
-		look("SD-032 SD-033 SD-034 SD-035 SD-036 SD-038 SD-039 SD-077 SD-078", paths[i], path);
+		look("SD-032 SD-033 SD-034 SD-035 SD-036 SD-038 SD-039 SD-077 SD-078",
+		     paths[i], path);
 		if (strchr(paths[i], '/'))
 			read_file("SD-033 SD-034 SD-035 SD-036 SD-038", paths[i], path);
 	}
@@ -161,7 +201,8 @@ static void discovery_refusals(void)
 	};
 
 	for (size_t i = 0; i < sizeof(writes) / sizeof(*writes); i++) {
-		int fd = open(conf_text("/sys/bus/pci/%s", writes[i].file), O_WRONLY | O_CLOEXEC);
+		int fd = open(conf_text("/sys/bus/pci/%s", writes[i].file),
+			      O_WRONLY | O_CLOEXEC);
 		int64_t r = fd < 0 ? -errno : 0;
 
 		if (fd >= 0) {
@@ -178,9 +219,11 @@ static void discovery_links(void)
 {
 	struct conf_files f = conf_open(VFIO_TYPE1v2_IOMMU);
 
-	read_link("SD-026", "the container's fd", conf_text("/proc/self/fd/%d", f.container), 3);
+	read_link("SD-026", "the container's fd",
+		  conf_text("/proc/self/fd/%d", f.container), 3);
 	read_link("SD-026", "the group's fd", conf_text("/proc/self/fd/%d", f.group), 3);
-	read_link("SD-026 CG-102", "the device's fd", conf_text("/proc/self/fd/%d", f.device), 1);
+	read_link("SD-026 CG-102", "the device's fd",
+		  conf_text("/proc/self/fd/%d", f.device), 1);
 }
 
 const struct conf_case cases_discovery[] = {

@@ -32,8 +32,9 @@ static void status(const char *when)
 	struct vfio_group_status s = { .argsz = sizeof(s), .flags = 0xffffffff };
 	int64_t r = CALL(group, VFIO_GROUP_GET_STATUS, &s);
 
-	conf_step("CG-060 CG-061 CG-062", r, conf_text("flags 0x%x argsz %u", s.flags, s.argsz),
-		  "GET_STATUS %s", when);
+	conf_step("CG-060 CG-061 CG-062", r,
+		  conf_text("flags 0x%x argsz %u", s.flags, s.argsz), "GET_STATUS %s",
+		  when);
 }
 
 static void group_status(void)
@@ -68,10 +69,18 @@ static void group_status(void)
 static void try_fds(const char *when)
 {
 	int closed = T->open_container(), other = T->other_file(), event = T->eventfd();
-	const struct { const char *name; int fd; } values[] = {
-		{ "-1", -1 }, { "-2", -2 }, { "INT_MIN", INT_MIN }, { "INT_MAX", INT_MAX },
-		{ "1000000", 1000000 }, { "a closed fd", closed }, { "another file", other },
-		{ "an eventfd", event }, { "the group itself", group }, { "a device", device },
+	const struct { const char *name; int fd;
+	} values[] = {
+		{ "-1", -1 },
+		{ "-2", -2 },
+		{ "INT_MIN", INT_MIN },
+		{ "INT_MAX", INT_MAX },
+		{ "1000000", 1000000 },
+		{ "a closed fd", closed },
+		{ "another file", other },
+		{ "an eventfd", event },
+		{ "the group itself", group },
+		{ "a device", device },
 	};
 
 	T->close(closed);
@@ -139,9 +148,11 @@ static void group_unset_container(void)
 	first = conf_get_device(group, conf_where.bdf[0]);
 	second = conf_get_device(group, conf_where.bdf[0]);
 	STEP("CG-103", second < 0 ? second : 0, "a second fd of the device");
-	STEP("CG-084 CG-118", T->ioctl(group, VFIO_GROUP_UNSET_CONTAINER, 0), "two fds open");
+	STEP("CG-084 CG-118", T->ioctl(group, VFIO_GROUP_UNSET_CONTAINER, 0),
+	     "two fds open");
 	T->close(first);
-	STEP("CG-084 CG-128", T->ioctl(group, VFIO_GROUP_UNSET_CONTAINER, 0), "one fd open");
+	STEP("CG-084 CG-128", T->ioctl(group, VFIO_GROUP_UNSET_CONTAINER, 0),
+	     "one fd open");
 	T->close(second);
 	STEP("CG-085 CG-127", T->ioctl(group, VFIO_GROUP_UNSET_CONTAINER, 0), "no fd open");
 	STEP("CG-083", T->ioctl(group, VFIO_GROUP_UNSET_CONTAINER, 0), "again");
@@ -207,7 +218,8 @@ static void try_names(const char *when)
 		memset(p, ' ', 2 * PAGE);
 		memcpy(p, conf_where.bdf[0], strlen(conf_where.bdf[0]));
 		p[len] = 0;
-		STEP("CG-088 CG-106", conf_fd(T->ioctl(group, VFIO_GROUP_GET_DEVICE_FD, addr)),
+		STEP("CG-088 CG-106",
+		     conf_fd(T->ioctl(group, VFIO_GROUP_GET_DEVICE_FD, addr)),
 		     "%s: GET_DEVICE_FD of %zu letters", when, len);
 	}
 	memset(p, 'x', 3 * PAGE);

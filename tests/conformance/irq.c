@@ -80,8 +80,11 @@ static void irq_struct(void)
 {
 	struct vfio_irq_set arg = { .argsz = sizeof(arg), .flags = NONE | TRIGGER,
 		.index = REQ, .count = 0 };
-	struct conf_struct s = { .name = "SET_IRQS", .cmd = VFIO_DEVICE_SET_IRQS, .arg = &arg,
-		.len = sizeof(arg), .min = sizeof(arg) };
+	struct conf_struct s = { .name = "SET_IRQS",
+				 .cmd = VFIO_DEVICE_SET_IRQS,
+				 .arg = &arg,
+				 .len = sizeof(arg),
+				 .min = sizeof(arg) };
 
 	open_it();
 	s.fd = f.device;
@@ -107,18 +110,22 @@ static void irq_flags(void)
 		for (uint32_t flags = 0; flags < 64; flags++)
 			for (uint32_t count = 0; count < 2; count++) {
 				leave();
-				STEP("PCI-056 PCI-059 PCI-061 PCI-064 PCI-069 PCI-071 PCI-077 PCI-078 "
-				     "PCI-082 PCI-086 PCI-093 PCI-096 PCI-099 PCI-100 PCI-101 PCI-102",
-				     set(flags, index, 0, count, data, 8), "%s: flags 0x%x count %u",
-				     indexes[index], flags, count);
+				STEP("PCI-056 PCI-059 PCI-061 PCI-064 PCI-069 PCI-071 "
+				     "PCI-077 PCI-078 "
+				     "PCI-082 PCI-086 PCI-093 PCI-096 PCI-099 PCI-100 "
+				     "PCI-101 PCI-102",
+				     set(flags, index, 0, count, data, 8),
+				     "%s: flags 0x%x count %u", indexes[index], flags,
+				     count);
 			}
 	for (uint32_t index = 0; index < INDEXES; index++)
 		for (size_t t = 0; t < 3; t++)
 			for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
 				for (uint32_t count = 0; count < 3; count++) {
 					leave();
-					STEP("PCI-055 PCI-057", set(NONE << t | TRIGGER, index, 0, count,
-								    data, sizes[i]),
+					STEP("PCI-055 PCI-057",
+					     set(NONE << t | TRIGGER, index, 0, count, data,
+						 sizes[i]),
 					     "%s: TRIGGER of %s, %u of them in %u bytes",
 					     indexes[index], types[t], count, sizes[i]);
 				}
@@ -136,8 +143,9 @@ static void irq_ranges(void)
 		uint32_t n = index < INDEXES ? counts[index] : 0;
 		const uint32_t starts[] = { 0, 1, n - 1, n, n + 1, 0x7fffffff, 0x80000000,
 			0xfffffffe, 0xffffffff };
-		const uint32_t lengths[] = { 0, 1, 2, n - 1, n, n + 1, 0x7fffffff, 0x80000000,
-			0xfffffffe, 0xffffffff };
+		const uint32_t lengths[] = { 0, 1, 2, n - 1,
+					     n, n + 1, 0x7fffffff, 0x80000000,
+					     0xfffffffe, 0xffffffff };
 
 		for (size_t i = 0; i < sizeof(starts) / sizeof(*starts); i++)
 			for (size_t j = 0; j < sizeof(lengths) / sizeof(*lengths); j++)
@@ -147,13 +155,17 @@ static void irq_ranges(void)
 
 					leave();
 					*s = (struct vfio_irq_set){ .argsz = sizeof(space),
-						.flags = NONE << t | TRIGGER, .index = index,
-						.start = starts[i], .count = lengths[j] };
+								    .flags = NONE << t |
+									     TRIGGER,
+								    .index = index,
+								    .start = starts[i],
+								    .count = lengths[j] };
 					r = CALL(f.device, VFIO_DEVICE_SET_IRQS, &space);
 					entered |= r >= 0;
-					STEP("PCI-053 PCI-054 PCI-055 PCI-057 PCI-082 PCI-086", r,
-					     "index %u of %s: start #%zu count #%zu", index, types[t],
-					     i, j);
+					STEP("PCI-053 PCI-054 PCI-055 PCI-057 PCI-082 "
+					     "PCI-086",
+					     r, "index %u of %s: start #%zu count #%zu",
+					     index, types[t], i, j);
 				}
 	}
 	/* Data that cannot be read, behind a struct that can (PCI-058). */
@@ -161,15 +173,19 @@ static void irq_ranges(void)
 	for (uint32_t index = 0; index < INDEXES; index++)
 		for (size_t t = 0; t < 3; t++)
 			for (uint32_t count = 0; count < 2; count++) {
-				struct vfio_irq_set s = { .argsz = 28, .flags = NONE << t | TRIGGER,
-					.index = index, .count = count };
+				struct vfio_irq_set s = { .argsz = 28,
+							  .flags = NONE << t | TRIGGER,
+							  .index = index,
+							  .count = count };
 				int64_t r;
 
 				leave();
 				memcpy(conf_at(page + PAGE - 20), &s, 20);
-				r = T->ioctl(f.device, VFIO_DEVICE_SET_IRQS, page + PAGE - 20);
+				r = T->ioctl(f.device, VFIO_DEVICE_SET_IRQS,
+					     page + PAGE - 20);
 				entered |= r >= 0;
-				STEP("PCI-058", r, "%s: %s of %u, data unreadable", indexes[index], types[t], count);
+				STEP("PCI-058", r, "%s: %s of %u, data unreadable",
+				     indexes[index], types[t], count);
 			}
 }
 
@@ -190,17 +206,29 @@ static void irq_modes(void)
 
 						if (!enter(mode, 1) && mode <= MSIX)
 							continue;
-						r = kind == 0 ? set(NONE | act, index, 0, count, NULL, 0) :
-						    kind == 1 ? set(BOOL | act, index, 0, count, yes, 4) :
-						    kind == 2 ? set(BOOL | act, index, 0, count, no, 4) :
-						    kind == 3 ? set(EVENT | act, index, 0, count, none, 16) :
-						    set(EVENT | act, index, 0, count, events + 2, 16);
-						conf_step("PCI-060 PCI-061 PCI-062 PCI-063 PCI-065 PCI-070 "
-							  "PCI-071 PCI-079 PCI-080 PCI-081 PCI-087 PCI-094 "
-							  "PCI-095 PCI-098", r, signals(),
-							  "mode %s: %s %s count %u, kind %u",
-							  mode <= MSIX ? indexes[mode] : "none",
-							  actions[action], indexes[index], count, kind);
+						r = kind == 0   ? set(NONE | act, index, 0,
+								      count, NULL, 0)
+						    : kind == 1 ? set(BOOL | act, index, 0,
+								      count, yes, 4)
+						    : kind == 2 ? set(BOOL | act, index, 0,
+								      count, no, 4)
+						    : kind == 3
+							    ? set(EVENT | act, index, 0,
+								  count, none, 16)
+							    : set(EVENT | act, index, 0,
+								  count, events + 2, 16);
+						conf_step(
+							"PCI-060 PCI-061 PCI-062 PCI-063 "
+							"PCI-065 PCI-070 "
+							"PCI-071 PCI-079 PCI-080 PCI-081 "
+							"PCI-087 PCI-094 "
+							"PCI-095 PCI-098",
+							r, signals(),
+							"mode %s: %s %s count %u, kind %u",
+							mode <= MSIX ? indexes[mode]
+								     : "none",
+							actions[action], indexes[index],
+							count, kind);
 					}
 }
 
@@ -219,15 +247,19 @@ static void irq_fds(void)
 				leave();
 				if (there)
 					set(EVENT | TRIGGER, index, 0, 1, &events[1], 4);
-				STEP("PCI-066 PCI-072 PCI-075 PCI-076 PCI-077 PCI-088 PCI-091 PCI-102 "
-				     "PCI-103 PCI-104", set(EVENT | TRIGGER, index, 0, 1, &fd, 4),
-				     "%s: TRIGGER by an fd of kind %zu, one is %sthere", indexes[index],
-				     i, there ? "" : "not ");
+				STEP("PCI-066 PCI-072 PCI-075 PCI-076 PCI-077 PCI-088 "
+				     "PCI-091 PCI-102 "
+				     "PCI-103 PCI-104",
+				     set(EVENT | TRIGGER, index, 0, 1, &fd, 4),
+				     "%s: TRIGGER by an fd of kind %zu, one is %sthere",
+				     indexes[index], i, there ? "" : "not ");
 				conf_step("PCI-077 PCI-079 PCI-094 PCI-097",
-					  set(NONE | TRIGGER, index, 0, 1, NULL, 0), signals(),
-					  "%s: signalled by hand", indexes[index]);
-				STEP("PCI-070 PCI-080 PCI-098", set(NONE | TRIGGER, index, 0, 0, NULL, 0),
-				     "%s: off", indexes[index]);
+					  set(NONE | TRIGGER, index, 0, 1, NULL, 0),
+					  signals(), "%s: signalled by hand",
+					  indexes[index]);
+				STEP("PCI-070 PCI-080 PCI-098",
+				     set(NONE | TRIGGER, index, 0, 0, NULL, 0), "%s: off",
+				     indexes[index]);
 			}
 }
 
@@ -242,10 +274,13 @@ static void irq_unmask(void)
 			if (!enter(INTX, 1))
 				conf_skip("no INTx");
 			if (there)
-				STEP("PCI-068", set(EVENT | UNMASK, INTX, 0, 1, &events[1], 4),
+				STEP("PCI-068",
+				     set(EVENT | UNMASK, INTX, 0, 1, &events[1], 4),
 				     "installed");
-			STEP("PCI-066 PCI-067 PCI-069", set(EVENT | UNMASK, INTX, 0, 1, &kinds[i], 4),
-			     "UNMASK by an fd of kind %zu, one is %sthere", i, there ? "" : "not ");
+			STEP("PCI-066 PCI-067 PCI-069",
+			     set(EVENT | UNMASK, INTX, 0, 1, &kinds[i], 4),
+			     "UNMASK by an fd of kind %zu, one is %sthere", i,
+			     there ? "" : "not ");
 			STEP("PCI-067", set(EVENT | UNMASK, INTX, 0, 1, &events[2], 4),
 			     "UNMASK by an eventfd then");
 		}
@@ -284,14 +319,24 @@ static void irq_vectors(void)
 
 						enter(index, have);
 						for (uint32_t i = 0; i < 4; i++)
-							mixed[i] = bad && i + 1 == bad ? 1000000 :
-								   events[4 + i];
-						r = set(EVENT | TRIGGER, index, start, count, mixed, 16);
-						conf_step("PCI-087 PCI-089 PCI-090 PCI-091 PCI-092 PCI-094",
-							  r, conf_text("%lld %s", (long long)set(NONE | TRIGGER,
-							  index, 0, n, NULL, 0), signals()),
-							  "%s, %u of them: from %u, %u of them, bad %u",
-							  indexes[index], have, start, count, bad);
+							mixed[i] = bad && i + 1 == bad
+									   ? 1000000
+									   : events[4 + i];
+						r = set(EVENT | TRIGGER, index, start,
+							count, mixed, 16);
+						conf_step("PCI-087 PCI-089 PCI-090 PCI-091 "
+							  "PCI-092 PCI-094",
+							  r,
+							  conf_text("%lld %s",
+								    (long long)set(
+									    NONE | TRIGGER,
+									    index, 0, n,
+									    NULL, 0),
+								    signals()),
+							  "%s, %u of them: from %u, %u of "
+							  "them, bad %u",
+							  indexes[index], have, start,
+							  count, bad);
 					}
 		if (n < 4)
 			continue;
@@ -308,7 +353,8 @@ static void irq_vectors(void)
 	}
 }
 
-/* What modes do to the capabilities that a client sees (PCI-085 PCI-086 PCI-232 PCI-237). */
+/* What modes do to the capabilities that a client sees (PCI-085 PCI-086 PCI-232 PCI-237).
+ */
 static void irq_enable_bits(void)
 {
 	static const uint8_t ids[] = { 0, 5, 0x11 };
@@ -322,8 +368,8 @@ static void irq_enable_bits(void)
 			continue;
 		for (unsigned signal = 0; signal < 2; signal++) {
 			leave();
-			STEP("PCI-085 PCI-086", conf_cfg(f.device, at + 3, 1) & 0xc1, "%s off",
-			     indexes[index]);
+			STEP("PCI-085 PCI-086", conf_cfg(f.device, at + 3, 1) & 0xc1,
+			     "%s off", indexes[index]);
 			set(EVENT | TRIGGER, index, 0, 1, signal ? &events[0] : &none, 4);
 			STEP("PCI-085 PCI-086", conf_cfg(f.device, at + 2, 1) & 1 ||
 			     conf_cfg(f.device, at + 3, 1) & 0x80, "%s on, signal %u",
@@ -335,8 +381,8 @@ static void irq_enable_bits(void)
 			STEP("PCI-232 PCI-237", conf_cfg(f.device, at + 3, 1) & 0xc0,
 			     "%s, ones written", indexes[index]);
 			set(NONE | TRIGGER, index, 0, 0, NULL, 0);
-			STEP("PCI-080", conf_cfg(f.device, at + 3, 1) & 0xc0, "%s off again",
-			     indexes[index]);
+			STEP("PCI-080", conf_cfg(f.device, at + 3, 1) & 0xc0,
+			     "%s off again", indexes[index]);
 		}
 	}
 }

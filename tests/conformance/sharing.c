@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Cases of files that are shared: copies, other processes, and two groups in a container. */
+/* Cases of files that are shared: copies, other processes, and two groups in a container.
+ */
 #include "conf.h"
 
 #include <fcntl.h>
@@ -164,7 +165,8 @@ static void sharing_scm_rights(void)
 		STEP("CG-130", sendmsg(sockets[0], &message, 0), "sendmsg %u", i);
 		close(*own[i]);
 		message.msg_controllen = sizeof(control);
-		STEP("CG-130", recvmsg(sockets[1], &message, MSG_CMSG_CLOEXEC), "recvmsg %u", i);
+		STEP("CG-130", recvmsg(sockets[1], &message, MSG_CMSG_CLOEXEC),
+		     "recvmsg %u", i);
 		memcpy(own[i], CMSG_DATA(&control.head), sizeof(int));
 	}
 	STEP("CG-130", child_status(&f), "GET_STATUS");
@@ -212,8 +214,8 @@ static void two_status(const char *rows, const struct two *t, const char *when)
 		struct vfio_group_status s = { .argsz = sizeof(s) };
 		int64_t r = CALL(t->g[i], VFIO_GROUP_GET_STATUS, &s);
 
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "group %u: %lld %u ",
-			 i, (long long)r, s.flags);
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 "group %u: %lld %u ", i, (long long)r, s.flags);
 	}
 	conf_step(rows, T->ioctl(t->c, VFIO_CHECK_EXTENSION, VFIO_TYPE1_IOMMU), text,
 		  "status %s", when);
@@ -243,10 +245,12 @@ static void peer_attach(void)
 	STEP("CG-116 T1-026", conf_map(t.c, 3, memory, IOVA, PAGE), "MAP is still there");
 	STEP("CG-077", conf_attach(t.g[0], t.c), "the first again");
 	T->close(t.g[0]);
-	STEP("CG-134 T1-026", conf_map(t.c, 3, memory, IOVA, PAGE), "MAP, the first closed");
+	STEP("CG-134 T1-026", conf_map(t.c, 3, memory, IOVA, PAGE),
+	     "MAP, the first closed");
 	t.g[0] = T->open_group(0);
 	STEP("CG-056", t.g[0] < 0 ? t.g[0] : 0, "open of the first");
-	STEP("CG-114", T->ioctl(t.g[1], VFIO_GROUP_UNSET_CONTAINER, 0), "UNSET of the last");
+	STEP("CG-114", T->ioctl(t.g[1], VFIO_GROUP_UNSET_CONTAINER, 0),
+	     "UNSET of the last");
 	STEP("CG-114 T1-125", conf_map(t.c, 3, memory, IOVA, PAGE), "MAP in the emptied");
 	STEP("CG-036", T->ioctl(t.c, VFIO_SET_IOMMU, 3), "SET_IOMMU of the emptied");
 	two_status("CG-061", &t, "at the end");
@@ -263,9 +267,11 @@ static void peer_containers(void)
 	STEP("CG-077", conf_attach(t.g[1], t.c), "the second");
 	STEP("CG-120", T->ioctl(t.c, VFIO_SET_IOMMU, 1), "SET_IOMMU");
 	STEP("T1-124", conf_map(t.c, 3, memory, IOVA, PAGE), "MAP");
-	STEP("CG-085", T->ioctl(t.g[1], VFIO_GROUP_UNSET_CONTAINER, 0), "UNSET of the second");
+	STEP("CG-085", T->ioctl(t.g[1], VFIO_GROUP_UNSET_CONTAINER, 0),
+	     "UNSET of the second");
 	STEP("CG-077", conf_attach(t.g[1], other), "the second elsewhere");
-	STEP("CG-043", T->ioctl(other, VFIO_SET_IOMMU, 3), "SET_IOMMU of the other container");
+	STEP("CG-043", T->ioctl(other, VFIO_SET_IOMMU, 3),
+	     "SET_IOMMU of the other container");
 	STEP("CG-005", conf_map(other, 3, memory, IOVA, PAGE), "MAP at the same IOVA");
 	STEP("T1-026", conf_map(other, 3, memory, IOVA, PAGE), "again");
 	T->close(t.c);
@@ -274,8 +280,10 @@ static void peer_containers(void)
 	T->close(other);
 	STEP("CG-122", conf_fd(conf_get_device(t.g[1], conf_where.bdf[1])),
 	     "the second's device, its container closed");
-	STEP("CG-123", T->ioctl(t.g[0], VFIO_GROUP_UNSET_CONTAINER, 0), "UNSET of the first");
-	STEP("CG-123", T->ioctl(t.g[1], VFIO_GROUP_UNSET_CONTAINER, 0), "UNSET of the second");
+	STEP("CG-123", T->ioctl(t.g[0], VFIO_GROUP_UNSET_CONTAINER, 0),
+	     "UNSET of the first");
+	STEP("CG-123", T->ioctl(t.g[1], VFIO_GROUP_UNSET_CONTAINER, 0),
+	     "UNSET of the second");
 }
 
 /* A mapping whose vaddr is invalid keeps groups out (T1-082 T1-112). */

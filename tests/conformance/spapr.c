@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Cases of the sPAPR TCE IOMMU. A kernel for x86 has no such driver: what can be asked there
- * is that its extensions are not there, and that its commands are nobody's. Where there is
- * one, cases of the driver's own commands go here.
+ * Cases of the sPAPR TCE IOMMU. A kernel for x86 has no such driver: what can be asked
+ * there is that its extensions are not there, and that its commands are nobody's. Where
+ * there is one, cases of the driver's own commands go here.
  */
 #include "conf.h"
 
@@ -24,8 +24,8 @@ static void try_commands(const char *when, int container)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
 		uint32_t arg[16] = { sizeof(arg) };
 
-		STEP("CG-046 CG-048", CALL(container, commands[i].cmd, &arg), "%s: %s", when,
-		     commands[i].name);
+		STEP("CG-046 CG-048", CALL(container, commands[i].cmd, &arg), "%s: %s",
+		     when, commands[i].name);
 		STEP("CG-046 CG-048", T->ioctl(container, commands[i].cmd, conf_nowhere()),
 		     "%s: %s where nothing may be read", when, commands[i].name);
 	}
@@ -33,15 +33,16 @@ static void try_commands(const char *when, int container)
 
 static void spapr_absent(void)
 {
-	static const unsigned ids[] = { VFIO_SPAPR_TCE_IOMMU, VFIO_EEH, VFIO_SPAPR_TCE_v2_IOMMU };
+	static const unsigned ids[] = { VFIO_SPAPR_TCE_IOMMU, VFIO_EEH,
+					VFIO_SPAPR_TCE_v2_IOMMU };
 	int container = conf_container(), group = conf_group(0);
 
 	for (unsigned attached = 0; attached < 2; attached++) {
 		const char *when = attached ? "attached" : "empty";
 
 		for (size_t i = 0; i < 3; i++) {
-			STEP("CG-026 CG-029 CG-031", T->ioctl(container, VFIO_CHECK_EXTENSION,
-							      ids[i]),
+			STEP("CG-026 CG-029 CG-031",
+			     T->ioctl(container, VFIO_CHECK_EXTENSION, ids[i]),
 			     "%s: extension %u", when, ids[i]);
 			STEP("CG-044", T->ioctl(container, VFIO_SET_IOMMU, ids[i]),
 			     "%s: SET_IOMMU %u", when, ids[i]);

@@ -55,13 +55,14 @@ static void capabilities(const char *when)
 	conf_step("T1-006 T1-008", r, conf_text("flags 0x%x argsz %u first %u",
 						info.head.flags, info.head.argsz, at),
 		  "%s: GET_INFO", when);
-	STEP("T1-009", info.head.iova_pgsizes & -info.head.iova_pgsizes, "%s: smallest page",
-	     when);
+	STEP("T1-009", info.head.iova_pgsizes & -info.head.iova_pgsizes,
+	     "%s: smallest page", when);
 	for (unsigned n = 0; at && at < PAGE - 64 && n < 8; n++) {
 		uint32_t id = word(&info, at) & 0xffff;
 
-		conf_step("T1-011 T1-012 T1-013", at, conf_text("id %u version %u next %u", id,
-			  word(&info, at) >> 16, word(&info, at + 4)),
+		conf_step("T1-011 T1-012 T1-013", at,
+			  conf_text("id %u version %u next %u", id, word(&info, at) >> 16,
+				    word(&info, at + 4)),
 			  "%s: capability %u", when, n);
 		if (id == VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION)
 			conf_step("T1-011", word(&info, at + 8),
@@ -70,7 +71,8 @@ static void capabilities(const char *when)
 					    (unsigned long long)wide(&info, at + 24)),
 				  "%s: migration", when);
 		else if (id == VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL)
-			STEP("T1-012 T1-129", word(&info, at + 8), "%s: mappings left", when);
+			STEP("T1-012 T1-129", word(&info, at + 8), "%s: mappings left",
+			     when);
 		else
 			conf_step("T1-013 T1-134", word(&info, at + 8),
 				  conf_text("0x%llx-0x%llx, 0x%llx-",
@@ -87,8 +89,11 @@ static void type1_info(void)
 	/* Its size differs between programs and between headers. */
 	union { struct vfio_iommu_type1_info head; uint32_t words[6]; } arg = {
 		.words = { 24, ~0u, ~0u, ~0u, ~0u, ~0u } };
-	struct conf_struct s = { .name = "GET_INFO", .cmd = VFIO_IOMMU_GET_INFO, .arg = &arg,
-		.len = 24, .min = 16 };
+	struct conf_struct s = { .name = "GET_INFO",
+				 .cmd = VFIO_IOMMU_GET_INFO,
+				 .arg = &arg,
+				 .len = 24,
+				 .min = 16 };
 	uint64_t memory = T->memory(4), page;
 
 	for (int type = VFIO_TYPE1_IOMMU; type <= VFIO_TYPE1v2_IOMMU; type += 2) {
@@ -96,7 +101,8 @@ static void type1_info(void)
 		s.fd = f.container;
 		capabilities(conf_text("type %d", type));
 		conf_try_pointers("CG-001 T1-001 T1-007", &s);
-		conf_try_argsz("CG-002 CG-003 CG-004 T1-002 T1-004 T1-006 T1-007 T1-010", &s);
+		conf_try_argsz("CG-002 CG-003 CG-004 T1-002 T1-004 T1-006 T1-007 T1-010",
+			       &s);
 		conf_try_flags("T1-008", &s);
 		conf_map(f.container, RW, memory, IOVA, PAGE);
 		conf_map(f.container, RW, memory, IOVA + PAGE, PAGE);
@@ -112,8 +118,10 @@ static void type1_info(void)
 		/* Space for a part of the chain, then none that could be written. */
 		memset(conf_at(page), 0, PAGE);
 		arg.words[0] = 256;
-		memcpy(conf_at(page + PAGE - len), &arg, len < sizeof(arg) ? len : sizeof(arg));
-		STEP("T1-005", T->ioctl(f.container, VFIO_IOMMU_GET_INFO, page + PAGE - len),
+		memcpy(conf_at(page + PAGE - len), &arg,
+		       len < sizeof(arg) ? len : sizeof(arg));
+		STEP("T1-005",
+		     T->ioctl(f.container, VFIO_IOMMU_GET_INFO, page + PAGE - len),
 		     "GET_INFO with %u of 256 bytes", len);
 	}
 }
@@ -140,11 +148,15 @@ static void type1_map_struct(void)
 /* Where a value is too large or too odd, and which of two faults is reported (T1-131). */
 static void type1_map_values(void)
 {
-	static const uint64_t iovas[] = { 0, IOVA, 1, PAGE - 1, PAGE / 2, IOVA + 8, TOP, TOP - PAGE,
-		UINT64_MAX, 1ull << 31, 1ull << 32, 1ull << 38, 1ull << 39, 1ull << 47, 1ull << 48,
-		1ull << 52, 1ull << 62, 1ull << 63, 0xfedff000, 0xfee00000, 0xfeeff000, 0xfef00000 };
-	static const uint64_t sizes[] = { 0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE, 4 * PAGE,
-		1ull << 63, TOP, UINT64_MAX, 0 - IOVA };
+	static const uint64_t iovas[] = { 0, IOVA, 1, PAGE - 1,
+					  PAGE / 2,   IOVA + 8,   TOP,        TOP - PAGE,
+					  UINT64_MAX, 1ull << 31, 1ull << 32, 1ull << 38,
+					  1ull << 39, 1ull << 47, 1ull << 48, 1ull << 52,
+					  1ull << 62, 1ull << 63, 0xfedff000, 0xfee00000,
+					  0xfeeff000, 0xfef00000 };
+	static const uint64_t sizes[] = { 0, 1, PAGE - 1, PAGE,
+					  PAGE + 1, 2 * PAGE,   4 * PAGE, 1ull << 63,
+					  TOP,      UINT64_MAX, 0 - IOVA };
 	static const uint32_t flags[] = { 0, 1, 2, 3, 4, 5, 7, 8, 0x80000003 };
 	uint64_t memory = T->memory(4);
 
@@ -152,26 +164,32 @@ static void type1_map_values(void)
 		fresh(type);
 		for (size_t i = 0; i < sizeof(iovas) / sizeof(*iovas); i++)
 			for (size_t j = 0; j < sizeof(sizes) / sizeof(*sizes); j++) {
-				int64_t r = conf_map(f.container, RW, memory, iovas[i], sizes[j]);
+				int64_t r = conf_map(f.container, RW, memory, iovas[i],
+						     sizes[j]);
 
 				STEP("T1-017 T1-018 T1-021 T1-028 T1-037 T1-042 T1-134", r,
 				     "type %d: MAP at 0x%llx of 0x%llx", type,
-				     (unsigned long long)iovas[i], (unsigned long long)sizes[j]);
+				     (unsigned long long)iovas[i],
+				     (unsigned long long)sizes[j]);
 				if (!r)
 					unmap_all();
 			}
 		for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
 			for (size_t j = 0; j < sizeof(sizes) / sizeof(*sizes); j++)
 				for (unsigned odd = 0; odd < 4; odd++) {
-					uint64_t vaddr = memory + (odd & 1), iova = IOVA + (odd & 2);
+					uint64_t vaddr = memory + (odd & 1),
+						 iova = IOVA + (odd & 2);
 
-					int64_t r = conf_map(f.container, flags[i], vaddr, iova,
-							     sizes[j]);
+					int64_t r = conf_map(f.container, flags[i], vaddr,
+							     iova, sizes[j]);
 
-					STEP("T1-015 T1-017 T1-018 T1-019 T1-020 T1-021 T1-022 "
-					     "T1-131", r, "type %d: flags 0x%x of 0x%llx%s%s", type, flags[i],
-					     (unsigned long long)sizes[j],
-					     odd & 1 ? " odd vaddr" : "", odd & 2 ? " odd iova" : "");
+					STEP("T1-015 T1-017 T1-018 T1-019 T1-020 T1-021 "
+					     "T1-022 "
+					     "T1-131",
+					     r, "type %d: flags 0x%x of 0x%llx%s%s", type,
+					     flags[i], (unsigned long long)sizes[j],
+					     odd & 1 ? " odd vaddr" : "",
+					     odd & 2 ? " odd iova" : "");
 					if (!r)
 						unmap_all();
 				}
@@ -192,9 +210,10 @@ static void type1_map_memory(void)
 	fresh(VFIO_TYPE1v2_IOMMU);
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
 		for (uint64_t n = 1; n < 4; n++) {
-			STEP("T1-018 T1-032", conf_map(f.container, RW, places[i].vaddr, IOVA,
-						       n * PAGE),
-			     "MAP of %s, %llu pages", places[i].name, (unsigned long long)n);
+			STEP("T1-018 T1-032",
+			     conf_map(f.container, RW, places[i].vaddr, IOVA, n * PAGE),
+			     "MAP of %s, %llu pages", places[i].name,
+			     (unsigned long long)n);
 			unmap_all();
 		}
 	for (unsigned have = RIGHTS_NONE; have <= RIGHTS_BOTH; have++) {
@@ -204,12 +223,15 @@ static void type1_map_memory(void)
 		T->protect(page, 1, have);
 		for (uint32_t want = 1; want <= 3; want++)
 			for (unsigned n = 1; n <= 5; n += 2) {
-				STEP("T1-032 T1-039", conf_map(f.container, want, page - n / 2 * PAGE,
-							       IOVA, (uint64_t)n * PAGE),
-				     "MAP of rights %s for %s, %u pages around", rights[have],
-				     rights[want], n);
-				STEP("T1-039", conf_map(f.container, want, memory + 7 * PAGE, IOVA,
-							PAGE), "MAP of another page there");
+				STEP("T1-032 T1-039",
+				     conf_map(f.container, want, page - n / 2 * PAGE, IOVA,
+					      (uint64_t)n * PAGE),
+				     "MAP of rights %s for %s, %u pages around",
+				     rights[have], rights[want], n);
+				STEP("T1-039",
+				     conf_map(f.container, want, memory + 7 * PAGE, IOVA,
+					      PAGE),
+				     "MAP of another page there");
 				unmap_all();
 			}
 		T->protect(page, 1, RIGHTS_BOTH);
@@ -226,13 +248,15 @@ static void type1_map_overlap(void)
 	conf_map(f.container, RW, memory, IOVA + 4 * PAGE, 4 * PAGE);
 	for (uint64_t at = 0; at < 10; at++)
 		for (uint64_t n = 1; n < 11; n++) {
-			int64_t r = conf_map(f.container, RW, memory, IOVA + at * PAGE, n * PAGE);
+			int64_t r = conf_map(f.container, RW, memory, IOVA + at * PAGE,
+					     n * PAGE);
 
 			STEP("T1-026", r, "MAP of pages %llu to %llu, 4 to 7 are mapped",
 			     (unsigned long long)at, (unsigned long long)(at + n - 1));
 			if (r)
 				continue;
-			STEP("T1-026", conf_map(f.container, RW, memory, IOVA + at * PAGE, PAGE),
+			STEP("T1-026",
+			     conf_map(f.container, RW, memory, IOVA + at * PAGE, PAGE),
 			     "the first of them again");
 			conf_unmap(f.container, 0, IOVA + at * PAGE, n * PAGE, NULL);
 		}
@@ -240,9 +264,11 @@ static void type1_map_overlap(void)
 		STEP("T1-020 T1-023 T1-026",
 		     conf_map(f.container, flags, memory, IOVA + 4 * PAGE, 4 * PAGE),
 		     "MAP of the same, flags %u", flags);
-	STEP("T1-026 T1-032", conf_map(f.container, RW, conf_nowhere(), IOVA + 4 * PAGE, PAGE),
+	STEP("T1-026 T1-032",
+	     conf_map(f.container, RW, conf_nowhere(), IOVA + 4 * PAGE, PAGE),
 	     "MAP of nowhere where something is");
-	STEP("T1-043", conf_map(f.container, RW, memory + 4 * PAGE, IOVA + 8 * PAGE, 4 * PAGE),
+	STEP("T1-043",
+	     conf_map(f.container, RW, memory + 4 * PAGE, IOVA + 8 * PAGE, 4 * PAGE),
 	     "MAP beside it");
 	STEP("T1-043 T1-070", conf_unmap(f.container, 0, IOVA + 4 * PAGE, 8 * PAGE, NULL),
 	     "UNMAP of both");
@@ -263,14 +289,16 @@ static void type1_map_vaddr(void)
 					int64_t r;
 
 					if (gone)
-						conf_unmap(f.container, invalid, IOVA + 2 * PAGE,
-							   2 * PAGE, NULL);
+						conf_unmap(f.container, invalid,
+							   IOVA + 2 * PAGE, 2 * PAGE, NULL);
 					r = conf_map(f.container, vaddr, memory + PAGE,
 						     IOVA + at * PAGE, n * PAGE);
-					STEP("T1-017 T1-022 T1-023 T1-025", r, "type %d, %s: new "
-					     "vaddr at page %llu for %llu, 2 and 3 are mapped", type,
-					     gone ? "invalid" : "valid", (unsigned long long)at,
-					     (unsigned long long)n);
+					STEP("T1-017 T1-022 T1-023 T1-025", r,
+					     "type %d, %s: new "
+					     "vaddr at page %llu for %llu, 2 and 3 are "
+					     "mapped",
+					     type, gone ? "invalid" : "valid",
+					     (unsigned long long)at, (unsigned long long)n);
 				}
 		}
 		conf_unmap(f.container, invalid, IOVA + 2 * PAGE, 2 * PAGE, NULL);
@@ -278,16 +306,20 @@ static void type1_map_vaddr(void)
 		     "type %d: MAP while one is invalid", type);
 		STEP("T1-026", conf_map(f.container, RW, memory, IOVA + 2 * PAGE, PAGE),
 		     "type %d: MAP over the invalid", type);
-		STEP("T1-080", conf_unmap(f.container, invalid, IOVA + 2 * PAGE, 2 * PAGE, &size),
+		STEP("T1-080",
+		     conf_unmap(f.container, invalid, IOVA + 2 * PAGE, 2 * PAGE, &size),
 		     "type %d: invalid again", type);
 		STEP("T1-080", conf_unmap(f.container, invalid, IOVA, 8 * PAGE, &size),
 		     "type %d: one of two is invalid", type);
 		STEP("T1-080", conf_map(f.container, vaddr, memory, IOVA + 6 * PAGE, PAGE),
 		     "type %d: the other is as it was", type);
-		STEP("T1-023", conf_map(f.container, vaddr, conf_nowhere(), IOVA + 6 * PAGE, PAGE),
+		STEP("T1-023",
+		     conf_map(f.container, vaddr, conf_nowhere(), IOVA + 6 * PAGE, PAGE),
 		     "type %d: new vaddr for a valid one", type);
-		STEP("T1-025", conf_map(f.container, vaddr, conf_nowhere(), IOVA + 2 * PAGE,
-					2 * PAGE), "type %d: new vaddr that is nowhere", type);
+		STEP("T1-025",
+		     conf_map(f.container, vaddr, conf_nowhere(), IOVA + 2 * PAGE,
+			      2 * PAGE),
+		     "type %d: new vaddr that is nowhere", type);
 		STEP("T1-078", conf_unmap(f.container, 0, IOVA + 2 * PAGE, 2 * PAGE, &size),
 		     "type %d: UNMAP of it", type);
 	}
@@ -299,11 +331,13 @@ static void type1_map_kinds(void)
 	int shared = memfd_create("conformance", MFD_CLOEXEC);
 	char path[] = "/tmp/conformance-XXXXXX";
 	int file = mkstemp(path);
-	const struct { const char *name; int fd, prot, flags; } kinds[] = {
+	const struct { const char *name; int fd, prot, flags;
+	} kinds[] = {
 		{ "a memfd, shared", shared, PROT_READ | PROT_WRITE, MAP_SHARED },
 		{ "a memfd, private", shared, PROT_READ | PROT_WRITE, MAP_PRIVATE },
 		{ "a memfd, read-only", shared, PROT_READ, MAP_SHARED },
-		{ "anonymous, shared", -1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS },
+		{ "anonymous, shared", -1, PROT_READ | PROT_WRITE,
+		  MAP_SHARED | MAP_ANONYMOUS },
 		{ "a file, private", file, PROT_READ | PROT_WRITE, MAP_PRIVATE },
 		{ "a file, read-only", file, PROT_READ, MAP_SHARED },
 	};
@@ -313,10 +347,12 @@ static void type1_map_kinds(void)
 		conf_abort("ftruncate", -errno);
 	fresh(VFIO_TYPE1v2_IOMMU);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
-		void *p = mmap(NULL, 4 * PAGE, kinds[i].prot, kinds[i].flags, kinds[i].fd, 0);
+		void *p =
+			mmap(NULL, 4 * PAGE, kinds[i].prot, kinds[i].flags, kinds[i].fd, 0);
 
 		for (uint32_t want = 1; want <= 3; want++) {
-			STEP("T1-032", conf_map(f.container, want, (uintptr_t)p, IOVA, 4 * PAGE),
+			STEP("T1-032",
+			     conf_map(f.container, want, (uintptr_t)p, IOVA, 4 * PAGE),
 			     "MAP of %s, flags %u", kinds[i].name, want);
 			unmap_all();
 		}

@@ -65,8 +65,11 @@ static void type1_unmap_struct(void)
 {
 	struct vfio_iommu_type1_dma_unmap arg = { .argsz = sizeof(arg), .iova = IOVA,
 		.size = PAGE };
-	struct conf_struct s = { .name = "UNMAP_DMA", .cmd = VFIO_IOMMU_UNMAP_DMA, .arg = &arg,
-		.len = sizeof(arg), .min = sizeof(arg) };
+	struct conf_struct s = { .name = "UNMAP_DMA",
+				 .cmd = VFIO_IOMMU_UNMAP_DMA,
+				 .arg = &arg,
+				 .len = sizeof(arg),
+				 .min = sizeof(arg) };
 
 	fresh(VFIO_TYPE1v2_IOMMU);
 	s.fd = f.container;
@@ -98,24 +101,35 @@ static void type1_unmap_ranges(void)
 				int64_t r;
 
 				two_mappings(true);
-				r = conf_unmap(f.container, 0, IOVA + at * PAGE, n * PAGE, &size);
-				conf_step("T1-066 T1-067 T1-069 T1-070 T1-071 T1-072 T1-073 T1-074 "
-					  "T1-075", r, conf_text("size 0x%llx left %s",
-					  (unsigned long long)size, mapped()),
+				r = conf_unmap(f.container, 0, IOVA + at * PAGE, n * PAGE,
+					       &size);
+				conf_step("T1-066 T1-067 T1-069 T1-070 T1-071 T1-072 "
+					  "T1-073 T1-074 "
+					  "T1-075",
+					  r,
+					  conf_text("size 0x%llx left %s",
+						    (unsigned long long)size, mapped()),
 					  "type %d: UNMAP of pages %llu to %llu", type,
-					  (unsigned long long)at, (unsigned long long)(at + n - 1));
+					  (unsigned long long)at,
+					  (unsigned long long)(at + n - 1));
 			}
 	}
 }
 
 static void type1_unmap_values(void)
 {
-	static const uint64_t iovas[] = { 0, 1, IOVA, IOVA + 1, IOVA + PAGE / 2, TOP, UINT64_MAX,
-		1ull << 63 };
+	static const uint64_t iovas[] = {
+		0, 1, IOVA, IOVA + 1, IOVA + PAGE / 2, TOP, UINT64_MAX, 1ull << 63
+	};
 	static const uint64_t sizes[] = { 0, 1, PAGE - 1, PAGE, PAGE + 1, 1ull << 63, TOP,
 		UINT64_MAX, 0 - IOVA };
-	static const uint32_t flags[] = { 0, VFIO_DMA_UNMAP_FLAG_ALL, VFIO_DMA_UNMAP_FLAG_VADDR,
-		VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR, 8, 1 | VFIO_DMA_UNMAP_FLAG_ALL };
+	static const uint32_t flags[] = { 0,
+					  VFIO_DMA_UNMAP_FLAG_ALL,
+					  VFIO_DMA_UNMAP_FLAG_VADDR,
+					  VFIO_DMA_UNMAP_FLAG_ALL |
+						  VFIO_DMA_UNMAP_FLAG_VADDR,
+					  8,
+					  1 | VFIO_DMA_UNMAP_FLAG_ALL };
 
 	for (int type = VFIO_TYPE1_IOMMU; type <= VFIO_TYPE1v2_IOMMU; type += 2) {
 		int64_t r = 0;
@@ -123,18 +137,24 @@ static void type1_unmap_values(void)
 		fresh(type);
 		for (size_t k = 0; k < sizeof(flags) / sizeof(*flags); k++)
 			for (size_t i = 0; i < sizeof(iovas) / sizeof(*iovas); i++)
-				for (size_t j = 0; j < sizeof(sizes) / sizeof(*sizes); j++) {
+				for (size_t j = 0; j < sizeof(sizes) / sizeof(*sizes);
+				     j++) {
 					uint64_t size;
 
 					/* What was refused changed nothing. */
 					two_mappings(!r);
-					r = conf_unmap(f.container, flags[k], iovas[i], sizes[j],
-						       &size);
-					conf_step("T1-053 T1-054 T1-061 T1-062 T1-063 T1-064 T1-069 "
-						  "T1-076 T1-079", r,
-						  conf_text("size 0x%llx", (unsigned long long)size),
-						  "type %d: UNMAP with flags 0x%x at 0x%llx of "
-						  "0x%llx", type, flags[k],
+					r = conf_unmap(f.container, flags[k], iovas[i],
+						       sizes[j], &size);
+					conf_step("T1-053 T1-054 T1-061 T1-062 T1-063 "
+						  "T1-064 T1-069 "
+						  "T1-076 T1-079",
+						  r,
+						  conf_text("size 0x%llx",
+							    (unsigned long long)size),
+						  "type %d: UNMAP with flags 0x%x at "
+						  "0x%llx of "
+						  "0x%llx",
+						  type, flags[k],
 						  (unsigned long long)iovas[i],
 						  (unsigned long long)sizes[j]);
 				}
@@ -154,29 +174,38 @@ static void type1_unmap_vaddr(void)
 				int64_t r, one, two;
 
 				two_mappings(true);
-				r = conf_unmap(f.container, invalid, IOVA + at * PAGE, n * PAGE,
-					       &size);
-				one = conf_unmap(f.container, invalid, IOVA + PAGE, 2 * PAGE, NULL);
-				two = conf_unmap(f.container, invalid, IOVA + 4 * PAGE, 3 * PAGE,
-						 NULL);
+				r = conf_unmap(f.container, invalid, IOVA + at * PAGE,
+					       n * PAGE, &size);
+				one = conf_unmap(f.container, invalid, IOVA + PAGE,
+						 2 * PAGE, NULL);
+				two = conf_unmap(f.container, invalid, IOVA + 4 * PAGE,
+						 3 * PAGE, NULL);
 				conf_step("T1-066 T1-067 T1-079 T1-080 T1-081", r,
 					  conf_text("size 0x%llx again %s, %s",
-					  (unsigned long long)size, conf_errno(one),
-					  conf_errno(two)),
+						    (unsigned long long)size,
+						    conf_errno(one), conf_errno(two)),
 					  "type %d: invalid pages %llu to %llu", type,
-					  (unsigned long long)at, (unsigned long long)(at + n - 1));
+					  (unsigned long long)at,
+					  (unsigned long long)(at + n - 1));
 			}
 		two_mappings(true);
-		STEP("T1-079", conf_unmap(f.container, invalid | VFIO_DMA_UNMAP_FLAG_ALL, 0, 0,
-					  &size), "type %d: all invalid", type);
+		STEP("T1-079",
+		     conf_unmap(f.container, invalid | VFIO_DMA_UNMAP_FLAG_ALL, 0, 0,
+				&size),
+		     "type %d: all invalid", type);
 		STEP("T1-079", size, "type %d: their size", type);
-		STEP("T1-080", conf_unmap(f.container, invalid | VFIO_DMA_UNMAP_FLAG_ALL, 0, 0,
-					  &size), "type %d: all invalid again", type);
-		STEP("T1-076 T1-078", conf_unmap(f.container, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, &size),
+		STEP("T1-080",
+		     conf_unmap(f.container, invalid | VFIO_DMA_UNMAP_FLAG_ALL, 0, 0,
+				&size),
+		     "type %d: all invalid again", type);
+		STEP("T1-076 T1-078",
+		     conf_unmap(f.container, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, &size),
 		     "type %d: UNMAP of all", type);
 		STEP("T1-076", size, "type %d: size of all", type);
-		STEP("T1-081", conf_unmap(f.container, invalid | VFIO_DMA_UNMAP_FLAG_ALL, 0, 0,
-					  &size), "type %d: none to be invalid", type);
+		STEP("T1-081",
+		     conf_unmap(f.container, invalid | VFIO_DMA_UNMAP_FLAG_ALL, 0, 0,
+				&size),
+		     "type %d: none to be invalid", type);
 	}
 }
 
@@ -252,11 +281,12 @@ static const char *bits(void)
 {
 	const uint8_t *p = conf_at(bits_at);
 
-	return conf_text("%02x%02x%02x%02x%02x%02x%02x%02x %02x%02x", p[0], p[1], p[2], p[3], p[4],
-			 p[5], p[6], p[7], p[8], p[15]);
+	return conf_text("%02x%02x%02x%02x%02x%02x%02x%02x %02x%02x", p[0], p[1], p[2],
+			 p[3], p[4], p[5], p[6], p[7], p[8], p[15]);
 }
 
-static int64_t get(uint64_t iova, uint64_t size, uint64_t pgsize, uint64_t bytes, uint64_t data)
+static int64_t get(uint64_t iova, uint64_t size, uint64_t pgsize, uint64_t bytes,
+		   uint64_t data)
 {
 	struct dirty arg = { .argsz = sizeof(arg), .flags = GET, .iova = iova, .size = size,
 		.pgsize = pgsize, .bytes = bytes, .data = data };
@@ -268,12 +298,15 @@ static int64_t get(uint64_t iova, uint64_t size, uint64_t pgsize, uint64_t bytes
 static void type1_dirty_values(void)
 {
 	static const uint64_t iovas[] = { 0, IOVA, IOVA + 1, IOVA + PAGE, TOP, UINT64_MAX };
-	static const uint64_t sizes[] = { 0, 1, PAGE - 1, PAGE, PAGE + 1, PAGES * PAGE, 1ull << 40,
-		1ull << 63, TOP, UINT64_MAX };
+	static const uint64_t sizes[] = { 0, 1, PAGE - 1,
+					  PAGE,       PAGE + 1,   PAGES * PAGE,
+					  1ull << 40, 1ull << 63, TOP,
+					  UINT64_MAX };
 	static const uint64_t pages[] = { 0, 1, PAGE / 2, PAGE, 2 * PAGE, PAGE + 1, 1 << 21,
 		1ull << 63, UINT64_MAX };
-	static const uint64_t lengths[] = { 0, 1, 4, 7, 8, 9, 16, PAGE, 1 << 28, (1 << 28) + 1,
-		UINT64_MAX };
+	static const uint64_t lengths[] = { 0, 1, 4, 7, 8,
+					    9, 16, PAGE, 1 << 28, (1 << 28) + 1,
+					    UINT64_MAX };
 
 	bits_at = T->memory(1);
 	fresh(VFIO_TYPE1v2_IOMMU);
@@ -283,10 +316,12 @@ static void type1_dirty_values(void)
 		map_pages(0, PAGES);
 		for (size_t i = 0; i < sizeof(iovas) / sizeof(*iovas); i++)
 			for (size_t j = 0; j < sizeof(sizes) / sizeof(*sizes); j++)
-				STEP("T1-095 T1-096 T1-098 T1-100 T1-101 T1-102 T1-103 T1-105",
+				STEP("T1-095 T1-096 T1-098 T1-100 T1-101 T1-102 T1-103 "
+				     "T1-105",
 				     get(iovas[i], sizes[j], PAGE, 8, bits_at),
 				     "GET_BITMAP %s at 0x%llx of 0x%llx", on ? "on" : "off",
-				     (unsigned long long)iovas[i], (unsigned long long)sizes[j]);
+				     (unsigned long long)iovas[i],
+				     (unsigned long long)sizes[j]);
 		for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++)
 			for (size_t j = 0; j < sizeof(lengths) / sizeof(*lengths); j++)
 				STEP("T1-097 T1-098 T1-099",
@@ -294,7 +329,8 @@ static void type1_dirty_values(void)
 				     "GET_BITMAP %s of pages 0x%llx in 0x%llx bytes",
 				     on ? "on" : "off", (unsigned long long)pages[i],
 				     (unsigned long long)lengths[j]);
-		STEP("T1-104", get(IOVA, PAGES * PAGE, PAGE, 8, 0), "GET_BITMAP to NULL, %u", on);
+		STEP("T1-104", get(IOVA, PAGES * PAGE, PAGE, 8, 0),
+		     "GET_BITMAP to NULL, %u", on);
 		STEP("T1-104", get(IOVA, PAGES * PAGE, PAGE, 8, conf_nowhere()),
 		     "GET_BITMAP to nowhere, %u", on);
 		STEP("T1-097", get(IOVA, PAGES * PAGE, PAGE, 8, UINT64_MAX - 7),
@@ -326,8 +362,9 @@ static void try_bits(bool restart)
 				}
 				r = get(IOVA + at * PAGE, n * PAGE, PAGE, 16, bits_at);
 				conf_step("T1-103 T1-106 T1-108 T1-109 T1-110", r, bits(),
-					  "started %s: pages %llu to %llu", late ? "after" : "before",
-					  (unsigned long long)at, (unsigned long long)(at + n - 1));
+					  "started %s: pages %llu to %llu",
+					  late ? "after" : "before", (unsigned long long)at,
+					  (unsigned long long)(at + n - 1));
 			}
 		dirty(STOP);
 	}
@@ -370,7 +407,8 @@ static int64_t unmap_get(uint64_t iova, uint64_t size, uint64_t pgsize, uint64_t
 static void type1_unmap_dirty(void)
 {
 	static const uint64_t pages[] = { 0, 1, PAGE / 2, PAGE, 2 * PAGE, UINT64_MAX };
-	static const uint64_t lengths[] = { 0, 1, 7, 8, 16, 1 << 28, (1 << 28) + 1, UINT64_MAX };
+	static const uint64_t lengths[] = { 0, 1, 7, 8, 16, 1 << 28, (1 << 28) + 1,
+					    UINT64_MAX };
 	uint64_t size;
 
 	bits_at = T->memory(1);
@@ -383,29 +421,39 @@ static void type1_unmap_dirty(void)
 		for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++)
 			for (size_t j = 0; j < sizeof(lengths) / sizeof(*lengths); j++) {
 				two_mappings(!r);
-				r = unmap_get(IOVA, PAGES * PAGE, pages[i], lengths[j], bits_at, &size);
+				r = unmap_get(IOVA, PAGES * PAGE, pages[i], lengths[j],
+					      bits_at, &size);
 				conf_step("T1-057 T1-058 T1-065 T1-069", r,
-					  conf_text("%s left %s", r ? "" : bits(), r ? "all" : mapped()),
-					  "UNMAP and bitmap, tracking %u: pages 0x%llx in 0x%llx bytes",
+					  conf_text("%s left %s", r ? "" : bits(),
+						    r ? "all" : mapped()),
+					  "UNMAP and bitmap, tracking %u: pages 0x%llx in "
+					  "0x%llx bytes",
 					  on, (unsigned long long)pages[i],
 					  (unsigned long long)lengths[j]);
 			}
 		for (uint64_t at = 0; at < PAGES; at++)
 			for (uint64_t n = 1; n <= PAGES - at; n++) {
 				two_mappings(!r);
-				r = unmap_get(IOVA + at * PAGE, n * PAGE, PAGE, 16, bits_at, &size);
-				conf_step("T1-066 T1-067 T1-070 T1-106 T1-108", r,
-					  conf_text("size 0x%llx %s left %s",
-					  (unsigned long long)size, bits(), r ? "all" : mapped()),
-					  "UNMAP and bitmap, tracking %u: pages %llu to %llu", on,
-					  (unsigned long long)at, (unsigned long long)(at + n - 1));
+				r = unmap_get(IOVA + at * PAGE, n * PAGE, PAGE, 16, bits_at,
+					      &size);
+				conf_step(
+					"T1-066 T1-067 T1-070 T1-106 T1-108", r,
+					conf_text("size 0x%llx %s left %s",
+						  (unsigned long long)size, bits(),
+						  r ? "all" : mapped()),
+					"UNMAP and bitmap, tracking %u: pages %llu to %llu",
+					on, (unsigned long long)at,
+					(unsigned long long)(at + n - 1));
 			}
 		two_mappings(true);
-		STEP("T1-104", unmap_get(IOVA, PAGES * PAGE, PAGE, 8, conf_nowhere(), &size),
+		STEP("T1-104",
+		     unmap_get(IOVA, PAGES * PAGE, PAGE, 8, conf_nowhere(), &size),
 		     "UNMAP and bitmap to nowhere, tracking %u", on);
-		conf_step("T1-104", (int64_t)size, mapped(), "what is left, tracking %u", on);
+		conf_step("T1-104", (int64_t)size, mapped(), "what is left, tracking %u",
+			  on);
 		two_mappings(true);
-		STEP("T1-057", unmap_get(IOVA, PAGES * PAGE, PAGE, 8, UINT64_MAX - 7, &size),
+		STEP("T1-057",
+		     unmap_get(IOVA, PAGES * PAGE, PAGE, 8, UINT64_MAX - 7, &size),
 		     "UNMAP and bitmap to the last bytes, tracking %u", on);
 	}
 }
