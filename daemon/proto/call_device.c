@@ -138,9 +138,11 @@ int64_t call_device_reset_info(struct call *call)
 		reply->devices[i].bus = entries[i].bus;
 		reply->devices[i].devfn = entries[i].devfn;
 	}
-	if (!fits)
-		n = 0;
-	call_reply(call, 0, reply, sizeof(*reply) + (size_t)n * sizeof(reply->devices[0]));
+	/* The kernel writes the entries first; if that faults, the header is untouched. */
+	if (fits)
+		call_reply(call, sizeof(*reply), reply->devices,
+			   (size_t)n * sizeof(reply->devices[0]));	/* PCI-115 */
+	call_reply(call, 0, reply, sizeof(*reply));
 	return fits ? 0 : -ENOSPC;					/* PCI-112 */
 }
 

@@ -231,10 +231,12 @@ START_TEST(reset_info)
 	ck_assert_uint_eq(buf.devices[2].bus, 2);
 	ck_assert_uint_eq(buf.devices[2].devfn, 2);
 	ck_assert_uint_eq(buf.devices[3].group_id, 0x77777777);
+	buf.info.count = 0x77;		/* the header stays as it is if the entries fault */
 	memcpy(client_at(&client, addr), &buf, 12);
 	paged_mm_protect(&client.memory, client_page(2), 1, 0);
 	ck_assert_int_eq(client_ioctl(&client, device_fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
 				      addr), -EFAULT);
+	ck_assert_mem_eq(client_at(&client, addr), &buf, 12);
 }
 END_TEST
 

@@ -233,6 +233,23 @@ START_TEST(pci_204_msix_table)
 }
 END_TEST
 
+/* PCI-199 PCI-204: the table alone is no matter of the device, so it answers while memory
+ * decode is off, as random runs showed of the kernel; a byte beside it does not. */
+START_TEST(msix_table_without_decode)
+{
+	uint8_t buf[12] = { 0 };
+
+	cfg_put(PCI_COMMAND, 2, 0);
+	ck_assert_int_eq(device_read(rig_file, REGION(0, RIG_TABLE + 8), buf, 12), 0);
+	ck_assert_mem_eq(buf, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12);
+	ck_assert_int_eq(device_write(rig_file, REGION(0, RIG_TABLE), buf, 12), 0);
+	ck_assert_int_eq(device_read(rig_file, REGION(0, RIG_TABLE - 4), buf, 8), -EIO);
+	ck_assert_int_eq(device_read(rig_file, REGION(0, RIG_TABLE + 16 * RIG_VECTORS - 4), buf,
+				     8), -EIO);
+	ck_assert_int_eq(device_write(rig_file, REGION(0, RIG_TABLE - 4), buf, 8), -EIO);
+}
+END_TEST
+
 /* PCI-204, last clause: the pending bits are what the core says they are. */
 START_TEST(pending_bits_of_msix)
 {
@@ -440,6 +457,7 @@ static void fill(Suite *s)
 	tcase_add_test(tc, memory_pages);
 	tcase_add_test(tc, memory_that_cannot_be_mapped);
 	tcase_add_test(tc, pci_204_msix_table);
+	tcase_add_test(tc, msix_table_without_decode);
 	tcase_add_test(tc, pending_bits_of_msix);
 	tcase_add_test(tc, pci_205_rom);
 	tcase_add_test(tc, pci_200_decode_off);

@@ -82,7 +82,8 @@ ask()
 		kill -0 "${guests[$side]}" 2>/dev/null || { kill $reader; break; }
 		pause 0.1
 	done
-	wait $reader && sed -i '/^== ran$/d' "$3" && return
+	wait $reader || :
+	! grep -q '^== ran$' "$3" || { sed -i '/^== ran$/d' "$3"; return 0; }
 	cat "$work/$side.log"
 	return 1
 }

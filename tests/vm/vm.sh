@@ -172,7 +172,7 @@ setpriv --pdeathsig TERM timeout -k 5 $((boot_seconds + seconds * $#)) \
 	qemu-system-x86_64 -nodefaults -no-user-config -display none -machine q35 \
 	-accel tcg,thread=multi -cpu max,-cx16 -smp "$smp" -m "$memory" -no-reboot \
 	-kernel "$kernel/vmlinuz" -initrd "$work/initrd" \
-	-append "console=ttyS0 quiet panic=-1 rdinit=/init tsc=reliable$append" \
+	-append "console=ttyS0 quiet panic=-1 rdinit=/init tsc=reliable no_timer_check$append" \
 	-serial "file:$work/console" "${qemu_args[@]}" \
 	-device virtio-serial-pci \
 	-chardev "file,id=vmout,path=$work/out" \
