@@ -144,11 +144,13 @@ static void do_new_vaddr(const struct operation *op)
 /* Where a client's bitmap is; sometimes half of it lies behind the end of memory. */
 static struct type1_bitmap bitmap_of(const struct operation *op)
 {
-	uint64_t at = op->bitmap & 0x80 ? MEMORY_END - (op->bitmap % 8) * 8 : BITMAP;
+	bool odd = op->bitmap >= 0xc0;
+	uint64_t at = odd && op->bitmap & 8 ? MEMORY_END - (op->bitmap % 8) * 8 : BITMAP;
 
 	memset(client.bytes + (BITMAP - CLIENT), 0xa5, BITMAP_BYTES);
-	return (struct type1_bitmap){ op->bitmap & 0x40 ? 2 * PAGE : PAGE,
-				      { &client.mm, at, op->bitmap & 0x20 ? 8 : BITMAP_BYTES } };
+	return (struct type1_bitmap){ odd && op->bitmap & 16 ? 2 * PAGE : PAGE,
+				      { &client.mm, at, odd && op->bitmap & 32 ? 8 :
+								BITMAP_BYTES } };
 }
 
 /* T1-057, T1-058, T1-097, T1-098: would this do for so many pages? */
@@ -296,7 +298,7 @@ static void do_get(const struct operation *op)
 
 static void do_track(const struct operation *op)
 {
-	if (op->flags & 1) {
+	if (op->flags % 8 == 0) {
 		SAME(type1_dirty_stop(container), 0);
 		model.tracking = false;
 		memset(model.dirty, 0, sizeof(model.dirty));
@@ -341,7 +343,7 @@ static void do_dma(const struct operation *op)
 /* The real group of a container that also has an emulated one comes or goes. */
 static void do_group(const struct operation *op)
 {
-	if (!model.emulated || op->prot % 4 || !(op->flags & 2))
+	if (!model.emulated || op->flags % 4)
 		return;
 	if (model.real) {
 		detach(real[0]);
@@ -354,7 +356,7 @@ static void do_group(const struct operation *op)
 }
 
 static void (*const actions[])(const struct operation *op) = {
-	do_map, do_map, do_map, do_unmap, do_get, do_track, do_dma, do_dma, do_group,
+	do_map, do_map, do_map, do_unmap, do_get, do_get, do_track, do_dma, do_dma, do_group,
 	do_new_vaddr,
 };
 
