@@ -37,7 +37,7 @@
 #include <vfio-cused/cused.h>
 
 #define DEVFS_TOKEN_MS 10000u	/* a token that nobody has used by then is void */
-#define DEVFS_SETTLE_MS 50u	/* for a RELEASE after the FLUSH of a last close … */
+#define DEVFS_SETTLE_MS 200u	/* for a RELEASE after the FLUSH of a last close … */
 #define DEVFS_RELEASE_MS 1000u	/* … and for the work of it, which a client could stall */
 
 struct devfs;

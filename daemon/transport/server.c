@@ -51,6 +51,7 @@ struct server {
 	struct list lanes;
 	struct list requests;		/* at work */
 	unsigned threads;
+	unsigned abandoned;		/* channels: closed, but a call is stalled */
 	pthread_t watch;
 	atomic_bool watch_sleeps;	/* changed with the lock */
 	bool stop;
@@ -63,6 +64,7 @@ struct channel {
 	unsigned threads, idle;		/* server->lock; idle: they read or are about to */
 	unsigned serving;		/* server->lock; read, but not yet served */
 	atomic_bool stop;
+	bool abandoned;			/* server->lock */
 	struct list readers;		/* server->lock; struct reader */
 };
 
@@ -154,12 +156,22 @@ static void look_at(struct request *request, uint64_t now)
 	fuse_reply_err(request->fuse, request->tid ? EINTR : 0);
 }
 
+/* The last call of an abandoned channel may be over. With the lock. */
+static void abandoned_end(struct channel *channel)
+{
+	if (!channel->abandoned || channel->threads || channel->serving)
+		return;
+	channel->abandoned = false;
+	channel->server->abandoned--;
+}
+
 static void waiting_free(struct waiting *waiting)
 {
 	struct channel *channel = waiting->channel;
 
 	if (--channel->serving == 0)
 		pthread_cond_broadcast(&channel->server->changed);
+	abandoned_end(channel);
 	free(waiting);
 }
 
@@ -229,7 +241,7 @@ bool server_is_busy(struct server *server)
 	bool busy;
 
 	pthread_mutex_lock(&server->lock);
-	busy = server->threads > 0;
+	busy = server->abandoned > 0;
 	pthread_mutex_unlock(&server->lock);
 	return busy;
 }
@@ -464,6 +476,7 @@ static void *reader_main(void *arg)
 	channel->threads--;
 	server->threads--;
 	list_remove(&reader->item);
+	abandoned_end(channel);
 	pthread_cond_broadcast(&server->changed);
 	pthread_mutex_unlock(&server->lock);
 	free(bytes);
@@ -596,6 +609,10 @@ int channel_free(struct channel *channel)
 	atomic_store(&channel->stop, true);
 	pthread_mutex_lock(&server->lock);
 	ended = readers_stop(channel);
+	if (!ended) {
+		channel->abandoned = true;
+		server->abandoned++;
+	}
 	pthread_mutex_unlock(&server->lock);
 	if (!ended) {
 		/* The stalled thread will write its answer to this number, which must not

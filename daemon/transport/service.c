@@ -188,11 +188,11 @@ int service_stop(struct service *service)
 	/* Groups before the container, so that nobody opens half of what is needed. */
 	while (r == 0 && !list_empty(&service->nodes))
 		r = node_free(container_of(service->nodes.prev, struct node, item));
-	if (r == 0)
-		r = devfs_free(service->devfs);
 	/* Of a group that was removed, a call can be stalled to this day. */
 	if (r == 0 && service->server && server_is_busy(service->server))
 		r = -EBUSY;
+	if (r == 0)
+		r = devfs_free(service->devfs);
 	if (r)
 		return r;
 	agent_free(service->agent);
