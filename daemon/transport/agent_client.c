@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -84,6 +85,8 @@ static void reap(struct agent *agent)
 /* With the lock. */
 static int start(struct agent *agent)
 {
+	/* A job is small; who takes that long does not take any. */
+	const struct timeval patience = { .tv_sec = AGENT_ANSWER_MS / 1000 };
 	int pair[2], r;
 
 	reap(agent);
@@ -91,6 +94,7 @@ static int start(struct agent *agent)
 		return -EIO;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return -errno;
+	setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	r = spawn(agent, pair[1]);
 	close(pair[1]);
 	if (r) {

@@ -37,6 +37,7 @@ struct file {
 	fuse_ino_t ino;
 	char name[NAME_SIZE];
 	struct device_file *device;	/* NULL once released */
+	const struct group *group;	/* of the device */
 	uint32_t backing_id;
 	enum state state;
 	unsigned uses;			/* calls at work */
@@ -135,6 +136,7 @@ int devfs_grant(struct devfs *devfs, struct device_file *device,
 	}
 	name_of(ret_token, file->name);
 	file->device = device;
+	file->group = device_group(device_file_device(device));
 	file->state = STATE_GRANTED;
 	file->until = thread_deadline(CLOCK_MONOTONIC, DEVFS_TOKEN_MS);
 	pthread_mutex_lock(&devfs->lock);
@@ -172,24 +174,27 @@ static bool is_over(const struct timespec *until)
 	       (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec);
 }
 
-/* One file about which there is something to wait for or to do. With the lock. */
-static struct file *unsettled(struct devfs *devfs)
+/* One file, of @group or of all, about which there is something to wait for or to do. With
+ * the lock. */
+static struct file *unsettled(struct devfs *devfs, const struct group *group)
 {
 	list_for_each(it, &devfs->files) {
 		struct file *file = container_of(it, struct file, item);
 
+		if (group && file->group != group)
+			continue;
 		if (file->flushed || (file->state == STATE_GRANTED && is_over(&file->until)))
 			return file;
 	}
 	return NULL;
 }
 
-void devfs_settle(struct devfs *devfs)
+void devfs_settle(struct devfs *devfs, const struct group *group)
 {
 	struct file *file;
 
 	pthread_mutex_lock(&devfs->lock);
-	while ((file = unsettled(devfs))) {
+	while ((file = unsettled(devfs, group))) {
 		if (file->state == STATE_GRANTED)
 			file_release_locked(devfs, file);
 		/* A copy of the fd was closed, and another one is still open. */

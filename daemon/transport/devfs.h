@@ -75,8 +75,9 @@ int devfs_grant(struct devfs *devfs, struct device_file *file,
 /* The token is worth nothing any more, if it was not used: the device is released. */
 void devfs_revoke(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE]);
 
-/* After return, closes that happened before the call have taken effect. */
-void devfs_settle(struct devfs *devfs);
+/* After return, closes of devices of @group (NULL: of all) that happened before the call have
+ * taken effect. Who keeps a device of another group from closing delays nobody here. */
+void devfs_settle(struct devfs *devfs, const struct group *group);
 
 /* Files that are granted or open, for status and tests. */
 unsigned devfs_count(struct devfs *devfs);

@@ -91,7 +91,8 @@ void request_begin(struct request *request, struct server *server, struct fuse_r
 
 	request->fuse = fuse;
 	request->server = server;
-	request->tid = release ? 0 : ctx->pid;
+	request->tid = ctx->pid;
+	request->release = release;
 	request->uid = ctx->uid;
 	request->began = now_ns();
 	atomic_init(&request->taken, false);
@@ -147,13 +148,15 @@ static void look_at(struct request *request, uint64_t now)
 
 	if (ms < WATCH_STALL_MS || request_is_gone(request))
 		return;
-	if (request->tid ? !is_dying(request->tid) : ms < WATCH_RELEASE_MS)
+	/* Whether one without a number is dying cannot be known. */
+	if (request->release ? ms < WATCH_RELEASE_MS :
+			       !request->tid || !is_dying(request->tid))
 		return;
 	if (!request_take(request))
 		return;
 	cused_log(CUSED_LOG_DEBUG, "server", "a call of thread %d is let go",
 		  (int)request->tid);
-	fuse_reply_err(request->fuse, request->tid ? EINTR : 0);
+	fuse_reply_err(request->fuse, request->release ? 0 : EINTR);
 }
 
 /* The last call of an abandoned channel may be over. With the lock. */

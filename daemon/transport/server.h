@@ -86,7 +86,8 @@ struct request {
 	struct list item;		/* server->lock */
 	struct fuse_req *fuse;
 	struct server *server;
-	pid_t tid;			/* 0: a release, or a client of another pid namespace */
+	pid_t tid;			/* 0: a client of another pid namespace */
+	bool release;
 	uid_t uid;
 	uint64_t began;			/* monotonic nanoseconds */
 	atomic_bool taken;		/* it is answered, or about to be */

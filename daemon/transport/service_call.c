@@ -443,7 +443,7 @@ void service_ioctl(struct service_ioctl *ioctl)
 	if (ioctl->in_size || (ioctl->request->tid == 0 && ioctl->may_retry))
 		c.retry = true;
 	if (ioctl->object.kind == OBJECT_GROUP)
-		devfs_settle(ioctl->service->devfs);
+		devfs_settle(ioctl->service->devfs, ioctl->object.group);
 	/* Who calls a device does not matter: it has the fd. */
 	if (ioctl->object.kind != OBJECT_DEVICE &&
 	    service_caller(ioctl->service, ioctl->request, &c.thread, &caller))

@@ -111,7 +111,7 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 
 	request_begin(&request, node->service->server, req, false);
 	if (node->kind == OBJECT_GROUP)
-		devfs_settle(node->service->devfs);	/* CG-052 */
+		devfs_settle(node->service->devfs, node->group);	/* CG-052 */
 	/* Who cannot be looked at may have no rights; most opens need none. */
 	service_caller(node->service, &request, &thread, &caller);
 	r = open_file_new(node, &caller, &file);

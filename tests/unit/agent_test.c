@@ -387,7 +387,7 @@ START_TEST(a_device_file_is_delivered)
 		ck_assert(device_is_open(rig.plain));
 		/* The client's is the only one. */
 		ck_assert_int_eq(remote_call(0, SYS_close, got), 0);
-		devfs_settle(rig.devfs);
+		devfs_settle(rig.devfs, NULL);
 		ck_assert(!device_is_open(rig.plain));
 	}
 }
@@ -451,7 +451,7 @@ START_TEST(a_debugged_client_gets_no_file)
 	ck_assert_int_eq(remote_ioctl(0, fd, RIG_HOOK), -EPERM);
 	UNTIL(deliveries == 1);
 	ck_assert_int_eq(delivered, -EPERM);
-	devfs_settle(rig.devfs);	/* the courier had opened it */
+	devfs_settle(rig.devfs, NULL);	/* the courier had opened it */
 	ck_assert(!device_is_open(rig.plain));
 	remote_kill(1);
 	got = remote_ioctl(0, fd, RIG_HOOK);
@@ -517,7 +517,7 @@ static void token_works(unsigned i, int socket)
 	ck_assert_int_eq(socket, -1);
 	/* The client's close is the last. */
 	ck_assert_int_eq(remote_call(i, SYS_close, fd), 0);
-	devfs_settle(rig.devfs);
+	devfs_settle(rig.devfs, NULL);
 	ck_assert(!device_is_open(rig.plain));
 }
 

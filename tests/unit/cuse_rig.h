@@ -398,6 +398,7 @@ static inline int rig_agent_answer(void)
 int __wrap_agent_new(const struct agent_params *params, struct agent **ret,
 		     struct cused_error *err);
 void __wrap_agent_free(struct agent *agent);
+int __wrap_agent_ensure(struct agent *agent);
 pid_t __wrap_agent_pid(struct agent *agent);
 int __wrap_agent_look(struct agent *agent, pid_t tid, unsigned major, struct agent_fd *fds,
 		      size_t n);
@@ -414,6 +415,11 @@ int __wrap_agent_new(const struct agent_params *params, struct agent **ret,
 
 void __wrap_agent_free(struct agent *agent)
 {
+}
+
+int __wrap_agent_ensure(struct agent *agent)
+{
+	return 0;
 }
 
 pid_t __wrap_agent_pid(struct agent *agent)

@@ -29,7 +29,7 @@ START_TEST(a_token_is_used_once)
 	ck_assert_int_eq(remote_call(0, SYS_openat, AT_FDCWD, link, O_RDWR), -ENXIO);
 	ck_assert_int_eq(remote_call(0, SYS_close, fd), 0);
 	ck_assert_int_eq(remote_call(0, SYS_openat, rig.mount, name, O_RDWR), -ENOENT);
-	devfs_settle(rig.devfs);
+	devfs_settle(rig.devfs, NULL);
 	ck_assert(!device_is_open(rig.device));
 }
 END_TEST
@@ -46,7 +46,7 @@ START_TEST(a_looked_up_name_is_opened_once)
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(remote_call(0, SYS_openat, AT_FDCWD, link, O_RDWR), -ENXIO);
 	ck_assert_int_eq(remote_call(0, SYS_close, fd), 0);
-	devfs_settle(rig.devfs);
+	devfs_settle(rig.devfs, NULL);
 	ck_assert(!device_is_open(rig.device));
 	ck_assert_int_eq(remote_call(0, SYS_openat, AT_FDCWD, link, O_RDWR), -ENXIO);
 }
@@ -295,14 +295,14 @@ START_TEST(the_last_close_releases_once)
 		case DUP:
 			copy = (int)remote_call(0, SYS_dup, fd);
 			ck_assert_int_eq(remote_call(0, SYS_close, fd), 0);
-			devfs_settle(rig.devfs);
+			devfs_settle(rig.devfs, NULL);
 			ck_assert_uint_eq(devfs_count(rig.devfs), 1);
 			ck_assert_int_eq(remote_call(0, SYS_close, copy), 0);
 			break;
 		case FORK:
 			remote_fork(0, 1);
 			ck_assert_int_eq(remote_call(0, SYS_close, fd), 0);
-			devfs_settle(rig.devfs);
+			devfs_settle(rig.devfs, NULL);
 			ck_assert_uint_eq(devfs_count(rig.devfs), 1);
 			remote_begin(1, REMOTE_EXIT);
 			remote_wait(1);
@@ -312,7 +312,7 @@ START_TEST(the_last_close_releases_once)
 			ck_assert_int_eq(remote_call(1, SYS_close, fd), 0);
 			remote_send_fd(0, fd);
 			ck_assert_int_eq(remote_call(0, SYS_close, fd), 0);
-			devfs_settle(rig.devfs);
+			devfs_settle(rig.devfs, NULL);
 			ck_assert_uint_eq(devfs_count(rig.devfs), 1);
 			copy = remote_receive_fd(1);
 			ck_assert_int_eq(remote_ioctl(1, copy, RIG_RECORD, 0),
@@ -356,7 +356,7 @@ START_TEST(a_close_has_taken_effect_after_settling)
 		int fd = rig_file(0, rig.device);
 
 		ck_assert_int_eq(remote_call(0, SYS_close, fd), 0);
-		devfs_settle(rig.devfs);
+		devfs_settle(rig.devfs, NULL);
 		ck_assert_msg(!device_is_open(rig.device), "missed in round %u", i);
 		remotes.used = used;
 	}
@@ -371,8 +371,8 @@ START_TEST(settling_ends_while_a_copy_is_open)
 	ck_assert_int_ge(remote_call(0, SYS_dup, fd), 0);
 	ck_assert_int_eq(remote_call(0, SYS_close, fd), 0);
 	clock_gettime(CLOCK_MONOTONIC, &a);
-	devfs_settle(rig.devfs);
-	devfs_settle(rig.devfs);	/* is not waited for again */
+	devfs_settle(rig.devfs, NULL);
+	devfs_settle(rig.devfs, NULL);	/* is not waited for again */
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	ck_assert_int_lt((b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000,
 			 DEVFS_SETTLE_MS + 1000);
