@@ -18,7 +18,7 @@ case $0 in
 	stop_service
 	;;
 *)
-	printf '\nservice, one CPU: ratios to an ioctl of a CUSE device that does nothing\n'
+	printf '\nservice, one CPU, by instructions: ratios to an ioctl of a CUSE device that does nothing\n'
 	cused_bench_service floor $null || fail "the floor"
 	# shellcheck disable=SC2086
 	start_service $devices

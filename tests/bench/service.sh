@@ -3,6 +3,10 @@
 # What clients of `vfio-cused serve` pay: boots a guest with one CPU for single calls and one
 # with two for two clients at once, and prints what service-guest.sh measured there.
 #
+# Single calls are measured in instructions (a microsecond is 1000 of them), user's and
+# kernel's of both sides, so that the figures are the same on a busy machine. Two clients at
+# once are measured by the clock, on a machine with two processors to spare.
+#
 #   VFIO_CUSED  the program     BENCH_BIN  folder of cused_bench_*     VM_INIT, VM_KERNEL
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -15,10 +19,10 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/cused-bench.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 status=0
 for part in calls pair; do
-	smp=1
-	[[ $part != pair ]] || smp=2
+	how=(--smp 1 --icount)
+	[[ $part != pair ]] || how=(--smp 2)
 	cp "$here/service-guest.sh" "$work/$part.sh"
-	"$here/../vm/vm.sh" --smp $smp --seconds 240 --quiet --out "$work" --module cuse \
+	"$here/../vm/vm.sh" "${how[@]}" --seconds 400 --quiet --out "$work" --module cuse \
 		--module fuse --program "$VFIO_CUSED" \
 		--program "$BENCH_BIN/cused_bench_null" \
 		--program "$BENCH_BIN/cused_bench_service" \

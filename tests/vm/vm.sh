@@ -22,6 +22,7 @@
 #   --env NAME=VALUE in the environment of the scripts
 #   --out DIR        default: a folder that is removed at the end
 #   --seconds N      deadline of each script (60)
+#   --icount         time goes by instructions, the same on any machine; slower
 #   --quiet          print only what failed
 set -euo pipefail
 shopt -s inherit_errexit
@@ -31,6 +32,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kernel=${VM_KERNEL:-$here/../../build/guest-backports}
 boot_seconds=60		# for the start and the end of the guest, on a busy machine
 smp=1 memory=512 seconds=60 append="" out="" quiet=""
+accel=(-accel "tcg,thread=multi")
 qemu_args=() modules=(virtio_pci virtio_console) programs=() files=() env=()
 
 usage()
@@ -42,6 +44,10 @@ usage()
 while (($#)); do
 	case $1 in
 	--quiet) quiet=yes; shift; continue ;;
+	--icount)
+		accel=(-accel "tcg,thread=single" -icount "shift=0,sleep=off")
+		shift
+		continue ;;
 	--*) (($# > 1)) || usage "$1 needs a value" ;;
 	*) break ;;
 	esac
@@ -170,7 +176,7 @@ done
 setpriv --pdeathsig TERM timeout -k 5 $((boot_seconds + seconds * $#)) \
 	setpriv --pdeathsig KILL \
 	qemu-system-x86_64 -nodefaults -no-user-config -display none -machine q35 \
-	-accel tcg,thread=multi -cpu max,-cx16 -smp "$smp" -m "$memory" -no-reboot \
+	"${accel[@]}" -cpu max,-cx16 -smp "$smp" -m "$memory" -no-reboot \
 	-kernel "$kernel/vmlinuz" -initrd "$work/initrd" \
 	-append "console=ttyS0 quiet panic=-1 rdinit=/init tsc=reliable no_timer_check$append" \
 	-serial "file:$work/console" "${qemu_args[@]}" \
