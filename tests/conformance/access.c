@@ -261,8 +261,41 @@ static void access_mapping(void)
 	     "UNSET, unmapped");
 }
 
+/* The MSI-X table is not there for clients, the pending bits are (PCI-204). */
+static void access_msix_table(void)
+{
+	uint8_t *bytes;
+	uint32_t table;
+	uint64_t place;
+	unsigned at;
+
+	f = conf_open(VFIO_TYPE1v2_IOMMU);
+	memory = T->memory(1);
+	bytes = conf_at(memory);
+	at = conf_cap(f.device, 0x11);
+	if (!at)
+		conf_skip("no MSI-X");
+	table = conf_cfg(f.device, at + 4, 4);
+	place = conf_offset(f.device, table & 7) + (table & ~7u);
+	for (size_t len = 1; len <= 64; len *= 2)
+		for (unsigned written = 0; written < 2; written++) {
+			memset(bytes, 0x11, 64);
+			STEP("PCI-204", T->pread(f.device, memory, len, place),
+			     "read %zu, written %u", len, written);
+			STEP("PCI-204", bytes[0] << 8 | bytes[len - 1],
+			     "first and last of %zu, written %u", len, written);
+			memset(bytes, 0x22, 64);
+			STEP("PCI-204", T->pwrite(f.device, memory, len, place),
+			     "write %zu, written %u", len, written);
+		}
+	if (!T->no_syscalls)
+		STEP("PCI-260", try_mmap(place / PAGE * PAGE, PAGE, PROT_READ, MAP_SHARED),
+		     "mmap of the table's page");
+}
+
 const struct conf_case cases_access[] = {
 	CASE(access_ends, "PCI-188 to PCI-196"),
+	CASE(access_msix_table, "PCI-204 PCI-260"),
 	CASE(access_buffers, "PCI-188 PCI-192 PCI-199"),
 	CASE(access_memory_enable, "PCI-012 PCI-199 PCI-208 PCI-224"),
 	CASE(access_file, "PCI-006 to PCI-008", .needs = NEEDS_SYSCALLS),

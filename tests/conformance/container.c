@@ -192,7 +192,10 @@ static void container_version(void)
 	}
 }
 
-/* CG-020 to CG-035 */
+/*
+ * CG-020 CG-021 CG-022 CG-024 CG-025 CG-026 CG-027 CG-028 CG-029 CG-030 CG-031 CG-032 CG-033
+ * CG-034 CG-035
+ */
 static void container_extensions(void)
 {
 	static const uint64_t far[] = { 63, 64, 127, 255, 256,
@@ -244,7 +247,7 @@ static void container_set_iommu(void)
 			if (s != ATTACHED || r)
 				continue;
 			for (size_t j = 0; j < sizeof(ids) / sizeof(*ids); j++)
-				STEP("CG-037",
+				STEP("CG-037 CG-121",
 				     T->ioctl(f.container, VFIO_SET_IOMMU, ids[j]),
 				     "SET_IOMMU %llu after %llu",
 				     (unsigned long long)ids[j],

@@ -182,6 +182,7 @@ static void device_hot_reset(void)
 	int32_t good[4], kinds[] = { -1, -2, 1000000, other, event, container };
 	struct conf_struct s = { .name = "PCI_HOT_RESET", .cmd = VFIO_DEVICE_PCI_HOT_RESET,
 		.arg = &arg, .len = 12, .min = 12 };
+	uint64_t page;
 
 	f = conf_open(VFIO_TYPE1v2_IOMMU);
 	good[0] = f.group;
@@ -218,6 +219,17 @@ static void device_hot_reset(void)
 		     CALL(f.device, VFIO_DEVICE_PCI_HOT_RESET, &arg),
 		     "the group's fd, argsz %u", argsz);
 	}
+	page = T->memory(2);
+	T->protect(page + PAGE, 1, RIGHTS_NONE);
+	for (uint32_t count = 0; count < 40; count += count < 3 ? 1 : 12) {
+		arg.head.argsz = 12;
+		arg.head.count = count;
+		memcpy(conf_at(page + PAGE - 12), &arg, 12);
+		STEP("PCI-120 PCI-122 PCI-123",
+		     T->ioctl(f.device, VFIO_DEVICE_PCI_HOT_RESET, page + PAGE - 12),
+		     "%u fds that cannot be read", count);
+	}
+	arg.head.count = 1;
 	if (conf_where.bdf[1]) {
 		arg.fds[0] = conf_group(1);
 		STEP("PCI-127", CALL(f.device, VFIO_DEVICE_PCI_HOT_RESET, &arg),
@@ -397,6 +409,25 @@ static void device_ioeventfd(void)
 	STEP("PCI-143", ioeventfd(4, bar, 1, f.group), "a group");
 }
 
+/* How many there can be (PCI-142). */
+static void device_ioeventfd_many(void)
+{
+	int event = T->eventfd();
+	unsigned n = 0;
+	int64_t r = 0;
+	uint64_t bar;
+
+	f = conf_open(VFIO_TYPE1v2_IOMMU);
+	bar = conf_offset(f.device, 0);
+	while (n < 2000 && !(r = ioeventfd(4, bar, n, event)))
+		n++;
+	STEP("PCI-142", r, "one more than can be");
+	STEP("PCI-142", n, "how many there were");
+	STEP("PCI-140", ioeventfd(4, bar, 5, event), "one that exists, when full");
+	STEP("PCI-139", ioeventfd(4, bar, 5, -1), "one less");
+	STEP("PCI-144", ioeventfd(4, bar, n, event), "one more, then");
+}
+
 const struct conf_case cases_device[] = {
 	CASE(device_info, "PCI-016 to PCI-024"),
 	CASE(device_regions, "PCI-026 to PCI-042"),
@@ -405,8 +436,9 @@ const struct conf_case cases_device[] = {
 	CASE(device_reset, "PCI-105 PCI-108"),
 	CASE(device_hot_reset_info, "PCI-109 to PCI-116"),
 	CASE(device_hot_reset, "PCI-118 to PCI-129"),
-	CASE(device_feature_flags, "PCI-145 to PCI-160"),
+	CASE(device_feature_flags, "PCI-145 to PCI-154 PCI-158 to PCI-160 PCI-167"),
 	CASE(device_low_power, "PCI-158 to PCI-160 PCI-169 to PCI-172"),
 	CASE(device_ioeventfd, "PCI-130 to PCI-144"),
+	CASE(device_ioeventfd_many, "PCI-142"),
 	{ .name = NULL },
 };

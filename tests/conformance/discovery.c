@@ -83,6 +83,9 @@ static void look(const char *rows, const char *name, const char *path)
 
 static void discovery_groups(void)
 {
+	static const char *const attributes[] = { "version", "address", "cap", "ecap",
+		"domains_supported", "domains_used" };
+
 	look("SD-001", "iommu_groups", "/sys/kernel/iommu_groups");
 	look("SD-002", "the group", group_path("."));
 	look("SD-003", "its devices", group_path("devices"));
@@ -96,7 +99,12 @@ static void discovery_groups(void)
 	read_file("SD-008", "name", group_path("name"));
 	read_link("SD-009 SD-074", "iommu_group", device_path("iommu_group"), 2);
 	read_link("SD-027", "iommu", device_path("iommu"), 1);
-	look("SD-027", "/sys/class/iommu", "/sys/class/iommu");
+	look("SD-027 SD-031", "/sys/class/iommu", "/sys/class/iommu");
+	for (size_t i = 0; i < sizeof(attributes) / sizeof(*attributes); i++)
+		look("SD-028 SD-029", attributes[i],
+		     device_path(conf_text("iommu/intel-iommu/%s", attributes[i])));
+	read_file("SD-029", "version", device_path("iommu/intel-iommu/version"));
+	read_file("SD-058", "drivers_autoprobe", "/sys/bus/pci/drivers_autoprobe");
 }
 
 static void discovery_device(void)

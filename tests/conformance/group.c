@@ -105,7 +105,7 @@ static void group_set_container(void)
 	arg = container;
 	try_fds("fresh");
 	for (int i = 0; i < 3; i++) {
-		STEP("CG-077", conf_attach(group, container), "SET_CONTAINER (%d)", i);
+		STEP("CG-068 CG-077", conf_attach(group, container), "SET_CONTAINER (%d)", i);
 		STEP("CG-085", T->ioctl(group, VFIO_GROUP_UNSET_CONTAINER, 0),
 		     "UNSET_CONTAINER (%d)", i);
 	}

@@ -2,7 +2,10 @@
 /* Cases of the type1 IOMMU: its information, and MAP_DMA. */
 #include "conf.h"
 
+#include <linux/capability.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define IOVA 0x100000ull
@@ -145,7 +148,8 @@ static void type1_map_struct(void)
 	conf_try_flags("T1-015 T1-019 T1-020", &s);
 }
 
-/* Where a value is too large or too odd, and which of two faults is reported (T1-131). */
+/* Where a value is too large or too odd, and which of two faults is reported (T1-131); larger
+ * pages than the smallest do not matter (T1-038). */
 static void type1_map_values(void)
 {
 	static const uint64_t iovas[] = { 0, IOVA, 1, PAGE - 1,
@@ -367,6 +371,75 @@ static void type1_map_kinds(void)
 	close(file);
 }
 
+/* ---- locked memory ---- */
+
+static long locked_kib(void)
+{
+	char line[128];
+	long kib = -1;
+	FILE *file = fopen("/proc/self/status", "re");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "VmLck: %ld", &kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+/* CAP_IPC_LOCK is what a limit is not asked of. */
+static void drop_ipc_lock(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &head, data))
+		conf_abort("capget", -errno);
+	data[0].effective &= ~(1u << CAP_IPC_LOCK);
+	if (syscall(SYS_capset, &head, data))
+		conf_abort("capset", -errno);
+}
+
+static void limit_pages(rlim_t pages)
+{
+	struct rlimit limit = { pages * PAGE, 64 * PAGE };
+
+	if (setrlimit(RLIMIT_MEMLOCK, &limit))
+		conf_abort("setrlimit", -errno);
+}
+
+/* Some pages, and the same memory once more, which is charged once more (T1-048). */
+static void try_locked(const char *who, uint64_t memory, uint64_t n, rlim_t limit)
+{
+	const char *what = conf_text("%s: %llu pages, limit %llu", who, (unsigned long long)n,
+				     (unsigned long long)limit);
+
+	limit_pages(limit);
+	STEP("T1-031 T1-046 T1-047", conf_map(f.container, RW, memory, IOVA, n * PAGE),
+	     "%s: MAP", what);
+	STEP("T1-045", locked_kib(), "%s: locked", what);
+	STEP("T1-031 T1-048", conf_map(f.container, RW, memory, IOVA + 16 * PAGE, n * PAGE),
+	     "%s: MAP again", what);
+	STEP("T1-045 T1-048", locked_kib(), "%s: locked by both", what);
+	unmap_all();
+	STEP("T1-050", locked_kib(), "%s: locked in the end", what);
+}
+
+static void type1_memlock(void)
+{
+	uint64_t memory = T->memory(8);
+
+	fresh(VFIO_TYPE1v2_IOMMU);
+	for (unsigned dropped = 0; dropped < 2; dropped++) {
+		if (dropped)
+			drop_ipc_lock();
+		for (rlim_t limit = 0; limit <= 6; limit += 2)
+			for (uint64_t n = 1; n <= 7; n += 2)
+				try_locked(dropped ? "unprivileged" : "privileged", memory, n,
+					   limit);
+	}
+}
+
 const struct conf_case cases_type1[] = {
 	CASE(type1_info, "T1-001 to T1-013"),
 	CASE(type1_map_struct, "T1-014 T1-015 T1-019 T1-020"),
@@ -375,5 +448,6 @@ const struct conf_case cases_type1[] = {
 	CASE(type1_map_overlap, "T1-026 T1-043"),
 	CASE(type1_map_vaddr, "T1-022 T1-023 T1-025 T1-044 T1-080"),
 	CASE(type1_map_kinds, "T1-032 T1-133", .needs = NEEDS_SYSCALLS),
+	CASE(type1_memlock, "T1-031 T1-045 to T1-050", .needs = NEEDS_SYSCALLS),
 	{ .name = NULL },
 };

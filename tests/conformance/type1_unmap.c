@@ -371,6 +371,23 @@ static void try_bits(bool restart)
 	STEP("T1-091", get(IOVA, PAGES * PAGE, PAGE, 16, bits_at), "after STOP");
 }
 
+/* The whole of the longer struct is read before anything of it is looked at (T1-056). */
+static void type1_unmap_dirty_struct(void)
+{
+	struct dirty arg = { .argsz = sizeof(arg), .iova = IOVA, .size = PAGE,
+		.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, .pgsize = PAGE, .bytes = 8,
+		.data = T->memory(1) };
+	struct conf_struct s = { .name = "UNMAP and bitmap", .cmd = VFIO_IOMMU_UNMAP_DMA,
+		.arg = &arg, .len = sizeof(arg), .min = sizeof(arg), .no_argsz = true };
+
+	fresh(VFIO_TYPE1v2_IOMMU);
+	s.fd = f.container;
+	conf_try_pointers("T1-052 T1-056 T1-065", &s);
+	dirty(START);
+	conf_try_pointers("T1-052 T1-056", &s);
+	conf_try_argsz("T1-055", &s);
+}
+
 static void type1_dirty_bits(void)
 {
 	try_bits(true);
@@ -468,6 +485,7 @@ const struct conf_case cases_type1_unmap[] = {
 	CASE(type1_dirty_bits, "T1-103 T1-106 to T1-110"),
 	CASE(type1_dirty_again, "T1-106 T1-108"),
 	CASE(type1_dirty_pattern, "T1-108 T1-109"),
+	CASE(type1_unmap_dirty_struct, "T1-055 T1-056"),
 	CASE(type1_unmap_dirty, "T1-054 to T1-058 T1-065"),
 	{ .name = NULL },
 };
