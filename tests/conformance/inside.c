@@ -29,7 +29,7 @@ static int start(void)
 	struct cused_error err = { 0 };
 
 	conf_init(&configuration);
-	need(conf_set_iommu(&configuration, "sim", &err), &err);
+	need(conf_set_iommu(&configuration, "sim,memlock=enforce", &err), &err);
 	need(conf_add_device(&configuration, "edu,bdf=0000:e0:00.0", &err), &err);
 	need(conf_add_device(&configuration, "nvme,size=16M,bdf=0000:e1:00.0", &err), &err);
 	need(conf_finish(&configuration, "/sys", &err), &err);
