@@ -7,60 +7,15 @@
  * the states behind the first checks are reached, and now and then from anything. Numbers
  * come from short tables of values at and beside the limits.
  */
-#include "op.h"
+#include "gen.h"
 
 #include <linux/vfio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAPS 12
-
-struct gen {
-	uint64_t state;
-	bool open[SLOTS], saved[SLOTS];	/* now, and when the child began */
-	unsigned main[3];		/* container, group and device in use */
-	uint64_t main_irq;		/* index of the messages of the device in use */
-	uint64_t irq;			/* index that most of SET_IRQS is about */
-	unsigned lost;			/* operations since one of these was closed */
-	bool child, held;
-	unsigned child_left;		/* operations until it ends */
-	struct { uint64_t iova, size; } maps[MAPS];
-	unsigned n_maps;
-};
-
-/* splitmix64 */
-static uint64_t any(struct gen *g)
-{
-	uint64_t z = g->state += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-	return z ^ (z >> 31);
-}
-
-static unsigned below(struct gen *g, unsigned n)
-{
-	return (unsigned)(any(g) % n);
-}
-
-static bool one_in(struct gen *g, unsigned n)
-{
-	return below(g, n) == 0;
-}
-
-#define PICK(g, ...) pick((g), (const uint64_t[]){ __VA_ARGS__ }, \
-			  sizeof((const uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t))
-
-static uint64_t pick(struct gen *g, const uint64_t *values, size_t n)
-{
-	return values[below(g, (unsigned)n)];
-}
-
 /* ---- slots ---- */
 
-/* One of [first, end), an open one if there is any, as a rule that in use; or now and then
- * any slot at all. */
-static uint64_t slot(struct gen *g, unsigned first, unsigned end)
+uint64_t gen_slot(struct gen *g, unsigned first, unsigned end)
 {
 	unsigned at = first + below(g, end - first);
 
@@ -78,17 +33,17 @@ static uint64_t slot(struct gen *g, unsigned first, unsigned end)
 
 static uint64_t container(struct gen *g)
 {
-	return slot(g, SLOT_CONTAINER, SLOT_GROUP);
+	return gen_slot(g, SLOT_CONTAINER, SLOT_GROUP);
 }
 
 static uint64_t group(struct gen *g)
 {
-	return slot(g, SLOT_GROUP, SLOT_DEVICE);
+	return gen_slot(g, SLOT_GROUP, SLOT_DEVICE);
 }
 
 static uint64_t device(struct gen *g)
 {
-	return slot(g, SLOT_DEVICE, SLOT_EVENT);
+	return gen_slot(g, SLOT_DEVICE, SLOT_EVENT);
 }
 
 /* A signal for SET_IRQS: of those whose counts are read, or none, or nonsense. */
@@ -98,7 +53,7 @@ static uint64_t trigger(struct gen *g)
 		return SLOT_M1;
 	if (one_in(g, 12))
 		return PICK(g, SLOT_M2, SLOT_BAD, SLOT_OTHER, SLOT_CONTAINER, SLOT_DEVICE);
-	return slot(g, SLOT_EVENT, SLOT_WATCHED);
+	return gen_slot(g, SLOT_EVENT, SLOT_WATCHED);
 }
 
 /* One that VFIO is to listen to. */
@@ -126,7 +81,7 @@ static uint64_t argsz(struct gen *g, uint64_t right)
 
 /* ---- memory ---- */
 
-static uint64_t pages(struct gen *g)
+uint64_t gen_pages(struct gen *g)
 {
 	return (1 + below(g, 8)) * ARENA_PAGE;
 }
@@ -151,7 +106,7 @@ static uint64_t size_of(struct gen *g, uint64_t iova)
 	for (unsigned i = 0; i < g->n_maps; i++)
 		if (g->maps[i].iova == iova && !one_in(g, 4))
 			return g->maps[i].size;
-	return one_in(g, 8) ? 64 * ARENA_PAGE : pages(g);
+	return one_in(g, 8) ? 64 * ARENA_PAGE : gen_pages(g);
 }
 
 static uint64_t vaddr(struct gen *g)
@@ -167,6 +122,8 @@ static uint64_t vaddr(struct gen *g)
 
 static void map(struct gen *g, struct op *op)
 {
+	unsigned at;
+
 	op->arg[0] = container(g);
 	op->arg[1] = argsz(g, 32);
 	op->arg[2] = one_in(g, 8) ? PICK(g, 0, 4, 5, 6, 7, 8, 0x80000000, 4, 4) :
@@ -175,8 +132,9 @@ static void map(struct gen *g, struct op *op)
 	op->arg[4] = op->arg[2] != 4 && one_in(g, 2) ? below(g, 64) * ARENA_PAGE : iova(g);
 	op->arg[5] = size_of(g, op->arg[4]);
 	op->arg[6] = place(g);
-	g->maps[g->n_maps < MAPS ? g->n_maps++ : below(g, MAPS)] = (typeof(g->maps[0])){
-		op->arg[4], op->arg[5] };
+	at = g->n_maps < GEN_MAPS ? g->n_maps++ : below(g, GEN_MAPS);
+	g->maps[at].iova = op->arg[4];
+	g->maps[at].size = op->arg[5];
 }
 
 /* The bitmap of a request of @size, in op->arg[from …]. */
@@ -243,9 +201,11 @@ static void irqs(struct gen *g, struct op *op)
 	op->arg[0] = device(g);
 	op->arg[3] = one_in(g, 24) ? PICK(g, 5, 6, 0xffffffff) : one_in(g, 3) ?
 		PICK(g, 0, 1, 2, 3, 3, 4, 4) : g->irq;
-	op->arg[4] = one_in(g, 8) ? PICK(g, 1, 2, 3, 4, 31, 63, 64, 65, 0xfffffffe, 0xffffffff) :
+	op->arg[4] = one_in(g, 8) ?
+		PICK(g, 1, 2, 3, 4, 31, 63, 64, 65, 0xfffffffe, 0xffffffff) :
 		op->arg[3] == 2 ? below(g, 4) : 0;
-	count = one_in(g, 8) ? PICK(g, 0, 2, 5, 32, 64, 65, 66, 0x400, 0xfffffffe, 0xffffffff) :
+	count = one_in(g, 8) ?
+		PICK(g, 0, 2, 5, 32, 64, 65, 66, 0x400, 0xfffffffe, 0xffffffff) :
 		op->arg[3] == 2 ? 1 + below(g, 4) : 1;
 	if (type == 1 && one_in(g, 2))
 		count = 0;
@@ -253,7 +213,7 @@ static void irqs(struct gen *g, struct op *op)
 		g->irq = PICK(g, 0, g->irq, g->main_irq);
 	op->arg[2] = type | action;
 	op->arg[5] = count;
-	op->arg[1] = argsz(g, 20 + (type == 4 ? 4 * (count & 0xfff) : type == 2 ? count & 0xfff : 0));
+	op->arg[1] = argsz(g, 20 + (type == 4 ? 4 : type == 2) * (count & 0xfff));
 	for (unsigned i = 0; i < 4; i++)
 		op->arg[6 + i] = action == 0x10 ? watched(g) : trigger(g);
 	op->arg[10] = place(g);
@@ -264,7 +224,8 @@ static void irqs(struct gen *g, struct op *op)
 static void cfg_set(struct gen *g, struct op *op)
 {
 	op->arg[0] = device(g);
-	op->arg[1] = one_in(g, 3) ? 4 : one_in(g, 4) ? below(g, 0x40) : 0x10 + 4 * below(g, 6);
+	op->arg[1] = one_in(g, 3) ? 4 : one_in(g, 4) ? below(g, 0x40) :
+		0x10 + 4 * below(g, 6);
 	op->arg[2] = one_in(g, 6) ? PICK(g, 1, 2, 3, 4) : op->arg[1] == 4 ? 2 : 4;
 	op->arg[3] = op->arg[1] == 4 ? PICK(g, 0, 2, 2, 2, 4, 6, 6, 0x402, 0x406, 0x400) :
 		PICK(g, 0, ~0u, 0x12345678, ~0u, 0xf0000000, 1, 0x80);
@@ -302,8 +263,7 @@ static bool is_main(struct gen *g, uint64_t slot)
 	return slot == g->main[0] || slot == g->main[1] || slot == g->main[2];
 }
 
-/* Of [first, end), rarely one in use: what is there is closed. */
-static uint64_t target(struct gen *g, unsigned first, unsigned end)
+uint64_t gen_target(struct gen *g, unsigned first, unsigned end)
 {
 	unsigned at = first + below(g, end - first);
 
@@ -314,15 +274,15 @@ static void opens(struct gen *g, struct op *op)
 {
 	switch (op->code) {
 	case OP_CONTAINER:
-		op->arg[0] = target(g, SLOT_CONTAINER, SLOT_GROUP);
+		op->arg[0] = gen_target(g, SLOT_CONTAINER, SLOT_GROUP);
 		break;
 	case OP_GROUP:
-		op->arg[0] = target(g, SLOT_GROUP, SLOT_DEVICE);
+		op->arg[0] = gen_target(g, SLOT_GROUP, SLOT_DEVICE);
 		op->arg[1] = below(g, DEVICES);
 		break;
 	case OP_DEVICE:
 		op->arg[0] = group(g);
-		op->arg[1] = target(g, SLOT_DEVICE, SLOT_EVENT);
+		op->arg[1] = gen_target(g, SLOT_DEVICE, SLOT_EVENT);
 		op->arg[2] = one_in(g, 4) ? below(g, OP_NAMES) : below(g, DEVICES);
 		op->arg[3] = place(g);
 		g->open[op->arg[1]] = true;
@@ -336,10 +296,10 @@ static void opens(struct gen *g, struct op *op)
 			SLOT_EVENT, SLOT_WATCHED };
 		unsigned kind = below(g, 4);
 
-		op->arg[0] = slot(g, first[kind], first[kind + 1]);
+		op->arg[0] = gen_slot(g, first[kind], first[kind + 1]);
 		if (op->arg[0] < first[kind] || op->arg[0] >= first[kind + 1])
 			op->arg[0] = first[kind];
-		op->arg[1] = target(g, first[kind], first[kind + 1]);
+		op->arg[1] = gen_target(g, first[kind], first[kind + 1]);
 		g->open[op->arg[1]] = g->open[op->arg[0]];
 		return;
 	}
@@ -350,7 +310,7 @@ static void opens(struct gen *g, struct op *op)
 static void closes(struct gen *g, struct op *op)
 {
 	op->arg[0] = one_in(g, 2) ? device(g) : one_in(g, 3) ? group(g) : one_in(g, 2) ?
-		container(g) : slot(g, SLOT_EVENT, SLOT_OTHER);
+		container(g) : gen_slot(g, SLOT_EVENT, SLOT_OTHER);
 	if (op->arg[0] >= SLOT_OTHER)
 		op->arg[0] = SLOT_DEVICE;
 	if (is_main(g, op->arg[0]) && !one_in(g, 6))
@@ -401,8 +361,8 @@ static void calls(struct gen *g, struct op *op)
 		break;
 	case OP_INFO:
 		op->arg[0] = container(g);
-		op->arg[1] = one_in(g, 2) ? 256 : PICK(g, 0, 8, 15, 16, 20, 23, 24, 56, 72, 103, 104,
-			120, 135, 136);
+		op->arg[1] = one_in(g, 2) ? 256 :
+			PICK(g, 0, 8, 15, 16, 20, 23, 24, 56, 72, 103, 104, 120, 135, 136);
 		op->arg[2] = place(g);
 		break;
 	case OP_DEV_INFO:
@@ -414,7 +374,8 @@ static void calls(struct gen *g, struct op *op)
 	case OP_REGION_INFO:
 	case OP_IRQ_INFO:
 		op->arg[0] = device(g);
-		op->arg[1] = op->code == OP_REGION_INFO ? argsz(g, PICK(g, 32, 40, 64)) : argsz(g, 16);
+		op->arg[1] = op->code == OP_IRQ_INFO ? argsz(g, 16) :
+			argsz(g, PICK(g, 32, 40, 64));
 		op->arg[2] = one_in(g, 8) ? PICK(g, 10, 11, 0x80000000, ~0u) : below(g, 10);
 		op->arg[3] = place(g);
 		break;
@@ -497,7 +458,7 @@ static const struct {
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
-static void choose(struct gen *g, struct op *op)
+void gen_one(struct gen *g, struct op *op)
 {
 	unsigned total = 0, at, i;
 
@@ -508,83 +469,10 @@ static void choose(struct gen *g, struct op *op)
 		at -= kinds[i].weight;
 	op->code = kinds[i].code;
 	if (op->code == OP_COUNT)
-		op->arg[0] = SLOT_EVENT + below(g, SLOT_WATCHED - SLOT_EVENT);
+		op->arg[0] = gen_slot(g, SLOT_EVENT, SLOT_WATCHED);
 	else if (op->code == OP_SIGNAL)
 		op->arg[0] = SLOT_WATCHED + below(g, 2);
 	else
 		kinds[i].fill(g, op);
 }
 
-/* A device in use: closes what is open, so that it can be had, and opens all that is
- * needed. Return: how many operations that took. */
-static size_t begin(struct gen *g, struct op *ops, size_t n)
-{
-	const uint64_t type = PICK(g, 1, 3, 3, 3), which = below(g, DEVICES);
-	const unsigned c = below(g, 3), gr = SLOT_GROUP + below(g, 4);
-	const unsigned d = SLOT_DEVICE + below(g, 4);
-	const struct op start[] = {
-		{ OP_CONTAINER, { c } },
-		{ OP_GROUP, { gr, which } },
-		{ OP_EVENTFD, { SLOT_EVENT, 0 } },
-		{ OP_EVENTFD, { SLOT_WATCHED, 0 } },
-		{ OP_ATTACH, { gr, c, AT_ARG } },
-		{ OP_IOMMU, { c, type } },
-		{ OP_DEVICE, { gr, d, which, AT_ARG } },
-	};
-	size_t many = 0;
-
-	if (g->held && many < n) {
-		g->held = false;
-		ops[many++].code = OP_UNHOLD;
-	}
-	for (unsigned i = SLOT_GROUP; i < SLOT_EVENT && many < n; i++)
-		if (g->open[i]) {
-			g->open[i] = false;
-			ops[many++] = (struct op){ OP_CLOSE, { i } };
-		}
-	for (size_t i = 0; i < sizeof(start) / sizeof(start[0]) && many < n; i++) {
-		ops[many++] = start[i];
-		g->open[start[i].code == OP_DEVICE ? d : start[i].arg[0]] = true;
-	}
-	g->main[0] = c;
-	g->main[1] = gr;
-	g->main[2] = d;
-	g->main_irq = which == DEVICE_A ? 1 : 2;
-	g->irq = one_in(g, 2) ? 0 : g->main_irq;
-	g->n_maps = 0;
-	g->lost = 0;
-	return many;
-}
-
-/* Whether it is time for that: when one of the files in use has been closed for a while,
- * or in the middle of all to look at the other device. */
-static bool is_lost(struct gen *g)
-{
-	if (!g->open[g->main[0]] || !g->open[g->main[1]] || !g->open[g->main[2]])
-		g->lost++;
-	return g->lost > 12 || one_in(g, 150);
-}
-
-struct op *op_generate(uint64_t seed, size_t n)
-{
-	struct gen g = { .state = seed };
-	struct op *ops = calloc(n ? n : 1, sizeof(*ops));
-	size_t i = 0;
-
-	if (!ops)
-		return NULL;
-	if (!one_in(&g, 6))
-		i = begin(&g, ops, n);
-	while (i < n) {
-		if (g.child && !g.child_left--) {
-			g.child = false;
-			memcpy(g.open, g.saved, sizeof(g.open));
-			ops[i++].code = OP_END;
-		} else if (!g.child && is_lost(&g)) {
-			i += begin(&g, ops + i, n - i);
-		} else {
-			choose(&g, &ops[i++]);
-		}
-	}
-	return ops;
-}

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Random sequences of operations (../random/random.c), the same on the kernel's own VFIO in a
 # guest, under `vfio-cused run` here, and on `vfio-cused serve` in a guest without an IOMMU.
-# The answers are compared; a difference that ../random/known does not list is shrunk to a
-# sequence from which nothing can be left out, which is shown with both answers.
+# The answers are compared; a difference that ../random/known-differences does not list is
+# shrunk to a sequence from which nothing can be left out, which is shown with both answers.
 #
 #   RANDOM_SEED  the first seed (1), or "new" for one that is drawn and shown
 #   RANDOM_OPS   operations on each side (5000), in sequences of 250, one per seed
@@ -114,7 +114,7 @@ compare()
 		more+=(-v "$word")
 	done
 	awk -v kernel="$work/kernel.answers" -v ours="$work/$1.answers" -v side="$1" \
-		-v known="$lists/known" "${more[@]}" -f "$lists/compare.awk"
+		-v known="$lists/known-differences" "${more[@]}" -f "$lists/compare.awk"
 }
 
 # ---- shrinking ----
