@@ -76,7 +76,18 @@ static void clean_up(void)
 	rmdir(folder);
 }
 
-/* The agent's descriptors have fixed numbers, which nothing else may have here. */
+/* The agent's descriptors have fixed numbers, which the fuzzer's own files may not get. */
+static void hold_numbers(void) __attribute__((constructor));
+static void hold_numbers(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	} while (fd >= 0 && fd < AGENT_FDS);
+	close(fd);
+}
+
 static int out_of_the_way(int fd)
 {
 	int high = fcntl(fd, F_DUPFD_CLOEXEC, 20);
@@ -136,9 +147,12 @@ static void gone(void)
 }
 
 /* Children are the fuzzer's, and would be waited for. */
+pid_t __real_waitpid(pid_t pid, int *status, int options);
 pid_t __wrap_waitpid(pid_t pid, int *status, int options);
 pid_t __wrap_waitpid(pid_t pid, int *status, int options)
 {
+	if (pid != -1)
+		return __real_waitpid(pid, status, options);
 	errno = ECHILD;
 	return -1;
 }
@@ -173,7 +187,8 @@ static void do_connect(struct input *in)
 		memmove(connections, connections + 1, sizeof(connections) - sizeof(int));
 		n_connections--;
 	}
-	INSIST(connect(fd, (struct sockaddr *)&address, address_size) == 0);
+	while (connect(fd, (struct sockaddr *)&address, address_size))
+		INSIST(errno == EINTR);
 	connections[n_connections++] = fd;
 }
 
@@ -308,6 +323,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	close(jobs);
 	INSIST(pthread_join(thread, NULL) == 0);
 	INSIST(open_files() == before - 1);
-	close(AGENT_FD_JOBS);
+	put(open("/dev/null", O_RDWR | O_CLOEXEC), AGENT_FD_JOBS);
 	return 0;
 }
