@@ -17,10 +17,6 @@
  *   to that word, of which all stay, those above the mapping too; of a word that it begins
  *   with, or comes to later, nothing stays. That is what the kernel does; T1-108 has it
  *   that only the bits below stay.
- *   read nor written (T1-109). The kernel shifts a mapping's bits to their place and joins
- *   them with the word that was there: so a mapping that begins within a word keeps all
- *   other bits of that word, above it as well, and every other word is overwritten (T1-108,
- *   which says so of the bits below alone).
  */
 #include <errno.h>
 #include <string.h>
@@ -80,7 +76,6 @@ static int window_extend(struct bitmap_window *w, uint64_t index, uint64_t max,
 }
 
 /* Make word @index the last one of the window: as it is if @shift is not 0, else 0 (T1-108). */
-/* Make word @index the last one of the window: as it is, or 0 if a mapping begins with it. */
 static int window_open(struct bitmap_window *w, uint64_t index, unsigned shift)
 {
 	uint64_t word = 0;
@@ -89,11 +84,6 @@ static int window_open(struct bitmap_window *w, uint64_t index, unsigned shift)
 
 	if (w->n > 0 && w->first + w->n - 1 == index)
 		return 0;		/* of a mapping before it, so shift is not 0 */
-	if (w->n > 0 && w->first + w->n - 1 == index) {
-		if (!shift)
-			w->words[w->n - 1] = 0;
-		return 0;
-	}
 	r = window_extend(w, index, 1, &room);
 	if (r == 0 && shift)
 		r = mem_read(w->data, index * 8, &word, sizeof(word));

@@ -192,7 +192,6 @@ static int expect_intx(const struct request *rq, uint32_t action)
 	if (r)
 		return r;
 	m.intx = event;								/* PCI-075, PCI-076 */
-	m.intx = event;								/* PCI-072 */
 	if (!on) {
 		m.mode = VFIO_PCI_INTX_IRQ_INDEX;
 		m.masked = m.disabled;
