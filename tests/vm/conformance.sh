@@ -69,7 +69,7 @@ both()
 		cat "$work/record"
 	done >"$file" 2>&1
 }
-iommu=(--iommu sim,memlock=enforce)
+iommu=(--iommu "sim,memlock=enforce")
 run=("$VFIO_CUSED" run "${iommu[@]}" --device "edu,bdf=$edu" --device "nvme,size=16M,bdf=$nvme" --)
 for name in conformance conformance-static; do
 	both "$work/$name.out" "${run[@]}" "$CONFORMANCE_BIN/$name"
