@@ -33,6 +33,7 @@ struct call_row {
 	bool argsz;			/* starts with argsz and flags: CG-002 */
 	uint32_t flags;			/* those that are known */
 	bool string;			/* the tail is a string */
+	bool caller;			/* who calls matters */
 
 	int (*ready)(struct call *call);
 	int (*tail)(struct call *call);

@@ -15,7 +15,8 @@
 #define ON_GROUP .object = OBJECT_GROUP
 #define ON_DEVICE .object = OBJECT_DEVICE
 
-#define BY_VALUE(object_, cmd_, run_) { ON_##object_, .cmd = (cmd_), .run = (run_) },
+#define BY_VALUE(object_, cmd_, run_, ...) \
+	{ ON_##object_, .cmd = (cmd_), .run = (run_), __VA_ARGS__ },
 #define POINTER(object_, cmd_, min_, ...) \
 	{ ON_##object_, .cmd = (cmd_), .min = (min_), __VA_ARGS__ },
 #define ARGSZ(object_, cmd_, min_, flags_, ...) \
@@ -34,6 +35,15 @@ enum stage {
 	STAGE_RUN,
 	STAGE_DONE,
 };
+
+bool call_needs_caller(enum object_kind kind, unsigned cmd)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (rows[i].cmd == cmd && rows[i].object == kind && rows[i].caller)
+			return true;
+	}
+	return false;
+}
 
 void call_init(struct call *call, struct object object, unsigned cmd, uint64_t arg,
 	       const struct caller *caller)

@@ -113,6 +113,9 @@ struct call {
 	_Alignas(8) uint8_t room[CALL_INLINE];	/* small replies and arrays */
 };
 
+/* Does it matter who makes this call? To find out takes some system calls; if not, the
+ * caller may be all zero. No locks. */
+bool call_needs_caller(enum object_kind kind, unsigned cmd);
 /* Prepare; only object, cmd, arg and caller are read. No allocation. */
 void call_init(struct call *call, struct object object, unsigned cmd, uint64_t arg,
 	       const struct caller *caller);

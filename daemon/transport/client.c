@@ -248,7 +248,7 @@ static struct mm *mm_find(struct clients *clients, pid_t tgid)
 	return NULL;
 }
 
-int client_caller(struct clients *clients, struct client_thread *thread, bool rights,
+int client_caller(struct clients *clients, struct client_thread *thread,
 		  struct caller *ret)
 {
 	struct mm *old = NULL;
@@ -256,7 +256,7 @@ int client_caller(struct clients *clients, struct client_thread *thread, bool ri
 
 	*ret = (struct caller){ 0 };
 	pthread_mutex_lock(&clients->lock);
-	if (thread->mm && rights && !client_mm_alive(thread->mm))
+	if (thread->mm && !client_mm_alive(thread->mm))
 		old = steal_ptr(thread->mm);
 	if (!thread->mm)
 		thread->mm = mm_find(clients, thread->tgid);
@@ -265,8 +265,7 @@ int client_caller(struct clients *clients, struct client_thread *thread, bool ri
 	ret->mm = thread->mm;
 	pthread_mutex_unlock(&clients->lock);
 	mm_unref(old);
-	if (rights)
-		caller_rights(thread, ret);
+	caller_rights(thread, ret);
 	return r;
 }
 

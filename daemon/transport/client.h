@@ -49,11 +49,11 @@ void client_put(struct client_thread *thread);
 int client_dup_fd(struct client_thread *thread, int fd);
 
 /*
- * Who calls. ret->mm is valid until client_put().
- * @rights: fill in limits and capabilities too (some microseconds), on failure as well
- * Return: 0; -ESRCH, -ENOMEM, -EACCES we may not look at its memory: ret->mm is NULL.
+ * Who calls. ret->mm is valid until client_put(). Takes some microseconds.
+ * Return: 0; -ESRCH, -ENOMEM, -EACCES we may not look at its memory: then ret->mm is NULL,
+ * and the rest is there.
  */
-int client_caller(struct clients *clients, struct client_thread *thread, bool rights,
+int client_caller(struct clients *clients, struct client_thread *thread,
 		  struct caller *ret);
 
 /* Copy for a system call in progress. Return: 0, -EFAULT, -ESRCH, -EPERM we may not. */

@@ -56,7 +56,7 @@ int service_caller(struct service *service, const struct request *request,
 	r = request->tid ? client_get(service->clients, request->tid, true, ret_thread) :
 			   -ESRCH;
 	if (r == 0) {
-		r = client_caller(service->clients, *ret_thread, true, ret);
+		r = client_caller(service->clients, *ret_thread, ret);
 		if (r)
 			client_put(steal_ptr(*ret_thread));
 	}
@@ -436,6 +436,7 @@ void service_ioctl(struct service_ioctl *ioctl)
 						     ioctl->may_retry };
 	bool by_token = ioctl->cmd == SERVICE_IOC_DEVICE_TOKEN &&
 			ioctl->object.kind == OBJECT_GROUP;
+	unsigned cmd = by_token ? VFIO_GROUP_GET_DEVICE_FD : ioctl->cmd;
 	struct caller caller = { 0 };
 	uint64_t arg = ioctl->arg;
 
@@ -444,8 +445,7 @@ void service_ioctl(struct service_ioctl *ioctl)
 		c.retry = true;
 	if (ioctl->object.kind == OBJECT_GROUP)
 		devfs_settle(ioctl->service->devfs, ioctl->object.group);
-	/* Who calls a device does not matter: it has the fd. */
-	if (ioctl->object.kind != OBJECT_DEVICE &&
+	if (call_needs_caller(ioctl->object.kind, cmd) &&
 	    service_caller(ioctl->service, ioctl->request, &c.thread, &caller))
 		tell_memory(&c);
 	if (by_token && client_read(ioctl->request->tid, ioctl->arg, &arg, sizeof(arg))) {
@@ -453,8 +453,7 @@ void service_ioctl(struct service_ioctl *ioctl)
 		client_put(c.thread);
 		return;
 	}
-	call_init(&c.call, ioctl->object, by_token ? VFIO_GROUP_GET_DEVICE_FD : ioctl->cmd,
-		  arg, &caller);
+	call_init(&c.call, ioctl->object, cmd, arg, &caller);
 	run(&c, by_token);
 	client_put(c.thread);
 }

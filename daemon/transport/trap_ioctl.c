@@ -21,7 +21,7 @@ int trap_open_object(struct trap_call *call, struct client_thread *thread,
 	ret->kind = node_kind(node);
 	if (ret->kind == OBJECT_CONTAINER)
 		return container_open(call->trap->topology, &ret->container);
-	r = client_caller(call->trap->clients, thread, true, &caller);
+	r = client_caller(call->trap->clients, thread, &caller);
 	if (r)
 		return r;
 	ret->group = node_group(node);
@@ -211,13 +211,13 @@ static int64_t run_call(struct trap_call *call, struct client_thread *thread,
 	pid_t tid = (pid_t)call->req->pid;
 	const __u64 *args = call->req->data.args;
 	struct held held = { 0 };
-	struct caller caller;
+	struct caller caller = { 0 };
 	struct call c;
 	int64_t result;
-	int r;
+	int r = 0;
 
-	r = client_caller(call->trap->clients, thread, object.kind != OBJECT_DEVICE,
-			  &caller);
+	if (call_needs_caller(object.kind, (unsigned)args[1]))
+		r = client_caller(call->trap->clients, thread, &caller);
 	if (r)
 		return r;
 	call_init(&c, object, (unsigned)args[1], args[2], &caller);

@@ -20,7 +20,7 @@ static int use_clients(void)
 		return r;
 	r = client_get(clients, getpid(), true, &thread);
 	if (r == 0) {
-		r = client_caller(clients, thread, true, &caller);
+		r = client_caller(clients, thread, &caller);
 		client_put(thread);
 	}
 	clients_free(clients);

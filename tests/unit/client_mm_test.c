@@ -229,10 +229,10 @@ START_TEST(threads_of_a_process_have_one_address_space)
 
 	ck_assert_int_eq(clients_new(&clients), 0);
 	ck_assert_int_eq(client_get(clients, child, true, &thread), 0);
-	ck_assert_int_eq(client_caller(clients, thread, true, &caller), 0);
+	ck_assert_int_eq(client_caller(clients, thread, &caller), 0);
 	ck_assert_int_eq(client_get(clients, child, true, &again), 0);
 	ck_assert_ptr_eq(thread, again);
-	ck_assert_int_eq(client_caller(clients, again, true, &other), 0);
+	ck_assert_int_eq(client_caller(clients, again, &other), 0);
 	ck_assert_ptr_eq(caller.mm, other.mm);
 	ck_assert_uint_gt(caller.memlock_limit, 0);
 	client_put(again);
@@ -255,12 +255,12 @@ START_TEST(exec_makes_another_address_space)
 
 	ck_assert_int_eq(clients_new(&clients), 0);
 	ck_assert_int_eq(client_get(clients, child, true, &thread), 0);
-	ck_assert_int_eq(client_caller(clients, thread, true, &caller), 0);
+	ck_assert_int_eq(client_caller(clients, thread, &caller), 0);
 	before = mm_ref(caller.mm);
 	ck_assert_int_eq(write(go[1], "g", 1), 1);
 	while (client_mm_alive(before))
 		sched_yield();
-	ck_assert_int_eq(client_caller(clients, thread, true, &caller), 0);
+	ck_assert_int_eq(client_caller(clients, thread, &caller), 0);
 	ck_assert_ptr_ne(caller.mm, before);
 	mm_unref(before);
 	client_put(thread);

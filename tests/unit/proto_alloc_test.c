@@ -473,7 +473,7 @@ END_TEST
 /* A row of ioctls.def without a sweep. */
 START_TEST(every_row_is_swept)
 {
-#define BY_VALUE(object, command, run) { command, #command },
+#define BY_VALUE(object, command, ...) { command, #command },
 #define POINTER(object, command, ...) { command, #command },
 #define ARGSZ(object, command, ...) { command, #command },
 	static const struct { unsigned cmd; const char *name; } rows[] = {
