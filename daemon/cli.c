@@ -54,9 +54,9 @@ const struct cli_command cli_commands[] = {
 	  "and /dev/vfio/GROUP, until SIGTERM or SIGINT. Takes root, and the kernel's "
 	  "modules cuse and fuse. See vfio-cused-serve(8).",
 	  0, 0, true, serve_prepare, serve_command },
-	{ "agent", "[sysfs]",
+	{ "agent", "[sysfs|no-sysfs] [SOCKET]",
 	  "The second process of serve, which starts it; it touches clients' files.",
-	  0, 1, false, NULL, agent_command },
+	  0, 2, false, NULL, agent_command },
 	{ "check", "[run|serve]",
 	  "Name each thing that run needs of this machine, or the service, found or not, and "
 	  "the cure. The exit status is 0 if it would work, else 1.",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <core/topology.h>
 #include <transport/agent.h>
 #include <transport/backing.h>
+#include <transport/devnode.h>
 #include <transport/service.h>
 #include <transport/sysfs.h>
 #include <transport/window.h>
@@ -34,7 +36,7 @@ struct serve {
 	struct backing *backings[CONF_DEVICES_MAX];
 	struct cused_error backing_err;
 	bool mounted;
-	const char *agent_argv[4];	/* of the agent's program; of each one's, if it dies */
+	const char *agent_argv[5];	/* of the agent's program; of each one's, if it dies */
 	int signals;
 };
 
@@ -46,10 +48,15 @@ static int complain(const char *text)
 	return CLI_FAILURE;
 }
 
+/* A service's agent has the lock for a moment while it cleans up. */
+#define LOCK_TRIES 30
+#define LOCK_PAUSE_MS 100
+
 /* Held until the process ends; no child gets it. */
 static int lock_take(struct cused_error *err)
 {
 	char folder[] = SERVE_LOCK;
+	unsigned tries = LOCK_TRIES;
 	int fd;
 
 	*strrchr(folder, '/') = '\0';
@@ -60,7 +67,11 @@ static int lock_take(struct cused_error *err)
 	if (fd < 0)
 		return cused_error_set(err, -errno, "cannot open %s: %s", SERVE_LOCK,
 				       strerror(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
+	while (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (--tries > 0) {
+			poll(NULL, 0, LOCK_PAUSE_MS);
+			continue;
+		}
 		close(fd);
 		return cused_error_set(err, -EBUSY, "another vfio-cused serve is running (it "
 				       "holds %s): stop it first", SERVE_LOCK);
@@ -77,6 +88,7 @@ int serve_prepare(const struct conf *conf)
 				"root; without root, use vfio-cused run");
 	if (lock_take(&err) || sysfs_unmount(SYSFS, &err))
 		return complain(err.text);
+	devnode_recover("");
 	return 0;
 }
 
@@ -194,7 +206,8 @@ static int start(struct serve *serve, struct cused_error *err)
 
 	serve->agent_argv[0] = "vfio-cused";
 	serve->agent_argv[1] = "agent";
-	serve->agent_argv[2] = sysfs ? "sysfs" : NULL;
+	serve->agent_argv[2] = sysfs ? "sysfs" : "no-sysfs";
+	serve->agent_argv[3] = params.socket;
 	r = service_new(&params, &serve->service, err);
 
 	if (r == 0)
@@ -273,18 +286,31 @@ int serve_command(const struct conf *conf, char **args)
 /* ---- the agent ---- */
 
 static bool agent_cleans_sysfs;
+static const char *agent_socket;
 
+/* What a service that was killed has left; unless another one has taken its place. */
 static void service_gone(void)
 {
 	struct cused_error err;
 
+	/* The dead one's lock goes with its files, in no order that we could rely on. */
+	if (lock_take(&err)) {
+		cused_log(CUSED_LOG_WARNING, "agent", "nothing is cleaned up: %s", err.text);
+		return;
+	}
 	if (agent_cleans_sysfs && sysfs_unmount(SYSFS, &err))
 		cused_log(CUSED_LOG_WARNING, "agent", "%s", err.text);
+	if (agent_socket)
+		unlink(agent_socket);
+	/* It is on its way: the kernel has not taken its devices yet. */
+	for (unsigned i = 0; devnode_recover("") == -EBUSY && i < LOCK_TRIES; i++)
+		poll(NULL, 0, LOCK_PAUSE_MS);
 }
 
 int agent_command(const struct conf *conf, char **args)
 {
 	agent_cleans_sysfs = args[0] && !strcmp(args[0], "sysfs");
+	agent_socket = args[0] ? args[1] : NULL;
 	if (agent_serve(service_gone) == 0)
 		return 0;
 	fputs("vfio-cused: agent: this command is started by vfio-cused serve, not by hand\n",

@@ -85,6 +85,51 @@ static int put(const char *path, dev_t dev, mode_t mode, uid_t uid, gid_t gid)
 	return r;
 }
 
+static void record_path(const char *root, char ret[DEVNODE_PATH_SIZE])
+{
+	snprintf(ret, DEVNODE_PATH_SIZE, "%s%s", root, DEVNODE_RECORD);
+}
+
+/* Without a record, a killed service leaves a node that nobody serves: no reason to fail. */
+static void record_write(const struct devnode *node)
+{
+	FILE *f = fopen(node->record, "we");
+
+	if (!f)
+		return;
+	fprintf(f, "%u:%u %o %u %u\n", major(node->old_dev), minor(node->old_dev),
+		(unsigned)node->old_mode, node->old_uid, node->old_gid);
+	fclose(f);
+}
+
+int devnode_recover(const char *root)
+{
+	char record[DEVNODE_PATH_SIZE];
+	unsigned major_, minor_, mode, uid, gid;
+	struct stat st;
+	struct devnode node = { 0 };
+	int r = 0;
+	FILE *f;
+
+	record_path(root, record);
+	f = fopen(record, "re");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%u:%u %o %u %u", &major_, &minor_, &mode, &uid, &gid) != 5)
+		r = -EINVAL;
+	fclose(f);
+	snprintf(node.path, sizeof(node.path), "%s/dev/%s", root, STATIC_NAME);
+	if (r == 0 && lstat(node.path, &st) == 0 &&
+	    (!S_ISCHR(st.st_mode) || !is_dead(root, st.st_rdev)))
+		return -EBUSY;
+	if (r == 0)
+		r = make_directory(&node);
+	if (r == 0)
+		r = put(node.path, makedev(major_, minor_), mode & PERMISSIONS, uid, gid);
+	unlink(record);
+	return r;
+}
+
 int devnode_ensure(const char *root, const char *name, dev_t dev, mode_t mode, uid_t uid,
 		   gid_t gid, struct devnode *ret, struct cused_error *err)
 {
@@ -108,6 +153,8 @@ int devnode_ensure(const char *root, const char *name, dev_t dev, mode_t mode, u
 			node.old_mode = st.st_mode & PERMISSIONS;
 			node.old_uid = st.st_uid;
 			node.old_gid = st.st_gid;
+			record_path(root, node.record);
+			record_write(&node);
 		}
 		r = make_directory(&node);
 		if (r == 0)
@@ -139,6 +186,8 @@ int devnode_restore(struct devnode *node)
 		*strrchr(node->path, '/') = '\0';
 		rmdir(node->path);	/* stays if there is something in it */
 	}
+	if (node->record[0])
+		unlink(node->record);
 	node->path[0] = '\0';
 	return r;
 }

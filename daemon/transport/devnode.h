@@ -28,6 +28,7 @@
 /* What devnode_restore() undoes. */
 struct devnode {
 	char path[DEVNODE_PATH_SIZE];	/* empty: nothing to undo */
+	char record[DEVNODE_PATH_SIZE];	/* of the static node; empty: there is none */
 	dev_t dev;
 	bool made_directory;
 	bool has_old;			/* the static node was replaced: */
@@ -50,6 +51,19 @@ struct devnode {
  */
 int devnode_ensure(const char *root, const char *name, dev_t dev, mode_t mode, uid_t uid,
 		   gid_t gid, struct devnode *ret, struct cused_error *err);
+
+/* What is known of a static node that was replaced, for whoever cleans up after a service that
+ * was killed. Lines of this kind: "major:minor mode uid gid", numbers in octal for mode. */
+#define DEVNODE_RECORD "/run/vfio-cused/static-node"
+
+/*
+ * devnode_recover - put back the static node that a killed service has replaced.
+ * Of no effect if there is no record.
+ * @root: as devnode_ensure() had it
+ * Return: 0; -EBUSY somebody serves what has its name: call again later; -errno of making
+ * it.  Locks: none.
+ */
+int devnode_recover(const char *root);
 
 /*
  * devnode_restore - remove the node, and put the static one back.

@@ -43,7 +43,7 @@ static void setup(void)
 {
 	memset(&node, 0, sizeof(node));
 	umask(077);		/* what is asked for counts */
-	shell("rm -rf dev sys && mkdir -p -m 755 dev sys/dev/char sys/class/misc");
+	shell("rm -rf dev sys run && mkdir -p -m 755 dev sys/dev/char sys/class/misc");
 }
 
 static void is_node(const char *name, dev_t dev, mode_t mode, uid_t uid, gid_t gid)
@@ -124,6 +124,38 @@ START_TEST(static_node_comes_back_to_an_empty_name)
 	shell("rm dev/vfio/vfio");
 	ck_assert_int_eq(devnode_restore(&node), 0);
 	is_node("dev/vfio/vfio", STATIC, 0666, getuid(), getgid());
+}
+END_TEST
+
+/* The service is killed: whoever comes later knows what was there. */
+START_TEST(static_node_is_put_back_by_others)
+{
+	shell("mkdir -p run/vfio-cused dev/vfio && mknod -m 640 dev/vfio/vfio c 10 196 &&"
+	      "chown 1:2 dev/vfio/vfio");
+	ck_assert_int_eq(devnode_recover(root), 0);
+	ck_assert_int_eq(ensure("vfio/vfio"), 0);
+	ck_assert(is_there("run/vfio-cused/static-node"));
+	/* Not while it is served. */
+	shell("ln -s ../../devices/virtual/cuse/vfio sys/dev/char/240:7");
+	ck_assert_int_eq(devnode_recover(root), -EBUSY);
+	is_node("dev/vfio/vfio", OURS, 0660, 3, 4);
+	shell("rm sys/dev/char/240:7");
+	ck_assert_int_eq(devnode_recover(root), 0);
+	is_node("dev/vfio/vfio", STATIC, 0640, 1, 2);
+	ck_assert(!is_there("run/vfio-cused/static-node"));
+	/* The name has gone, with its directory. */
+	ck_assert_int_eq(ensure("vfio/vfio"), 0);
+	shell("rm -r dev/vfio");
+	ck_assert_int_eq(devnode_recover(root), 0);
+	is_node("dev/vfio/vfio", STATIC, 0640, 1, 2);
+	/* Who ends in order leaves no record. */
+	ck_assert_int_eq(ensure("vfio/vfio"), 0);
+	ck_assert_int_eq(devnode_restore(&node), 0);
+	ck_assert(!is_there("run/vfio-cused/static-node"));
+	/* One that nobody wrote is thrown away. */
+	shell("echo 10:x >run/vfio-cused/static-node");
+	ck_assert_int_eq(devnode_recover(root), -EINVAL);
+	ck_assert(!is_there("run/vfio-cused/static-node"));
 }
 END_TEST
 
@@ -236,6 +268,7 @@ int main(void)
 	tcase_add_test(tc, group_of_somebody_else_is_not_touched);
 	tcase_add_test(tc, unknown_is_not_touched);
 	tcase_add_test(tc, dead_node_is_replaced);
+	tcase_add_test(tc, static_node_is_put_back_by_others);
 	tcase_add_test(tc, files_are_not_touched);
 	tcase_add_test(tc, another_that_came_meanwhile_stays);
 	tcase_add_test(tc, impossible_places_are_told);
