@@ -315,6 +315,16 @@ int container_get_ioas(struct container *container, struct ioas **ret_ioas)
 	return r;
 }
 
+bool container_has_group(struct container *container, const struct group *group)
+{
+	bool found;
+
+	pthread_mutex_lock(&container->lock);
+	found = find_attachment(container, group) != NULL;
+	pthread_mutex_unlock(&container->lock);
+	return found;
+}
+
 void container_get_status(struct container *container, struct container_status *ret)
 {
 	struct ioas *ioas = NULL;

@@ -3,6 +3,7 @@
 #ifndef CORE_CONTAINER_H
 #define CORE_CONTAINER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <core/caller.h>
 #include <core/topology.h>
@@ -29,6 +30,9 @@ int container_check_extension(struct container *container, uint64_t id);
 /* CG-036 … CG-044. Return: 0 or -errno. */
 int container_set_iommu(struct container *container, const struct caller *caller,
 			uint64_t id);
+
+/* Is the group attached? Locks: takes the container's. */
+bool container_has_group(struct container *container, const struct group *group);
 
 /* A snapshot for status output and tests. */
 struct container_status {

@@ -174,6 +174,11 @@ static bool is_over(const struct timespec *until)
 	       (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec);
 }
 
+static bool is_unsettled(const struct file *file)
+{
+	return file->flushed || (file->state == STATE_GRANTED && is_over(&file->until));
+}
+
 /* One file, of @group or of all, about which there is something to wait for or to do. With
  * the lock. */
 static struct file *unsettled(struct devfs *devfs, const struct group *group)
@@ -183,10 +188,34 @@ static struct file *unsettled(struct devfs *devfs, const struct group *group)
 
 		if (group && file->group != group)
 			continue;
-		if (file->flushed || (file->state == STATE_GRANTED && is_over(&file->until)))
+		if (is_unsettled(file))
 			return file;
 	}
 	return NULL;
+}
+
+static bool is_among(const struct group *group, const struct group **groups, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (groups[i] == group)
+			return true;
+	}
+	return false;
+}
+
+unsigned devfs_unsettled(struct devfs *devfs, const struct group **ret, unsigned max)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&devfs->lock);
+	list_for_each(it, &devfs->files) {
+		struct file *file = container_of(it, struct file, item);
+
+		if (n < max && is_unsettled(file) && !is_among(file->group, ret, n))
+			ret[n++] = file->group;
+	}
+	pthread_mutex_unlock(&devfs->lock);
+	return n;
 }
 
 void devfs_settle(struct devfs *devfs, const struct group *group)

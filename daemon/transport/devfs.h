@@ -79,6 +79,13 @@ void devfs_revoke(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE]);
  * taken effect. Who keeps a device of another group from closing delays nobody here. */
 void devfs_settle(struct devfs *devfs, const struct group *group);
 
+/*
+ * The groups whose devices devfs_settle() would wait for or release.
+ * @max: most that are told
+ * Return: how many. They live as long as the topology.
+ */
+unsigned devfs_unsettled(struct devfs *devfs, const struct group **ret, unsigned max);
+
 /* Files that are granted or open, for status and tests. */
 unsigned devfs_count(struct devfs *devfs);
 

@@ -28,6 +28,7 @@
 
 #define RANGES_MAX 8		/* the fixed part, a tail, the answer; pages of a string */
 #define PAGE_BYTES 4096u
+#define SETTLE_GROUPS_MAX 256u	/* whose devices are being closed at the same time */
 
 struct service_call {
 	struct service_ioctl *ioctl;
@@ -430,6 +431,25 @@ static void run(struct service_call *c, bool by_token)
 	free(c->image);
 }
 
+/* Closes of devices decide about their groups, and about containers that these leave with
+ * their last device (CG-125). Those of strangers are not waited for. */
+static void settle(const struct service_ioctl *ioctl)
+{
+	struct devfs *devfs = ioctl->service->devfs;
+	const struct group *groups[SETTLE_GROUPS_MAX];
+	unsigned n;
+
+	if (ioctl->object.kind == OBJECT_GROUP)
+		devfs_settle(devfs, ioctl->object.group);
+	if (ioctl->object.kind != OBJECT_CONTAINER)
+		return;
+	n = devfs_unsettled(devfs, groups, SETTLE_GROUPS_MAX);
+	for (unsigned i = 0; i < n; i++) {
+		if (container_has_group(ioctl->object.container, groups[i]))
+			devfs_settle(devfs, groups[i]);
+	}
+}
+
 void service_ioctl(struct service_ioctl *ioctl)
 {
 	struct service_call c = { .ioctl = ioctl, .retry = ioctl->service->params.retry &&
@@ -443,8 +463,7 @@ void service_ioctl(struct service_ioctl *ioctl)
 	/* The way was chosen at the first round; who has no number can only be so reached. */
 	if (ioctl->in_size || (ioctl->request->tid == 0 && ioctl->may_retry))
 		c.retry = true;
-	if (ioctl->object.kind == OBJECT_GROUP)
-		devfs_settle(ioctl->service->devfs, ioctl->object.group);
+	settle(ioctl);
 	if (call_needs_caller(ioctl->object.kind, cmd) &&
 	    service_caller(ioctl->service, ioctl->request, &c.thread, &caller))
 		tell_memory(&c);
