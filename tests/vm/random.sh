@@ -61,7 +61,7 @@ kill_guests()
 		wait_status "${guests[$name]}"
 	done
 }
-trap 'status=$?; kill_guests; (exit $status); at_end' EXIT
+trap 'status=$?; set +e; kill_guests; (exit $status); at_end' EXIT
 
 # ask SIDE INPUT OUTPUT: runs the sequences of a file
 ask()
