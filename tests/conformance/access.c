@@ -305,7 +305,7 @@ static void access_msix_page(void)
 }
 
 const struct conf_case cases_access[] = {
-	CASE(access_ends, "PCI-188 to PCI-196"),
+	CASE(access_ends, "PCI-188 to PCI-196", .needs = MANY_STEPS),
 	CASE(access_msix_table, "PCI-204"),
 	CASE(access_msix_page, "PCI-260", .needs = NEEDS_SYSCALLS),
 	CASE(access_buffers, "PCI-188 PCI-192 PCI-199"),

@@ -251,7 +251,7 @@ const struct conf_case cases_cfgspace[] = {
 	CASE(cfg_header, "PCI-207 to PCI-222"),
 	CASE(cfg_command, "PCI-208 PCI-209"),
 	CASE(cfg_bars, "PCI-213 PCI-215 PCI-221 to PCI-223"),
-	CASE(cfg_widths, "PCI-191 PCI-192"),
+	CASE(cfg_widths, "PCI-191 PCI-192", .needs = MANY_STEPS),
 	CASE(cfg_capabilities, "PCI-228 to PCI-237"),
 	CASE(cfg_flr, "PCI-236"),
 	CASE(cfg_power, "PCI-199 PCI-229"),

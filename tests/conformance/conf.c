@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  *     conformance --bdf BDF [--group N] [--peer BDF] [--peer-group N] [--vfio DIR]
- *                 [--only NAME]… [--record FILE] [--exhaustive] | --list
+ *                 [--only NAME]… [--record FILE] [--exhaustive | --short]
+ *     conformance --list
  *
  * TAP on standard output: a case is ok if it ran to its end. Exit status: 0 all did, 1 one
  * did not, 2 usage.
@@ -31,7 +32,7 @@ static const struct conf_case *const tables[] = {
 static struct {
 	const char *only[MAX_ONLY];
 	unsigned n_only;
-	bool list, exhaustive;
+	bool list, exhaustive, few;
 } options;
 
 static const struct conf_case *now;	/* in its process */
@@ -121,6 +122,8 @@ _Noreturn static void be_case(const struct conf_case *c)
 	alarm(c->seconds ? c->seconds : 120);
 	if (c->needs & NEEDS_SYSCALLS && T->no_syscalls)
 		conf_skip(T->no_syscalls);
+	if (c->needs & MANY_STEPS && options.few)
+		conf_skip("its steps are many");
 	if (c->needs & NEEDS_PEER && !conf_where.bdf[1])
 		conf_skip("there is no --peer");
 	if (c->needs & NEEDS_64 && sizeof(uintptr_t) < 8)
@@ -205,9 +208,8 @@ static int usage(const char *problem)
 {
 	fprintf(stderr,
 		"conformance: %s\nusage: conformance --bdf BDF [--group N] "
-		"[--peer BDF] [--peer-group N] [--vfio DIR] [--only NAME]... [--record "
-		"FILE] "
-		"[--exhaustive] | --list\n",
+		"[--peer BDF] [--peer-group N] [--vfio DIR] [--only NAME]... "
+		"[--record FILE] [--exhaustive | --short] | --list\n",
 		problem);
 	return 2;
 }
@@ -217,7 +219,8 @@ static int parse(int argc, char **argv)
 	static const struct option longs[] = {
 		{ "vfio", 1, 0, 'v' }, { "group", 1, 0, 'g' }, { "bdf", 1, 0, 'b' },
 		{ "peer", 1, 0, 'p' }, { "peer-group", 1, 0, 'G' }, { "only", 1, 0, 'o' },
-		{ "record", 1, 0, 'r' }, { "exhaustive", 0, 0, 'e' }, { "list", 0, 0, 'l' },
+		{ "record", 1, 0, 'r' }, { "exhaustive", 0, 0, 'e' }, { "short", 0, 0, 's' },
+		{ "list", 0, 0, 'l' },
 		{ 0, 0, 0, 0 },
 	};
 	int c;
@@ -230,6 +233,7 @@ static int parse(int argc, char **argv)
 		case 'b': conf_where.bdf[0] = optarg; break;
 		case 'p': conf_where.bdf[1] = optarg; break;
 		case 'e': options.exhaustive = true; break;
+		case 's': options.few = true; break;
 		case 'l': options.list = true; break;
 		case 'r':
 			record = open(optarg, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,

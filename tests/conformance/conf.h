@@ -72,6 +72,7 @@ enum conf_needs {
 	NEEDS_PEER = 2,		/* a second device in another group */
 	EXHAUSTIVE = 4,		/* only with --exhaustive or by name */
 	NEEDS_64 = 8,		/* addresses of 64 bits */
+	MANY_STEPS = 16,	/* not with --short */
 };
 
 struct conf_case {

@@ -436,9 +436,10 @@ const struct conf_case cases_device[] = {
 	CASE(device_reset, "PCI-105 PCI-108"),
 	CASE(device_hot_reset_info, "PCI-109 to PCI-116"),
 	CASE(device_hot_reset, "PCI-118 to PCI-129"),
-	CASE(device_feature_flags, "PCI-145 to PCI-154 PCI-158 to PCI-160 PCI-167"),
+	CASE(device_feature_flags, "PCI-145 to PCI-154 PCI-158 to PCI-160 PCI-167",
+	     .needs = MANY_STEPS),
 	CASE(device_low_power, "PCI-158 to PCI-160 PCI-169 to PCI-172"),
 	CASE(device_ioeventfd, "PCI-130 to PCI-144"),
-	CASE(device_ioeventfd_many, "PCI-142"),
+	CASE(device_ioeventfd_many, "PCI-142", .needs = MANY_STEPS),
 	{ .name = NULL },
 };

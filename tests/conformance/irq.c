@@ -389,12 +389,12 @@ static void irq_enable_bits(void)
 
 const struct conf_case cases_irq[] = {
 	CASE(irq_struct, "PCI-052 PCI-053"),
-	CASE(irq_flags, "PCI-056 to PCI-059"),
-	CASE(irq_ranges, "PCI-053 to PCI-058"),
-	CASE(irq_modes, "PCI-060 to PCI-098"),
+	CASE(irq_flags, "PCI-056 to PCI-059", .needs = MANY_STEPS),
+	CASE(irq_ranges, "PCI-053 to PCI-058", .needs = MANY_STEPS),
+	CASE(irq_modes, "PCI-060 to PCI-098", .needs = MANY_STEPS),
 	CASE(irq_fds, "PCI-066 PCI-072 to PCI-077 PCI-091 PCI-102 to PCI-104"),
 	CASE(irq_unmask, "PCI-061 to PCI-069 PCI-226"),
-	CASE(irq_vectors, "PCI-083 to PCI-094"),
+	CASE(irq_vectors, "PCI-083 to PCI-094", .needs = MANY_STEPS),
 	CASE(irq_enable_bits, "PCI-085 PCI-086 PCI-232 PCI-237"),
 	{ .name = NULL },
 };

@@ -443,10 +443,10 @@ static void type1_memlock(void)
 const struct conf_case cases_type1[] = {
 	CASE(type1_info, "T1-001 to T1-013"),
 	CASE(type1_map_struct, "T1-014 T1-015 T1-019 T1-020"),
-	CASE(type1_map_values, "T1-015 to T1-021 T1-028 T1-131"),
+	CASE(type1_map_values, "T1-015 to T1-021 T1-028 T1-131", .needs = MANY_STEPS),
 	CASE(type1_map_memory, "T1-032 T1-039 T1-129"),
-	CASE(type1_map_overlap, "T1-026 T1-043"),
-	CASE(type1_map_vaddr, "T1-022 T1-023 T1-025 T1-044 T1-080"),
+	CASE(type1_map_overlap, "T1-026 T1-043", .needs = MANY_STEPS),
+	CASE(type1_map_vaddr, "T1-022 T1-023 T1-025 T1-044 T1-080", .needs = MANY_STEPS),
 	CASE(type1_map_kinds, "T1-032 T1-133", .needs = NEEDS_SYSCALLS),
 	CASE(type1_memlock, "T1-031 T1-045 to T1-050", .needs = NEEDS_SYSCALLS),
 	{ .name = NULL },

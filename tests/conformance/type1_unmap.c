@@ -477,15 +477,15 @@ static void type1_unmap_dirty(void)
 
 const struct conf_case cases_type1_unmap[] = {
 	CASE(type1_unmap_struct, "T1-052 to T1-055 T1-062 T1-068 T1-069"),
-	CASE(type1_unmap_ranges, "T1-066 to T1-075"),
-	CASE(type1_unmap_values, "T1-053 T1-054 T1-061 to T1-064 T1-076"),
-	CASE(type1_unmap_vaddr, "T1-079 to T1-081"),
+	CASE(type1_unmap_ranges, "T1-066 to T1-075", .needs = MANY_STEPS),
+	CASE(type1_unmap_values, "T1-053 T1-054 T1-061 to T1-064 T1-076", .needs = MANY_STEPS),
+	CASE(type1_unmap_vaddr, "T1-079 to T1-081", .needs = MANY_STEPS),
 	CASE(type1_dirty_struct, "T1-083 to T1-092"),
 	CASE(type1_dirty_values, "T1-095 to T1-104"),
 	CASE(type1_dirty_bits, "T1-103 T1-106 to T1-110"),
 	CASE(type1_dirty_again, "T1-106 T1-108"),
 	CASE(type1_dirty_pattern, "T1-108 T1-109"),
 	CASE(type1_unmap_dirty_struct, "T1-055 T1-056"),
-	CASE(type1_unmap_dirty, "T1-054 to T1-058 T1-065"),
+	CASE(type1_unmap_dirty, "T1-054 to T1-058 T1-065", .needs = MANY_STEPS),
 	{ .name = NULL },
 };

@@ -72,6 +72,32 @@ judge_recordings()
 		-v known="$4" -v recordings=1 -v may_skip="${5:+1}" -f "$vm_dir/compare.awk"
 }
 
+# How many rows have a step that was answered alike in the recording and in one of the files:
+# rows_alike RECORDING FILE…
+rows_alike()
+{
+	awk '
+	/^device / { device = $2 }
+	!/^[a-z0-9_]+\.[0-9]+ [A-Z]/ { next }
+	{
+		name = $1
+		sub(/\..*/, "", name)
+		step = substr($0, index($0, " | "))
+		if (FNR == NR) {
+			answers[device, name, step] = 1
+			for (i = 2; $i != "|"; i++)
+				recorded[$i] = 1
+		} else if ((device, name, step) in answers) {
+			for (i = 2; $i != "|"; i++)
+				alike[$i] = 1
+		}
+	}
+	END {
+		printf "%d rows have answers that are alike, of %d recorded on the kernel\n",
+			length(alike), length(recorded)
+	}' "$@"
+}
+
 # judge SIDE RECORDING FILE [CASE]: a difference between what the client said in the recording and
 # in the file must be listed in known-differences, as one of SIDE or of the kernel, and what
 # is listed must be seen. The case need not have run. Status 1 if not; both are then shown.

@@ -39,7 +39,8 @@ for pair in "edu $EDU $NVME" "nvme $NVME $EDU"; do
 	echo "device $1"
 	if [ -n "${CLIENT-}" ]; then
 		rm -f /tmp/record
-		as_client "conformance$suffix" --bdf "$2" --peer "$3" --record /tmp/record || :
+		as_client "conformance$suffix" --bdf "$2" --peer "$3" --short \
+			--record /tmp/record || :
 		cat /tmp/record
 		continue
 	fi
