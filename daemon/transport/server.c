@@ -6,6 +6,7 @@
 #include <linux/fuse.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,7 @@ struct lane {
 struct server {
 	pthread_mutex_t lock;		/* all below, and the channels' counts */
 	pthread_cond_t changed;
+	struct list channels;
 	struct list lanes;
 	struct list requests;		/* at work */
 	unsigned threads;
@@ -55,9 +57,12 @@ struct server {
 	pthread_t watch;
 	atomic_bool watch_sleeps;	/* changed with the lock */
 	bool stop;
+	bool lone;			/* constant while there are channels; see server.h */
 };
 
 struct channel {
+	struct list item;		/* server->channels */
+	unsigned long calls, seen;	/* server->lock; seen: by the watch, at its last look */
 	struct server *server;
 	struct fuse_session *session;
 	int fd;
@@ -211,6 +216,24 @@ static void look_at_queue(struct lane *lane)
 	lane->looked = 0;
 }
 
+static int reader_start(struct channel *channel);
+
+/* With the lock. */
+static void reader_add(struct channel *channel)
+{
+	if (channel->idle == 0 && !atomic_load(&channel->stop) &&
+	    channel->server->threads < SERVER_THREADS_MAX)
+		reader_start(channel);
+}
+
+/* Nobody reads, and whoever serves does so since the last look. With the lock. */
+static void look_at_channel(struct channel *channel)
+{
+	if (channel->serving && channel->calls == channel->seen)
+		reader_add(channel);
+	channel->seen = channel->calls;
+}
+
 static void *watch_main(void *arg)
 {
 	struct server *server = arg;
@@ -218,12 +241,15 @@ static void *watch_main(void *arg)
 
 	pthread_mutex_lock(&server->lock);
 	while (!server->stop) {
-		struct timespec deadline = thread_deadline(CLOCK_MONOTONIC, WATCH_STALL_MS);
+		struct timespec deadline = thread_deadline(CLOCK_MONOTONIC, server->lone ?
+							   WATCH_LONE_MS : WATCH_STALL_MS);
 		uint64_t now = now_ns();
 
 		idle = list_empty(&server->requests) ? idle + 1 : 0;
 		list_for_each(it, &server->requests)
 			look_at(container_of(it, struct request, item), now);
+		list_for_each(it, &server->channels)
+			look_at_channel(container_of(it, struct channel, item));
 		list_for_each(it, &server->lanes)
 			look_at_queue(container_of(it, struct lane, item));
 		if (idle < WATCH_IDLE_LOOKS) {
@@ -281,6 +307,7 @@ int server_new(struct server **ret)
 {
 	struct server *server = calloc(1, sizeof(*server));
 	pthread_condattr_t attr;
+	cpu_set_t cpus;
 	int r;
 
 	if (!server)
@@ -290,8 +317,10 @@ int server_new(struct server **ret)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&server->changed, &attr);
 	pthread_condattr_destroy(&attr);
+	list_init(&server->channels);
 	list_init(&server->lanes);
 	list_init(&server->requests);
+	server->lone = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) == 1;
 	thread_interruptible();
 	r = thread_start(&server->watch, 0, false, watch_main, server);
 	if (r) {
@@ -302,6 +331,13 @@ int server_new(struct server **ret)
 	}
 	*ret = server;
 	return 0;
+}
+
+void server_lone_readers(struct server *server, bool on)
+{
+	pthread_mutex_lock(&server->lock);
+	server->lone = on;
+	pthread_mutex_unlock(&server->lock);
 }
 
 void server_free(struct server *server)
@@ -417,7 +453,19 @@ static void process(struct channel *channel, char *bytes, size_t size)
 	fuse_session_process_buf(channel->session, &buf);
 }
 
-static int reader_start(struct channel *channel);
+/* The channel whose reader the thread is. */
+static _Thread_local struct channel *served_channel;
+
+void server_will_wait(void)
+{
+	struct channel *channel = served_channel;
+
+	if (!channel)
+		return;
+	pthread_mutex_lock(&channel->server->lock);
+	reader_add(channel);
+	pthread_mutex_unlock(&channel->server->lock);
+}
 
 /* Called with the lock; returns with it. */
 static void serve(struct channel *channel, char *bytes, size_t size)
@@ -428,10 +476,10 @@ static void serve(struct channel *channel, char *bytes, size_t size)
 
 	channel->idle--;
 	channel->serving++;
+	channel->calls++;
 	if (lane_enter(channel, bytes, size, &lane)) {
-		if (channel->idle == 0 && !atomic_load(&channel->stop) &&
-		    server->threads < SERVER_THREADS_MAX)
-			reader_start(channel);
+		if (!server->lone)
+			reader_add(channel);
 		pthread_mutex_unlock(&server->lock);
 		process(channel, bytes, size);
 		pthread_mutex_lock(&server->lock);
@@ -457,8 +505,10 @@ static void *reader_main(void *arg)
 	char *bytes = malloc(BUFFER_SIZE);
 	ssize_t n = 0;
 
+	served_channel = channel;
 	pthread_mutex_lock(&server->lock);
-	while (bytes && !atomic_load(&channel->stop) && channel->idle <= CHANNEL_IDLE_MAX) {
+	while (bytes && !atomic_load(&channel->stop) &&
+	       channel->idle <= (server->lone ? 1 : CHANNEL_IDLE_MAX)) {
 		pthread_mutex_unlock(&server->lock);
 		n = read(channel->fd, bytes, BUFFER_SIZE);
 		if (n < 0)
@@ -571,6 +621,8 @@ int channel_new(struct server *server, struct fuse_session *session, int fd, boo
 	if (r == 0) {
 		pthread_mutex_lock(&server->lock);
 		r = reader_start(channel);
+		if (r == 0)
+			list_push_back(&server->channels, &channel->item);
 		pthread_mutex_unlock(&server->lock);
 	}
 	if (r) {
@@ -611,6 +663,7 @@ int channel_free(struct channel *channel)
 	server = channel->server;
 	atomic_store(&channel->stop, true);
 	pthread_mutex_lock(&server->lock);
+	list_remove(&channel->item);
 	ended = readers_stop(channel);
 	if (!ended) {
 		channel->abandoned = true;

@@ -11,6 +11,11 @@
  *   call that takes long (client memory that the client stalls, a question to the agent)
  *   keeps nobody waiting but its caller.
  *
+ *   Where there is one CPU, a second reader would be woken for the next call while the first
+ *   is still on its way back from the last one: a change of threads more per call, a fifth of
+ *   its cost. There a channel has one reader, and gets another when a call is about to wait
+ *   (server_will_wait()), or is seen to take longer than a look of the watch.
+ *
  *   Lanes. Who could make many calls take long could use up the threads. So reads, writes
  *   and ioctls are counted by the user that makes them, and of one user at most
  *   LANE_THREADS are served at a time; further ones wait in a queue in their order of
@@ -42,6 +47,7 @@
 #define CHANNEL_IDLE_MAX 8u	/* readers that a channel keeps: an answer overlaps the next call */
 #define CHANNEL_DATA_MAX (128u * 1024)	/* bytes of data in a request: 32 pages */
 #define WATCH_STALL_MS 20u
+#define WATCH_LONE_MS 2u	/* a look, where there is one CPU */
 #define WATCH_RELEASE_MS 1000u
 
 struct server;
@@ -53,6 +59,8 @@ struct iovec;
 
 /* Return: 0, -ENOMEM, -EAGAIN (no thread).  Locks: none. */
 int server_new(struct server **ret);
+/* As on a machine with one CPU, or not; before channels are made. For tests. */
+void server_lone_readers(struct server *server, bool on);
 /* All channels must be closed. NULL is allowed. */
 void server_free(struct server *server);
 
@@ -105,6 +113,10 @@ bool request_is_gone(const struct request *request);
 void request_error(struct request *request, int err);
 /* After the answer. */
 void request_end(struct request *request);
+
+/* The calling thread, if it serves, is about to wait for another process: its channel gets
+ * another reader now. Locks: takes the server's. */
+void server_will_wait(void);
 
 /* Does a stalled thread of a channel that was closed still use it? */
 bool server_is_busy(struct server *server);

@@ -254,6 +254,7 @@ static int fetch_fds(struct service_call *c)
 			return -EIO;
 	}
 	looks_begin(service, looks, fds, n);
+	server_will_wait();
 	r = agent_look(service->agent, c->ioctl->request->tid, service->major, fds, n);
 	looks_end(service, looks, n);
 	for (size_t i = 0; i < n; i++) {
@@ -294,6 +295,7 @@ static void grant_fd(struct service_ioctl *ioctl, struct device_file *file)
 		request_error(ioctl->request, -r);
 		return;
 	}
+	server_will_wait();
 	r = service->params.courier && ioctl->request->tid ?
 		agent_deliver(service->agent, ioctl->request->tid, token, answer_armed,
 			      ioctl->request) : -EPERM;

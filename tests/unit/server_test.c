@@ -20,6 +20,12 @@ static void setup(void)
 	fd = rig_file(0, rig.device);
 }
 
+static void setup_lone(void)
+{
+	rig_lone_readers = true;
+	setup();
+}
+
 static void teardown(void)
 {
 	rig_open_gate();
@@ -288,17 +294,34 @@ START_TEST(a_channel_closes_over_a_stalled_call)
 }
 END_TEST
 
-int main(void)
+/* No thread is started for calls that are answered at once, and one is for those that are not:
+ * whoever stalls is replaced by the watch. */
+START_TEST(one_reader_is_enough)
 {
-	Suite *suite = suite_create("server");
-	TCase *tc = tcase_create("all"), *end = tcase_create("end");
-	SRunner *runner;
-	int failed;
+	unsigned threads;
 
-	if (!rig_is_possible())
-		return 77;
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_RECORD, 0), RIG_RESULT);
+	UNTIL(server_stalled(rig.server) == 0);
+	threads = rig_threads();
+	for (unsigned i = 0; i < 200; i++)
+		ck_assert_int_eq(remote_ioctl(0, fd, RIG_RECORD, i), RIG_RESULT);
+	ck_assert_uint_le(rig_threads(), threads + 1);	/* a busy machine is slow for once */
+	stall(1, 3);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_RECORD, 0), RIG_RESULT);
+	ck_assert_uint_ge(rig_threads(), threads + 2);
+	rig_open_gate();
+	for (unsigned i = 1; i < 3; i++)
+		ck_assert_int_eq(remote_end(i), RIG_RESULT);
+}
+END_TEST
+
+/* With several readers at the ready, and with one, as where there is one CPU. */
+static TCase *cases(const char *name, SFun up)
+{
+	TCase *tc = tcase_create(name);
+
 	tcase_set_timeout(tc, 100);
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_checked_fixture(tc, up, teardown);
 	tcase_add_test(tc, a_stalled_call_delays_nobody);
 	tcase_add_test(tc, calls_of_one_user_queue_up_in_order);
 	tcase_add_test(tc, a_queue_is_served_first_come_first_served);
@@ -310,7 +333,21 @@ int main(void)
 	tcase_add_test(tc, a_call_outlives_a_lack_of_descriptors);
 	tcase_add_test(tc, threads_go_when_they_are_not_needed);
 	tcase_add_test(tc, a_channel_without_calls_closes_at_once);
-	suite_add_tcase(suite, tc);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("server");
+	TCase *end = tcase_create("end"), *lone = cases("lone", setup_lone);
+	SRunner *runner;
+	int failed;
+
+	if (!rig_is_possible())
+		return 77;
+	suite_add_tcase(suite, cases("all", setup));
+	tcase_add_test(lone, one_reader_is_enough);
+	suite_add_tcase(suite, lone);
 	tcase_set_timeout(end, 100);
 	tcase_add_checked_fixture(end, setup, NULL);
 	tcase_add_test(end, a_channel_closes_over_a_stalled_call);
