@@ -22,34 +22,11 @@
 
 #include <transport/agent.h>
 #include <transport/fd_message.h>
+#include "fuzz.h"
 
 #define CONNECTIONS 40			/* more than the agent bears */
 #define ACTIONS 100
 #define FILES 3				/* what tokens 0 … are names of */
-#define INSIST(what) \
-	do { \
-		if (!(what)) { \
-			fprintf(stderr, "%s:%d: does not hold: %s (errno %d)\n", __FILE__, \
-				__LINE__, #what, errno); \
-			abort(); \
-		} \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint64_t take(struct input *in, size_t n)
-{
-	uint64_t v = 0;
-
-	for (size_t i = 0; i < n && in->left; i++, in->left--)
-		v |= (uint64_t)*in->at++ << (8 * i);
-	return v;
-}
 
 static struct sockaddr_un address;
 static socklen_t address_size;

@@ -11,6 +11,7 @@
 #include <linux/pci_regs.h>
 #define HARNESS_NO_THREADS	/* they would take most of the time */
 #include "unit/harness.h"
+#include "fuzz.h"
 
 #define EVENTS 5
 #define OTHER EVENTS			/* a file that is no eventfd */
@@ -27,22 +28,6 @@
 			abort(); \
 		} \
 	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint32_t take(struct input *in, size_t n)
-{
-	uint32_t v = 0;
-
-	for (size_t i = 0; i < n && in->left; i++, in->left--)
-		v |= (uint32_t)*in->at++ << (8 * i);
-	return v;
-}
 
 static struct world world;
 static struct client client;

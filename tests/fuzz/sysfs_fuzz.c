@@ -11,34 +11,11 @@
 #include <string.h>
 
 #include <transport/sysfs.h>
+#include "fuzz.h"
 
 #define DEVICES 5
 #define GROUPS 4
 #define DEPTH 16
-#define INSIST(what) \
-	do { \
-		if (!(what)) { \
-			fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, \
-				#what); \
-			abort(); \
-		} \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint64_t take(struct input *in, size_t n)
-{
-	uint64_t v = 0;
-
-	for (size_t i = 0; i < n && in->left; i++, in->left--)
-		v |= (uint64_t)*in->at++ << (8 * i);
-	return v;
-}
 
 /* Small numbers, the largest ones, and all others. */
 static uint64_t take_number(struct input *in)

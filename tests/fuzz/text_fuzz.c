@@ -13,18 +13,9 @@
 #include <string.h>
 
 #include <conf.h>
+#include "fuzz.h"
 
 #define LINES 12
-#define INSIST(what) \
-	do { \
-		if (!(what)) { \
-			fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, \
-				#what); \
-			abort(); \
-		} \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A key's value is what its table allows. */
 static void check_values(const struct cused_param *params, size_t n,
