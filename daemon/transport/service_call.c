@@ -120,12 +120,18 @@ static enum copied fetch_str(struct service_call *c)
 	struct call *call = &c->call;
 	char *buf = call->fetch_buf;
 
-	if (!c->retry) {
+	if (!c->retry)
 		call->fetched = client_read_str(c->ioctl->request->tid, call->fetch_addr, buf,
 						call->fetch_len);
+	/* Refused, or a bad address? */
+	if (!c->retry && call->fetched == 0 && c->ioctl->may_retry &&
+	    client_read(c->ioctl->request->tid, call->fetch_addr, buf, 1) == -EPERM) {
+		tell_memory(c);
+		c->retry = true;
+	}
+	if (!c->retry)
 		return memchr(buf, '\0', call->fetched) || call->fetched == call->fetch_len ?
 			       COPIED : COPY_FAULT;
-	}
 	while (call->fetched < call->fetch_len) {
 		uint64_t addr = call->fetch_addr + call->fetched;
 		size_t len = PAGE_BYTES - (size_t)(addr % PAGE_BYTES);
