@@ -241,7 +241,7 @@ unsigned devfs_count(struct devfs *devfs)
 
 	pthread_mutex_lock(&devfs->lock);
 	list_for_each(it, &devfs->files)
-		n += container_of(it, struct file, item)->state != STATE_CLOSED;
+		n += container_of(it, struct file, item)->device != NULL;
 	pthread_mutex_unlock(&devfs->lock);
 	return n;
 }

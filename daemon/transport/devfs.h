@@ -86,7 +86,7 @@ void devfs_settle(struct devfs *devfs, const struct group *group);
  */
 unsigned devfs_unsettled(struct devfs *devfs, const struct group **ret, unsigned max);
 
-/* Files that are granted or open, for status and tests. */
+/* Files whose device has not been released, for status and tests. */
 unsigned devfs_count(struct devfs *devfs);
 
 #endif
