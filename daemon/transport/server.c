@@ -467,6 +467,18 @@ void server_will_wait(void)
 	pthread_mutex_unlock(&channel->server->lock);
 }
 
+/*
+ * A signal came to somebody who waits for us. It means nothing here: signals do not end VFIO
+ * calls, and of those who die the watch learns by itself. No answer is needed. libfuse
+ * would keep one that comes after the answer of its call, for ever.
+ */
+static bool is_interrupt(const char *bytes, size_t size)
+{
+	const struct fuse_in_header *header = (const void *)bytes;
+
+	return size >= sizeof(*header) && header->opcode == FUSE_INTERRUPT;
+}
+
 /* Called with the lock; returns with it. */
 static void serve(struct channel *channel, char *bytes, size_t size)
 {
@@ -514,6 +526,8 @@ static void *reader_main(void *arg)
 		if (n < 0)
 			n = -errno;
 		pthread_mutex_lock(&server->lock);
+		if (n > 0 && is_interrupt(bytes, (size_t)n))
+			continue;
 		if (n > 0)
 			serve(channel, bytes, (size_t)n);
 		/* ENOENT: the request was taken back as we were about to read it. */
