@@ -99,9 +99,11 @@ static void mapping_bits(struct type1 *t, const struct ioas_mapping *m,
 {
 	uint64_t n = range_size(range) / type1_pgsize(t), words = (n + 63) / 64;
 
-	if (t->n_real == 0 && !m->dirty) {
+	/* Also of a mapping that is dirty as a whole: what was noted before is told with it. */
+	if (t->n_real == 0) {
 		ioas_dirty_take(t->ioas, range, ret_words);		/* T1-107 */
-		return;
+		if (!m->dirty)
+			return;
 	}
 	memset(ret_words, 0xff, words * 8);				/* T1-106, T1-111 */
 	if (n % 64)

@@ -174,8 +174,10 @@ static bool put(const struct type1_bitmap *b, uint64_t words[BITMAP_BYTES / 8],
 	for (unsigned w = from / 64; w <= to / 64; w++) {
 		if (!word_there(b, w))
 			return false;
-		/* T1-108: what is below the mapping stays. */
-		words[w] &= w == from / 64 && from % 64 ? UINT64_MAX >> (64 - from % 64) : 0;
+		/* T1-108, as the kernel does it: where the mapping begins within a word, all
+		 * other bits stay. */
+		if (w != from / 64 || from % 64 == 0)
+			words[w] = 0;
 		for (unsigned bit = w * 64; bit < w * 64 + 64; bit++) {
 			if (bit >= from && bit <= to && (model.real || model.dirty[base + bit]))
 				words[w] |= 1ull << (bit % 64);
