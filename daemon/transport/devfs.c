@@ -561,7 +561,6 @@ int devfs_new(struct server *server, devfs_ioctl_fn *ioctl, void *arg, struct de
 	      struct cused_error *err)
 {
 	struct devfs *devfs = calloc(1, sizeof(*devfs));
-	pthread_condattr_t attr;
 	int r;
 
 	if (!devfs)
@@ -574,10 +573,7 @@ int devfs_new(struct server *server, devfs_ioctl_fn *ioctl, void *arg, struct de
 	list_init(&devfs->backed);
 	list_init(&devfs->files);
 	pthread_mutex_init(&devfs->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&devfs->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&devfs->changed);
 	r = session_new(devfs, err);
 	if (r) {
 		devfs_free(devfs);

@@ -79,14 +79,6 @@ struct reader {
 	struct channel *channel;
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* ---- requests at work ---- */
 
 void request_begin(struct request *request, struct server *server, struct fuse_req *fuse,
@@ -99,7 +91,7 @@ void request_begin(struct request *request, struct server *server, struct fuse_r
 	request->tid = ctx->pid;
 	request->release = release;
 	request->uid = ctx->uid;
-	request->began = now_ns();
+	request->began = thread_now_ns();
 	atomic_init(&request->taken, false);
 	pthread_mutex_lock(&server->lock);
 	list_push_back(&server->requests, &request->item);
@@ -243,7 +235,7 @@ static void *watch_main(void *arg)
 	while (!server->stop) {
 		struct timespec deadline = thread_deadline(CLOCK_MONOTONIC, server->lone ?
 							   WATCH_LONE_MS : WATCH_STALL_MS);
-		uint64_t now = now_ns();
+		uint64_t now = thread_now_ns();
 
 		idle = list_empty(&server->requests) ? idle + 1 : 0;
 		list_for_each(it, &server->requests)
@@ -277,7 +269,7 @@ bool server_is_busy(struct server *server)
 
 unsigned server_stalled(struct server *server)
 {
-	uint64_t now = now_ns();
+	uint64_t now = thread_now_ns();
 	unsigned n = 0;
 
 	pthread_mutex_lock(&server->lock);
@@ -306,17 +298,13 @@ unsigned server_queued(struct server *server)
 int server_new(struct server **ret)
 {
 	struct server *server = calloc(1, sizeof(*server));
-	pthread_condattr_t attr;
 	cpu_set_t cpus;
 	int r;
 
 	if (!server)
 		return -ENOMEM;
 	pthread_mutex_init(&server->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&server->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&server->changed);
 	list_init(&server->channels);
 	list_init(&server->lanes);
 	list_init(&server->requests);
@@ -651,12 +639,12 @@ int channel_new(struct server *server, struct fuse_session *session, int fd, boo
  * lost, so it is repeated. Called with the lock. Return: true if all ended. */
 static bool readers_stop(struct channel *channel)
 {
-	uint64_t until = now_ns() + WATCH_RELEASE_MS * 1000000ull;
+	uint64_t until = thread_now_ns() + WATCH_RELEASE_MS * 1000000ull;
 
 	while (channel->threads || channel->serving) {
 		struct timespec deadline = thread_deadline(CLOCK_MONOTONIC, 2);
 
-		if (now_ns() > until)
+		if (thread_now_ns() > until)
 			return false;
 		list_for_each(it, &channel->readers)
 			pthread_kill(container_of(it, struct reader, item)->thread, SIGURG);

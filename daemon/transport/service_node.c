@@ -322,7 +322,6 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 	     struct node **ret, struct cused_error *err)
 {
 	struct node *node = calloc(1, sizeof(*node));
-	pthread_condattr_t attr;
 	int r;
 
 	if (!node)
@@ -332,10 +331,7 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 	node->group = group;
 	list_init(&node->files);
 	pthread_mutex_init(&node->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&node->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&node->changed);
 	node_name(node);
 	pthread_mutex_lock(&service->lock);
 	node->minor = free_minor(service);

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <time.h>
 
 /*
@@ -23,6 +24,12 @@ int thread_start(pthread_t *ret, size_t stack, bool detached, void *(*fn)(void *
 
 /* @ms milliseconds from now, for a wait that takes a deadline by @clock.  Locks: none. */
 struct timespec thread_deadline(clockid_t clock, unsigned ms);
+
+/* A condition whose timed waits take deadlines by CLOCK_MONOTONIC.  Locks: none. */
+void thread_cond_init(pthread_cond_t *cond);
+
+/* Monotonic nanoseconds.  Locks: none. */
+uint64_t thread_now_ns(void);
 
 /* Let SIGURG interrupt and do nothing, from now on. */
 void thread_interruptible(void);

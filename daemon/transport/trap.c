@@ -36,21 +36,13 @@ _Static_assert(sizeof(struct seccomp_notif_resp) == 24, "layout of seccomp_notif
 
 /* ---- one call ---- */
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* Not asked of the kernel while a thread number cannot have been handed out anew: even
  * where there are only some hundred numbers, a round of them takes longer than that. */
 bool trap_valid(const struct trap_call *call)
 {
 	__u64 id = call->req->id;
 
-	if (now_ns() - call->received < NUMBER_REUSE_NS)
+	if (thread_now_ns() - call->received < NUMBER_REUSE_NS)
 		return true;
 	return ioctl(call->trap->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
@@ -127,7 +119,7 @@ static void dispatch(struct trap_call *call)
 static void serve(struct trap *trap, const struct seccomp_notif *req)
 {
 	struct trap_call call = { .trap = trap, .req = req, .resp = { .id = req->id },
-				  .received = now_ns() };
+				  .received = thread_now_ns() };
 
 	dispatch(&call);
 	if (ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_SEND, &call.resp) && errno != ENOENT)
@@ -150,7 +142,8 @@ static bool spin(struct trap *trap, uint64_t until)
 	do {
 		if (listener_poll(trap))
 			return true;
-	} while (now_ns() < until && !atomic_load_explicit(&trap->stop, memory_order_relaxed));
+	} while (thread_now_ns() < until &&
+		 !atomic_load_explicit(&trap->stop, memory_order_relaxed));
 	return false;
 }
 
@@ -204,7 +197,7 @@ static void receiver_loop(struct trap *trap, int self)
 		if (atomic_load(&trap->receiver) == self)
 			atomic_store(&trap->busy, false);
 		if (trap->may_spin) {
-			uint64_t t = now_ns();
+			uint64_t t = thread_now_ns();
 
 			hot = t - last < 2 * SPIN_NS;
 			last = t;
@@ -358,17 +351,13 @@ static int start_receivers(struct trap *trap)
 
 static void trap_init(struct trap *trap, const struct trap_params *params)
 {
-	pthread_condattr_t attr;
 	cpu_set_t cpus;
 
 	trap->listener = params->listener;
 	trap->topology = params->topology;
 	pthread_mutex_init(&trap->adopt_lock, NULL);
 	pthread_mutex_init(&trap->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&trap->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&trap->changed);
 	atomic_init(&trap->receiver, NOBODY);
 	trap->watcher = NOBODY;
 	trap->may_spin = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
@@ -412,7 +401,7 @@ int trap_start(const struct trap_params *params, struct trap **ret,
  * Return: did all threads end? */
 static bool stop_receivers(struct trap *trap)
 {
-	uint64_t until = now_ns() + TRAP_STOP_MS * 1000000ull;
+	uint64_t until = thread_now_ns() + TRAP_STOP_MS * 1000000ull;
 
 	thread_interruptible();
 	atomic_store(&trap->stop, true);
@@ -421,7 +410,7 @@ static bool stop_receivers(struct trap *trap)
 		struct timespec deadline;
 
 		do {
-			if (now_ns() > until)
+			if (thread_now_ns() > until)
 				return false;
 			pthread_kill(trap->threads[i], SIGURG);
 			deadline = thread_deadline(CLOCK_REALTIME, 2);
