@@ -33,6 +33,13 @@ expect 1 vm --seconds 60 "$vm_dir/guest/rig-panic.sh" "$vm_dir/guest/rig-alone.s
 has out "the guest ended in rig-panic" "sysrq triggered crash"
 [[ ! -e $work/results/rig-panic.status ]] || fail "a test that never ended has a status"
 
+# QEMU's own fault: started again, but not for ever, and not when a script has ended.
+expect 1 vm --seconds 60 "$vm_dir/guest/rig-int3.sh"
+[[ $(grep -c "once more$" "$work/out") == 2 ]] || fail "not three boots"
+has out "the guest ended in rig-int3" "as this test says"
+expect 1 vm --seconds 60 "$vm_dir/guest/rig-alone.sh" "$vm_dir/guest/rig-int3.sh"
+! grep -q "once more$" "$work/out" || fail "a script that had ended was run again"
+
 expect 2 vm --module no_such_module "$vm_dir/guest/rig-alone.sh"
 has err "has no module no_such_module"
 expect 2 vm --kernel "$work" "$vm_dir/guest/rig-alone.sh"
