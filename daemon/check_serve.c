@@ -161,9 +161,9 @@ void check_serve_vfio(struct finding *f)
 	f->ok = lstat("/sys/dev/char/10:196", &st) < 0;
 	check_found(f, f->ok ? "is not loaded" : "is loaded and has /dev/vfio/vfio");
 	if (!f->ok)
-		check_cure(f, "unload it: modprobe -r vfio_iommu_type1 vfio_pci vfio (as root); "
-			   "if it is built in, boot another kernel; vfio-cused run works beside "
-			   "it");
+		check_cure(f, "unload it: modprobe -r vfio_iommu_type1 vfio_pci vfio (as root); or "
+			   "start the service with --service replace=on (it takes the name) or "
+			   "--prefix DIR (it takes others); vfio-cused run works beside it");
 }
 
 /* ---- ptrace ---- */

@@ -30,6 +30,8 @@ const struct cli_option cli_options[] = {
 	  "write the configuration in effect, with addresses and groups chosen, and end" },
 	{ "socket", 0, "PATH",
 	  "for serve and exec: where the agent listens; default: " SERVICE_AGENT_SOCKET },
+	{ "prefix", 0, "DIR",
+	  "for serve: the directory of /dev for the nodes; default: /dev/vfio" },
 	{ "verbose", 'v', NULL,
 	  "say more on standard error; given twice, also what a client does wrong" },
 	{ "help", 'h', NULL, "write an overview and end" },
@@ -128,6 +130,9 @@ static int take_option(struct cli *cli, int letter, const char *word)
 	case 'S':
 		cli->conf.agent_socket = optarg;
 		break;
+	case 'P':
+		r = conf_set_prefix(&cli->conf, optarg, &err);
+		break;
 	case 'v':
 		cli->conf.verbose++;
 		break;
@@ -156,6 +161,7 @@ static int take_options(struct cli *cli, int argc, char **argv)
 		{ "service", required_argument, NULL, 's' },
 		{ "dump-config", no_argument, NULL, 'D' },
 		{ "socket", required_argument, NULL, 'S' },
+		{ "prefix", required_argument, NULL, 'P' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -228,6 +234,8 @@ static int do_command(struct cli *cli, const struct cli_command *command, char *
 	if (cli->conf.agent_socket && command->run != exec_command &&
 	    command->run != serve_command)
 		return complain("%s takes no --socket; leave it out", command->name);
+	if (cli->conf.prefix && command->run != serve_command)
+		return complain("%s takes no --prefix; leave it out", command->name);
 	if (cli->service_given && command->run != serve_command)
 		return complain("%s takes no --service; leave it out", command->name);
 	if (n < command->min_args && !cli->dump)

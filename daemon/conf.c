@@ -71,6 +71,17 @@ const struct cused_param conf_service_params[CONF_SERVICE_KEYS] = {
 		.name = "sysfs", .type = CUSED_PARAM_BOOL, .preset = "on",
 		.text = "show the devices in the machine's /sys, where clients look for them",
 	},
+	[CONF_SERVICE_PREFIX] = {
+		.name = "prefix", .type = CUSED_PARAM_STRING, .preset = "vfio",
+		.text = "the directory of /dev for the nodes, as --prefix; where it is not vfio, "
+			"clients need it at /dev/vfio (a bind mount, a container's device)",
+	},
+	[CONF_SERVICE_REPLACE] = {
+		.name = "replace", .type = CUSED_PARAM_BOOL, .preset = "off",
+		.text = "take the name /dev/vfio/vfio from the kernel's own vfio where that is "
+			"loaded, and put its node back at the end; meanwhile no program can "
+			"begin to use the kernel's VFIO, what is open goes on",
+	},
 };
 
 void conf_init(struct conf *conf)
@@ -267,13 +278,46 @@ err:
 	return r;
 }
 
+/* The name of a directory of /dev, as "vfio" or "/dev/vfio". */
+static int parse_prefix(const char *option, const char *text, const char **ret,
+			struct cused_error *err)
+{
+	const char *name = strncmp(text, "/dev/", 5) ? text : text + 5;
+	size_t length = strlen(name);
+
+	if (!length || length > CONF_PREFIX_MAX || name[0] == '.' ||
+	    strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
+	    length)
+		return cused_error_set(err, -EINVAL, "%s%s is not the name of one directory "
+				       "of /dev; write 1 to %d letters, digits, '.', '_', '-', "
+				       "such as %svfio-simulated", option, text, CONF_PREFIX_MAX,
+				       option);
+	*ret = name;
+	return 0;
+}
+
+int conf_set_prefix(struct conf *conf, const char *text, struct cused_error *err)
+{
+	return parse_prefix("--prefix ", text, &conf->prefix, err);
+}
+
+static int check_service(struct cused_value *values, struct cused_error *err)
+{
+	const char *memory = values[CONF_SERVICE_MEMORY].string;
+
+	if (strcmp(memory, "auto") && strcmp(memory, "retry"))
+		return cused_error_set(err, -EINVAL, "--service: memory=%s is neither auto nor "
+				       "retry; write one of them", memory);
+	return parse_prefix("--service prefix=", values[CONF_SERVICE_PREFIX].string,
+			    &values[CONF_SERVICE_PREFIX].string, err);
+}
+
 int conf_set_service(struct conf *conf, const char *text, struct cused_error *err)
 {
 	struct cused_value values[CONF_SERVICE_KEYS];
 	struct params_table table = { conf_service_params, CONF_SERVICE_KEYS, values };
 	struct params_list list = { 0 };
 	char *named;
-	const char *memory;
 	int r;
 
 	/* There is no name, keys begin at once. */
@@ -283,10 +327,8 @@ int conf_set_service(struct conf *conf, const char *text, struct cused_error *er
 	free(named);
 	if (r == 0)
 		r = params_parse("--service", &list, &table, 1, err);
-	memory = r == 0 ? values[CONF_SERVICE_MEMORY].string : "auto";
-	if (strcmp(memory, "auto") && strcmp(memory, "retry"))
-		r = cused_error_set(err, -EINVAL, "--service: memory=%s is neither auto nor "
-				    "retry; write one of them", memory);
+	if (r == 0)
+		r = check_service(values, err);
 	if (r) {
 		params_list_done(&list);
 		return r;
@@ -500,6 +542,8 @@ int conf_finish(struct conf *conf, const char *sysfs, struct cused_error *err)
 		r = conf_set_iommu(conf, "sim", err);
 	if (r == 0 && !conf->service_list.name)
 		r = conf_set_service(conf, "", err);
+	if (r == 0 && conf->prefix)
+		conf->service[CONF_SERVICE_PREFIX].string = conf->prefix;
 	if (r == 0 && conf->n_devices == 0)
 		r = conf_add_device(conf, CONF_DEFAULT_DEVICE, err);
 	if (r < 0)

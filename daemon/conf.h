@@ -41,7 +41,8 @@ extern const struct cused_param conf_iommu_params[CONF_IOMMU_KEYS];
 
 /* Keys of --service, and their places in conf.service. */
 enum conf_service_key {
-	CONF_SERVICE_MEMORY, CONF_SERVICE_COURIER, CONF_SERVICE_SYSFS, CONF_SERVICE_KEYS
+	CONF_SERVICE_MEMORY, CONF_SERVICE_COURIER, CONF_SERVICE_SYSFS, CONF_SERVICE_PREFIX,
+	CONF_SERVICE_REPLACE, CONF_SERVICE_KEYS
 };
 extern const struct cused_param conf_service_params[CONF_SERVICE_KEYS];
 
@@ -73,6 +74,7 @@ struct conf {
 
 	int verbose;			/* number of -v */
 	const char *agent_socket;	/* --socket; borrowed; NULL: the default */
+	const char *prefix;		/* --prefix; borrowed; NULL: what the service's key says */
 };
 
 void conf_init(struct conf *conf);
@@ -90,6 +92,12 @@ int conf_set_iommu(struct conf *conf, const char *text, struct cused_error *err)
 
 /* --service; the last one wins. Errors as conf_add_device(). */
 int conf_set_service(struct conf *conf, const char *text, struct cused_error *err);
+
+#define CONF_PREFIX_MAX 32	/* bytes of the name of a directory of /dev */
+
+/* --prefix, stronger than the key of --service. @text: borrowed; with "/dev/" or without.
+ * Return: 0; -EINVAL with @err set. */
+int conf_set_prefix(struct conf *conf, const char *text, struct cused_error *err);
 
 /*
  * conf_finish - choose what was left open and check the whole.

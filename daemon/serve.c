@@ -198,6 +198,8 @@ static int start(struct serve *serve, struct cused_error *err)
 		.agent = "/proc/self/exe", .agent_argv = serve->agent_argv,
 		.socket = serve->conf->agent_socket ? serve->conf->agent_socket :
 							SERVICE_AGENT_SOCKET,
+		.prefix = serve->conf->service[CONF_SERVICE_PREFIX].string,
+		.replace = serve->conf->service[CONF_SERVICE_REPLACE].number,
 		.retry = !strcmp(serve->conf->service[CONF_SERVICE_MEMORY].string, "retry"),
 		.courier = serve->conf->service[CONF_SERVICE_COURIER].number,
 	};
@@ -221,8 +223,8 @@ static int start(struct serve *serve, struct cused_error *err)
 	if (r == 0 && sysfs)
 		r = sysfs_lay(serve, err);
 	if (r == 0)
-		cused_log(CUSED_LOG_INFO, "serve", "ready: /dev/vfio/vfio, %u group%s, %zu "
-			  "device%s%s", adding.n, adding.n == 1 ? "" : "s",
+		cused_log(CUSED_LOG_INFO, "serve", "ready: /dev/%s/vfio, %u group%s, %zu "
+			  "device%s%s", params.prefix, adding.n, adding.n == 1 ? "" : "s",
 			  serve->conf->n_devices, serve->conf->n_devices == 1 ? "" : "s",
 			  service_can_map(serve->service) ? "" : "; this kernel has no FUSE "
 			  "passthrough (Linux 6.9), so no region can be mapped");

@@ -20,6 +20,13 @@ static bool has_number(const struct stat *st, dev_t dev)
 	return S_ISCHR(st->st_mode) && st->st_rdev == dev;
 }
 
+/* Is it the kernel's own /dev/vfio/vfio, loaded or not? */
+static bool is_static(const char *name, const struct stat *st)
+{
+	return strcmp(name, STATIC_NAME) == 0 &&
+	       has_number(st, makedev(STATIC_MAJOR, STATIC_MINOR));
+}
+
 /* Is there nobody behind the number? False if that cannot be told. */
 static bool is_dead(const char *root, dev_t dev)
 {
@@ -37,8 +44,10 @@ static int refuse(const struct devnode *node, const struct stat *st, struct cuse
 {
 	if (has_number(st, makedev(STATIC_MAJOR, STATIC_MINOR)))
 		return cused_error_set(err, -EEXIST, "%s belongs to the kernel's own vfio "
-			"module: unload it (modprobe -r vfio_iommu_type1 vfio_pci vfio), or use "
-			"vfio-cused run, which does not need that name", node->path);
+			"module: unload it (modprobe -r vfio_iommu_type1 vfio_pci vfio), or let "
+			"the service have the name (--service replace=on), or use another "
+			"(--prefix DIR), or use vfio-cused run, which does not need it",
+			node->path);
 	if (S_ISCHR(st->st_mode))
 		return cused_error_set(err, -EEXIST, "%s is a device of somebody else (%u:%u): "
 			"choose another group, or end what serves it (the kernel's vfio: "
@@ -130,24 +139,32 @@ int devnode_recover(const char *root)
 	return r;
 }
 
-int devnode_ensure(const char *root, const char *name, dev_t dev, mode_t mode, uid_t uid,
-		   gid_t gid, struct devnode *ret, struct cused_error *err)
+/* May what has the name be replaced? */
+static bool gives_way(const char *root, const struct devnode_wish *wish, const struct stat *st)
 {
-	struct devnode node = { .dev = dev };
+	if (!S_ISCHR(st->st_mode))
+		return false;
+	return is_dead(root, st->st_rdev) || (wish->replace && is_static(wish->name, st));
+}
+
+int devnode_ensure(const char *root, const struct devnode_wish *wish, struct devnode *ret,
+		   struct cused_error *err)
+{
+	struct devnode node = { .dev = wish->dev };
 	struct stat st;
 	int r;
 
-	if ((size_t)snprintf(node.path, sizeof(node.path), "%s/dev/%s", root, name) >=
+	if ((size_t)snprintf(node.path, sizeof(node.path), "%s/dev/%s", root, wish->name) >=
 	    sizeof(node.path))
-		return cused_error_set(err, -ENAMETOOLONG, "the name %s is too long", name);
+		return cused_error_set(err, -ENAMETOOLONG, "the name %s is too long",
+				       wish->name);
 	r = lstat(node.path, &st) < 0 ? -errno : 0;
-	if (r == 0 && has_number(&st, dev)) {
-		r = set_rights(node.path, mode, uid, gid);
-	} else if (r == 0 && (!S_ISCHR(st.st_mode) || !is_dead(root, st.st_rdev))) {
+	if (r == 0 && has_number(&st, wish->dev)) {
+		r = set_rights(node.path, wish->mode, wish->uid, wish->gid);
+	} else if (r == 0 && !gives_way(root, wish, &st)) {
 		return refuse(&node, &st, err);
 	} else if (r == 0 || r == -ENOENT) {
-		node.has_old = r == 0 && strcmp(name, STATIC_NAME) == 0 &&
-			       has_number(&st, makedev(STATIC_MAJOR, STATIC_MINOR));
+		node.has_old = r == 0 && is_static(wish->name, &st);
 		if (node.has_old) {
 			node.old_dev = st.st_rdev;
 			node.old_mode = st.st_mode & PERMISSIONS;
@@ -158,7 +175,7 @@ int devnode_ensure(const char *root, const char *name, dev_t dev, mode_t mode, u
 		}
 		r = make_directory(&node);
 		if (r == 0)
-			r = put(node.path, dev, mode, uid, gid);
+			r = put(node.path, wish->dev, wish->mode, wish->uid, wish->gid);
 	}
 	if (r)
 		return cused_error_set(err, r, "cannot make the device file %s: %s", node.path,

@@ -8,7 +8,9 @@
  *   nothing has that name; else it says nothing. Two things can have it: the static node of
  *   /dev/vfio/vfio (10:196), which is made at boot so that the first open loads the
  *   kernel's module, and what a service left that was killed. Both have a number that
- *   nobody serves, so they are replaced. A number that somebody serves is never touched.
+ *   nobody serves, so they are replaced. A number that somebody serves is not touched, with
+ *   one exception: where the administrator says so, the node of the kernel's own vfio gives
+ *   way. Its name is ours then; whoever has it open already is not disturbed.
  *
  *   Who serves a number is read from /sys/dev/char, where simulated devices never appear.
  *   A node is replaced by a rename, so that the name is always there.
@@ -38,19 +40,26 @@ struct devnode {
 	gid_t old_gid;
 };
 
+struct devnode_wish {
+	const char *name;		/* below /dev, with one directory at most: "vfio/1" */
+	dev_t dev;
+	mode_t mode;			/* permission bits, also of a node of the kernel's */
+	uid_t uid;
+	gid_t gid;
+	bool replace;			/* also the kernel's vfio, 10:196, that is loaded */
+};
+
 /*
- * devnode_ensure - see to it that /dev/@name is the character device @dev.
+ * devnode_ensure - see to it that /dev/@wish->name is the character device @wish->dev.
  * @root: "" for the machine; a test's directory, with dev/ and sys/ in it
- * @name: below /dev, with one directory at most: "vfio/1"
- * @mode: permission bits; @uid, @gid: its owner. Set on a node of the kernel's, too.
  * @ret: for devnode_restore()
  * Call after the device exists. On failure nothing has changed, but perhaps a directory
  * was made, or rights were set.
  * Return: 0; -EEXIST the name is another's, who is named in @err with the cure;
  * -ENAMETOOLONG; -errno of mknod() and others. @err is set on failure.  Locks: none.
  */
-int devnode_ensure(const char *root, const char *name, dev_t dev, mode_t mode, uid_t uid,
-		   gid_t gid, struct devnode *ret, struct cused_error *err);
+int devnode_ensure(const char *root, const struct devnode_wish *wish, struct devnode *ret,
+		   struct cused_error *err);
 
 /* What is known of a static node that was replaced, for whoever cleans up after a service that
  * was killed. Lines of this kind: "major:minor mode uid gid", numbers in octal for mode. */

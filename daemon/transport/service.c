@@ -172,7 +172,7 @@ dev_t service_node_number(struct service *service, const char *name)
 	list_for_each(it, &service->nodes) {
 		struct node *node = container_of(it, struct node, item);
 
-		if (!strcmp(node->name + strlen("vfio/"), name))
+		if (!strcmp(strchr(node->name, '/') + 1, name))
 			number = node->number;
 	}
 	pthread_mutex_unlock(&service->lock);

@@ -39,6 +39,8 @@ struct service_params {
 	const char *agent;		/* see agent.h; borrowed */
 	const char *const *agent_argv;
 	const char *socket;		/* for exec; NULL: none. Borrowed */
+	const char *prefix;		/* directory of /dev for the nodes; "vfio". Borrowed */
+	bool replace;			/* see devnode_ensure() */
 	bool retry;			/* never copy client memory ourselves for a call */
 	bool courier;			/* device fds for clients that exec did not start */
 };

@@ -15,7 +15,7 @@
 #include <transport/service.h>
 #include <util/list.h>
 
-#define NODE_NAME_SIZE 40		/* "vfio/noiommu-4294967295" */
+#define NODE_NAME_SIZE 64		/* "PREFIX/noiommu-4294967295" */
 #define SERVICE_MINORS 65536u		/* nodes at a time */
 
 struct service {
@@ -39,7 +39,7 @@ struct node {
 	struct service *service;
 	enum object_kind kind;
 	struct group *group;		/* of a group node */
-	char name[NODE_NAME_SIZE];	/* "vfio/7" */
+	char name[NODE_NAME_SIZE];	/* below /dev: "vfio/7" */
 	unsigned minor;
 	dev_t number;
 	struct channel *channel;

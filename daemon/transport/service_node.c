@@ -239,11 +239,13 @@ static const struct cuse_lowlevel_ops operations = {
 /* What the kernel made of it: the name's '/' is '!' in sysfs. */
 static int read_number(struct node *node, struct cused_error *err)
 {
+	const char *slash = strchr(node->name, '/');
 	char path[128], text[32] = "";
 	cleanup_close int fd = -1;
 	unsigned major_, minor_;
 
-	snprintf(path, sizeof(path), "/sys/class/cuse/vfio!%s/dev", strchr(node->name, '/') + 1);
+	snprintf(path, sizeof(path), "/sys/class/cuse/%.*s!%s/dev", (int)(slash - node->name),
+		 node->name, slash + 1);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 ||
 	    sscanf(text, "%u:%u", &major_, &minor_) != 2)
@@ -293,14 +295,19 @@ static int channel_make(struct node *node, struct cused_error *err)
 	return 0;
 }
 
-static void node_name(struct node *node)
+static int node_name(struct node *node, struct cused_error *err)
 {
+	const char *prefix = node->service->params.prefix;
+	int n;
+
 	if (node->kind == OBJECT_CONTAINER)
-		strcpy(node->name, "vfio/vfio");
+		n = snprintf(node->name, sizeof(node->name), "%s/vfio", prefix);
 	else
-		snprintf(node->name, sizeof(node->name), "vfio/%s%u",
-			 group_kind(node->group) == GROUP_NOIOMMU ? "noiommu-" : "",
-			 group_id(node->group));
+		n = snprintf(node->name, sizeof(node->name), "%s/%s%u", prefix,
+			     group_kind(node->group) == GROUP_NOIOMMU ? "noiommu-" : "",
+			     group_id(node->group));
+	return (size_t)n < sizeof(node->name) ? 0 :
+		cused_error_set(err, -ENAMETOOLONG, "the name /dev/%s is too long", prefix);
 }
 
 /* The lowest that no node has. */
@@ -322,6 +329,7 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 	     struct node **ret, struct cused_error *err)
 {
 	struct node *node = calloc(1, sizeof(*node));
+	struct devnode_wish wish = { 0 };
 	int r;
 
 	if (!node)
@@ -332,20 +340,24 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 	list_init(&node->files);
 	pthread_mutex_init(&node->lock, NULL);
 	thread_cond_init(&node->changed);
-	node_name(node);
+	r = node_name(node, err);
 	pthread_mutex_lock(&service->lock);
 	node->minor = free_minor(service);
 	list_push_back(&service->nodes, &node->item);
 	pthread_mutex_unlock(&service->lock);
-	r = node->minor < SERVICE_MINORS ? channel_make(node, err) :
-		cused_error_set(err, -ENOSPC, "cannot make /dev/%s: there are %u nodes, and no "
+	if (r == 0)
+		r = node->minor < SERVICE_MINORS ? channel_make(node, err) :
+			cused_error_set(err, -ENOSPC, "cannot make /dev/%s: there are %u nodes, and no "
 				"more can be", node->name, SERVICE_MINORS);
 	if (r == 0)
 		r = read_number(node, err);
+	wish = (struct devnode_wish){
+		.name = node->name, .dev = node->number,
+		.mode = kind == OBJECT_CONTAINER ? CONTAINER_MODE : GROUP_MODE,
+		.replace = service->params.replace,
+	};
 	if (r == 0)
-		r = devnode_ensure("", node->name, node->number,
-				   kind == OBJECT_CONTAINER ? CONTAINER_MODE : GROUP_MODE,
-				   0, 0, &node->devnode, err);
+		r = devnode_ensure("", &wish, &node->devnode, err);
 	if (r) {
 		node_free(node);
 		return r;

@@ -69,7 +69,19 @@ refuse walk run -- walk
 refuse serves run -- serves
 refuse --service "leave it out" -- run --service memory=retry -- true
 refuse memory=x retry -- serve --service memory=x
-refuse colour memory courier sysfs -- serve --service colour=red
+refuse colour memory courier sysfs prefix replace -- serve --service colour=red
+refuse --prefix "leave it out" -- run --prefix vfio-2 -- true
+for prefix in "" /dev/ . .. /tmp a/b "a b" "$(printf 'x%.0s' {1..33})"; do
+	refuse --prefix "one directory of /dev" vfio-simulated -- serve --prefix "$prefix"
+	[[ -z $prefix ]] || refuse prefix= "one directory of /dev" -- serve --service "prefix=$prefix"
+done
+# The longest, in either form; not refused, and so the end of the dump.
+for prefix in "$(printf 'x%.0s' {1..32})" "/dev/$(printf 'x%.0s' {1..32})"; do
+	expect 0 "$VFIO_CUSED" serve --service prefix=other --prefix "$prefix" --dump-config
+	has out "prefix = $(printf 'x%.0s' {1..32})"
+done
+expect 0 "$VFIO_CUSED" serve --service prefix=/dev/other --dump-config
+has out "prefix = other"
 refuse "agent" serve "by hand" -- agent
 refuse --devise --device -- --devise
 refuse --devise --device -- run --devise edu -- true

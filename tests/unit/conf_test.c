@@ -341,7 +341,8 @@ START_TEST(dump_uses_the_words_of_the_command_line)
 		"noiommu = off\nsize = 1536\n\n"
 		"[iommu]\nbackend = wires\ndma_entry_limit = 65535\nmemlock = off\n"
 		"unsafe_noiommu = off\nnesting = off\naperture = 39\n\n"
-		"[service]\nmemory = auto\ncourier = on\nsysfs = on\n");
+		"[service]\nmemory = auto\ncourier = on\nsysfs = on\n"
+		"prefix = vfio\nreplace = off\n");
 	free(text);
 }
 END_TEST

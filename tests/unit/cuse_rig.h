@@ -539,7 +539,7 @@ int __wrap_fsmount(int fd, unsigned flags, unsigned attributes)
 /* @retry: service_params.retry */
 static inline void rig_start(bool retry)
 {
-	struct service_params params = { .retry = retry, .courier = true };
+	struct service_params params = { .prefix = "vfio", .retry = retry, .courier = true };
 	struct cused_error err;
 
 	memset(&rig, 0, sizeof(rig));

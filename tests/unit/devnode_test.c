@@ -65,9 +65,17 @@ static bool is_there(const char *name)
 	return lstat(at(name), &st) == 0;
 }
 
+static int ensure_or_replace(const char *name, bool replace)
+{
+	struct devnode_wish wish = { .name = name, .dev = OURS, .mode = 0660, .uid = 3,
+				     .gid = 4, .replace = replace };
+
+	return devnode_ensure(root, &wish, &node, &err);
+}
+
 static int ensure(const char *name)
 {
-	return devnode_ensure(root, name, OURS, 0660, 3, 4, &node, &err);
+	return ensure_or_replace(name, false);
 }
 
 START_TEST(made_where_nothing_is)
@@ -171,6 +179,26 @@ START_TEST(kernel_module_is_not_touched)
 }
 END_TEST
 
+START_TEST(kernel_module_gives_way_where_told)
+{
+	shell("mkdir -p run/vfio-cused dev/vfio && mknod -m 640 dev/vfio/vfio c 10 196 &&"
+	      "chown 1:2 dev/vfio/vfio && ln -s x sys/dev/char/10:196");
+	ck_assert_int_eq(ensure_or_replace("vfio/vfio", true), 0);
+	is_node("dev/vfio/vfio", OURS, 0660, 3, 4);
+	ck_assert_int_eq(devnode_restore(&node), 0);
+	is_node("dev/vfio/vfio", STATIC, 0640, 1, 2);
+	/* By whoever comes after one that was killed, too. */
+	ck_assert_int_eq(ensure_or_replace("vfio/vfio", true), 0);
+	ck_assert_int_eq(devnode_recover(root), 0);
+	is_node("dev/vfio/vfio", STATIC, 0640, 1, 2);
+	/* The number at another name is somebody's own node, and so is another number. */
+	shell("mknod dev/vfio/1 c 10 196 && mknod dev/vfio/2 c 241 9 && ln -s x sys/dev/char/241:9");
+	ck_assert_int_eq(ensure_or_replace("vfio/1", true), -EEXIST);
+	ck_assert_int_eq(ensure_or_replace("vfio/2", true), -EEXIST);
+	is_node("dev/vfio/2", OTHER, 0600, getuid(), getgid());
+}
+END_TEST
+
 START_TEST(group_of_somebody_else_is_not_touched)
 {
 	shell("mkdir dev/vfio && mknod -m 666 dev/vfio/1 c 241 9 && ln -s x sys/dev/char/241:9");
@@ -265,6 +293,7 @@ int main(void)
 	tcase_add_test(tc, static_node_is_replaced_and_comes_back);
 	tcase_add_test(tc, static_node_comes_back_to_an_empty_name);
 	tcase_add_test(tc, kernel_module_is_not_touched);
+	tcase_add_test(tc, kernel_module_gives_way_where_told);
 	tcase_add_test(tc, group_of_somebody_else_is_not_touched);
 	tcase_add_test(tc, unknown_is_not_touched);
 	tcase_add_test(tc, dead_node_is_replaced);

@@ -215,7 +215,7 @@ static int use_devfs(struct server *server)
 
 static int use_service(void)
 {
-	struct service_params params = { 0 };
+	struct service_params params = { .prefix = "vfio" };
 	struct service *service = NULL;
 	int r;
 
@@ -230,7 +230,7 @@ static int use_service(void)
 START_TEST(what_the_service_stands_on)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	struct service_params params = { 0 };
+	struct service_params params = { .prefix = "vfio" };
 	struct service *service = NULL;
 	struct server *server;
 	int r;

@@ -33,6 +33,7 @@ static void service_begin(bool retry)
 {
 	static const char *const argv[] = { "vm-service-test", "agent", NULL };
 	struct service_params params = { .agent = "/proc/self/exe", .agent_argv = argv,
+					 .prefix = "vfio",
 					 .retry = retry, .courier = true };
 
 	world_init(&world, NULL);
