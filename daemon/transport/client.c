@@ -21,8 +21,11 @@
 #define PIDFD_THREAD O_EXCL
 #endif
 
-/* Threads remembered at a time; a power of two. A collision costs a new look-up. */
+/* Threads remembered at a time, at most. A collision costs a new look-up. They are not
+ * noticed to have gone, so what they hold, a file or two each, is bounded by a share of the
+ * limit, too: 1/FILES_SHARE of it for one file each. */
 #define CLIENT_THREADS_KEPT 256
+#define FILES_SHARE 8
 
 /* Inode of the initial user namespace (PROC_USER_INIT_INO of the kernel's uapi). */
 #define USER_NS_INITIAL_INO 0xEFFFFFFDu
@@ -40,8 +43,22 @@ struct client_thread {
 
 struct clients {
 	pthread_mutex_t lock;
+	unsigned kept;						/* slots in use, at least 1 */
 	struct client_thread *slots[CLIENT_THREADS_KEPT];	/* lock; each holds a ref */
 };
+
+static unsigned threads_kept(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return 1;
+	limit.rlim_cur /= FILES_SHARE;
+	if (limit.rlim_cur < 1)
+		return 1;
+	return limit.rlim_cur < CLIENT_THREADS_KEPT ? (unsigned)limit.rlim_cur :
+						      CLIENT_THREADS_KEPT;
+}
 
 int clients_new(struct clients **ret)
 {
@@ -50,16 +67,29 @@ int clients_new(struct clients **ret)
 	if (!clients)
 		return -ENOMEM;
 	pthread_mutex_init(&clients->lock, NULL);
+	clients->kept = threads_kept();
 	*ret = clients;
 	return 0;
+}
+
+/* Forget all threads. Those in use stay until they are put. */
+static void forget_all(struct clients *clients)
+{
+	struct client_thread *threads[CLIENT_THREADS_KEPT];
+
+	pthread_mutex_lock(&clients->lock);
+	memcpy(threads, clients->slots, sizeof(threads));
+	memset(clients->slots, 0, sizeof(clients->slots));
+	pthread_mutex_unlock(&clients->lock);
+	for (size_t i = 0; i < CLIENT_THREADS_KEPT; i++)
+		client_put(threads[i]);
 }
 
 void clients_free(struct clients *clients)
 {
 	if (!clients)
 		return;
-	for (size_t i = 0; i < CLIENT_THREADS_KEPT; i++)
-		client_put(clients->slots[i]);
+	forget_all(clients);
 	pthread_mutex_destroy(&clients->lock);
 	free(clients);
 }
@@ -147,9 +177,14 @@ static bool thread_alive(const struct client_thread *thread)
 	       errno != ESRCH;
 }
 
+static bool no_files(int r)
+{
+	return r == -EMFILE || r == -ENFILE;
+}
+
 int client_get(struct clients *clients, pid_t tid, bool verify, struct client_thread **ret)
 {
-	struct client_thread **slot = &clients->slots[(unsigned)tid % CLIENT_THREADS_KEPT];
+	struct client_thread **slot = &clients->slots[(unsigned)tid % clients->kept];
 	struct client_thread *thread, *old = NULL;
 	bool keep;
 	int r;
@@ -170,6 +205,10 @@ int client_get(struct clients *clients, pid_t tid, bool verify, struct client_th
 	}
 
 	r = thread_new(tid, &thread, &keep);
+	if (no_files(r)) {
+		forget_all(clients);
+		r = thread_new(tid, &thread, &keep);
+	}
 	if (r)
 		return r;
 	if (keep) {
@@ -248,13 +287,12 @@ static struct mm *mm_find(struct clients *clients, pid_t tgid)
 	return NULL;
 }
 
-int client_caller(struct clients *clients, struct client_thread *thread,
-		  struct caller *ret)
+/* @ret: valid as long as the caller's reference to @thread. */
+static int thread_mm(struct clients *clients, struct client_thread *thread, struct mm **ret)
 {
 	struct mm *old = NULL;
 	int r = 0;
 
-	*ret = (struct caller){ 0 };
 	pthread_mutex_lock(&clients->lock);
 	if (thread->mm && !client_mm_alive(thread->mm))
 		old = steal_ptr(thread->mm);
@@ -262,9 +300,23 @@ int client_caller(struct clients *clients, struct client_thread *thread,
 		thread->mm = mm_find(clients, thread->tgid);
 	if (!thread->mm)
 		r = client_mm_new(thread->tgid, &thread->mm);
-	ret->mm = thread->mm;
+	*ret = thread->mm;
 	pthread_mutex_unlock(&clients->lock);
 	mm_unref(old);
+	return r;
+}
+
+int client_caller(struct clients *clients, struct client_thread *thread,
+		  struct caller *ret)
+{
+	int r;
+
+	*ret = (struct caller){ 0 };
+	r = thread_mm(clients, thread, &ret->mm);
+	if (no_files(r)) {
+		forget_all(clients);
+		r = thread_mm(clients, thread, &ret->mm);
+	}
 	caller_rights(thread, ret);
 	return r;
 }

@@ -38,8 +38,8 @@ void clients_free(struct clients *clients);	/* NULL is allowed */
  * The thread behind a number, from a notification that is still valid.
  * @verify: make sure that a remembered entry is not of a thread that had the number
  *          before. Without, client_dup_fd() tells by -ESRCH, and the call is repeated.
- * Return: 0, with a reference for client_put(); -ESRCH it is gone; -ENOMEM; other errors
- * of pidfd_open().
+ * Return: 0, with a reference for client_put(); -ESRCH it is gone; -ENOMEM; -EMFILE,
+ * although all that were remembered are forgotten; other errors of pidfd_open().
  */
 int client_get(struct clients *clients, pid_t tid, bool verify, struct client_thread **ret);
 void client_put(struct client_thread *thread);
@@ -50,7 +50,7 @@ int client_dup_fd(struct client_thread *thread, int fd);
 
 /*
  * Who calls. ret->mm is valid until client_put(). Takes some microseconds.
- * Return: 0; -ESRCH, -ENOMEM, -EACCES we may not look at its memory: then ret->mm is NULL,
+ * Return: 0; -ESRCH, -ENOMEM, -EMFILE, -EACCES we may not look at its memory: then ret->mm is NULL,
  * and the rest is there.
  */
 int client_caller(struct clients *clients, struct client_thread *thread,

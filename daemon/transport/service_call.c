@@ -76,6 +76,21 @@ static void tell_memory(struct service_call *c)
 			  (int)c->ioctl->request->tid);
 }
 
+/* Of ours: nothing about the client. */
+static bool is_shortage(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
+}
+
+static void tell_shortage(struct service_call *c, int r)
+{
+	if (!atomic_exchange(&c->ioctl->service->told_shortage, true))
+		cused_log(CUSED_LOG_WARNING, "service", "a call of process %d failed because the "
+			  "service itself was short: %s; raise its limit of open files "
+			  "(RLIMIT_NOFILE, LimitNOFILE= of its unit)",
+			  (int)c->ioctl->request->tid, strerror(-r));
+}
+
 /* ---- copies ---- */
 
 enum copied { COPIED, COPY_FAULT, COPY_LATER };
@@ -472,9 +487,17 @@ void service_ioctl(struct service_ioctl *ioctl)
 	if (ioctl->in_size || (ioctl->request->tid == 0 && ioctl->may_retry))
 		c.retry = true;
 	settle(ioctl);
-	if (call_needs_caller(ioctl->object.kind, cmd) &&
-	    service_caller(ioctl->service, ioctl->request, &c.thread, &caller))
-		tell_memory(&c);
+	if (call_needs_caller(ioctl->object.kind, cmd)) {
+		int r = service_caller(ioctl->service, ioctl->request, &c.thread, &caller);
+
+		if (is_shortage(r)) {
+			tell_shortage(&c, r);
+			request_error(ioctl->request, -r);
+			return;
+		}
+		if (r)
+			tell_memory(&c);
+	}
 	if (by_token && client_read(ioctl->request->tid, ioctl->arg, &arg, sizeof(arg))) {
 		request_error(ioctl->request, EFAULT);
 		client_put(c.thread);

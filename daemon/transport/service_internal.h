@@ -31,7 +31,7 @@ struct service {
 	pthread_mutex_t lock;		/* nodes, looks */
 	struct list nodes;
 	struct list looks;		/* struct look: cookies that are asked for */
-	atomic_bool told_memory, told_courier;
+	atomic_bool told_memory, told_shortage, told_courier;
 };
 
 struct node {

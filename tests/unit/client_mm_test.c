@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -245,6 +246,58 @@ START_TEST(threads_of_a_process_have_one_address_space)
 }
 END_TEST
 
+/* Those who are remembered give their files back when these are short. */
+START_TEST(the_remembered_give_way)
+{
+	enum { CLIENTS = 24, FILES = 12 };
+	struct client_thread *thread;
+	struct rlimit limit, less;
+	struct clients *clients;
+	struct caller caller;
+	pid_t pids[CLIENTS];
+	int stay[2], first;
+
+	ck_assert_int_eq(clients_new(&clients), 0);
+	ck_assert_int_eq(pipe(stay), 0);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			char c;
+
+			close(stay[1]);
+			_exit(read(stay[0], &c, 1) < 0);
+		}
+	}
+	first = dup(0);
+	close(first);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	less = limit;
+	less.rlim_cur = (rlim_t)first + FILES;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &less), 0);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		ck_assert_int_eq(client_get(clients, pids[i], true, &thread), 0);
+		ck_assert_int_eq(client_caller(clients, thread, &caller), 0);
+		client_put(thread);
+	}
+	setrlimit(RLIMIT_NOFILE, &limit);
+	/* A limit that is known at the start is shared from the start. */
+	clients_free(clients);
+	setrlimit(RLIMIT_NOFILE, &less);
+	ck_assert_int_eq(clients_new(&clients), 0);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		ck_assert_int_eq(client_get(clients, pids[i], true, &thread), 0);
+		client_put(thread);
+	}
+	ck_assert_int_lt(dup(0), first + FILES / 2);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	clients_free(clients);
+	close(stay[1]);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		ck_assert_int_eq(waitpid(pids[i], NULL, 0), pids[i]);
+	close(stay[0]);
+}
+END_TEST
+
 /* After exec the same thread number means other memory. */
 START_TEST(exec_makes_another_address_space)
 {
@@ -377,6 +430,7 @@ int main(void)
 	tcase_add_test(tc, files_are_shared_where_the_client_holds_them);
 	tcase_add_test(tc, shared_files_on_disk_are_not_written);
 	tcase_add_test(tc, threads_of_a_process_have_one_address_space);
+	tcase_add_test(tc, the_remembered_give_way);
 	tcase_add_test(tc, exec_makes_another_address_space);
 	tcase_add_test(tc, strings_end_at_unreadable_pages);
 	tcase_add_test(tc, events_signal_and_watch);
