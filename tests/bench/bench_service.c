@@ -5,6 +5,8 @@
  *     cused_bench_service floor NULL             the null device and the ping-pong alone
  *     cused_bench_service calls NULL BDF         the service's calls beside both
  *     cused_bench_service device-fd NULL BDF TEXT   GET_DEVICE_FD; TEXT: how it is handed over
+ *     cused_bench_service maps NULL BDF DIR BDF  MAP_DMA and UNMAP_DMA, of the service with its
+ *                                                nodes in DIR, and of the kernel's type1
  *     cused_bench_service pair NULL BDF BDF      two clients at once, and each alone
  *
  * NULL is the node of cused_bench_null. Time in an emulated machine means nothing, so every
@@ -39,6 +41,9 @@ static int null_fd, sockets[2];
 static struct vc vc;
 static uint64_t bar_offset;
 static const char *device_name;
+static char *map_memory;
+static uint64_t map_size;
+static int new_device = -1;
 
 static void must(int r, const char *what)
 {
@@ -48,9 +53,9 @@ static void must(int r, const char *what)
 	exit(1);
 }
 
-static void open_service(const char *bdf)
+static void open_service(const char *dir, const char *bdf)
 {
-	struct vc_where where = { .dir = "/dev/vfio", .bdf = bdf,
+	struct vc_where where = { .dir = dir, .bdf = bdf,
 				  .group = vc_sysfs_group(bdf) };
 	struct vfio_region_info bar;
 
@@ -120,10 +125,27 @@ static void do_pwrite(void)
 
 static void do_device_fd(void)
 {
-	int fd = vc_get_device(vc.group, device_name);
+	new_device = vc_get_device(vc.group, device_name);
+	must(new_device, "GET_DEVICE_FD");
+}
 
-	must(fd, "GET_DEVICE_FD");
-	close(fd);
+static void undo_device_fd(void)
+{
+	close(new_device);
+}
+
+static void do_map(void)
+{
+	must(vc_map(vc.container, map_memory, 0, map_size,
+		    VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE), "MAP_DMA");
+}
+
+static void do_unmap(void)
+{
+	uint64_t size;
+
+	must(vc_unmap(vc.container, 0, map_size, &size), "UNMAP_DMA");
+	must(size == map_size ? 0 : -EIO, "UNMAP_DMA");
 }
 
 /* ---- ratios ---- */
@@ -137,22 +159,46 @@ static double batch(void (*fn)(void), unsigned n)
 	return (double)(vc_now_ns() - from) / n;
 }
 
-static void row(const char *name, void (*fn)(void), unsigned n)
+/* @undo: what has to follow each time, and is not counted; or NULL */
+static double batch_undone(void (*fn)(void), void (*undo)(void), unsigned n)
 {
-	double ns[ROUNDS], to_null[ROUNDS], to_ping[ROUNDS];
+	uint64_t sum = 0;
 
-	batch(fn, n);
+	if (!undo)
+		return batch(fn, n);
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t from = vc_now_ns();
+
+		fn();
+		sum += vc_now_ns() - from;
+		undo();
+	}
+	return (double)sum / n;
+}
+
+/* Return: the median, in ns. */
+static double rounds(const char *name, void (*fn)(void), void (*undo)(void), unsigned n)
+{
+	double ns[ROUNDS], to_null[ROUNDS], to_ping[ROUNDS], median;
+
+	batch_undone(fn, undo, n);
 	for (unsigned b = 0; b < ROUNDS; b++) {
 		double null = batch(do_null, BATCH), ping = batch(do_ping, BATCH);
 
-		ns[b] = batch(fn, n);
+		ns[b] = batch_undone(fn, undo, n);
 		to_null[b] = ns[b] / null;
 		to_ping[b] = ns[b] / ping;
 	}
-	printf("  %-44s %8.1f us  %6.2f x null  %6.2f x ping-pong\n", name,
-	       bench_median(ns, ROUNDS) / 1000, bench_median(to_null, ROUNDS),
-	       bench_median(to_ping, ROUNDS));
+	median = bench_median(ns, ROUNDS);
+	printf("  %-44s %8.1f us  %6.2f x null  %6.2f x ping-pong\n", name, median / 1000,
+	       bench_median(to_null, ROUNDS), bench_median(to_ping, ROUNDS));
 	fflush(stdout);
+	return median;
+}
+
+static void row(const char *name, void (*fn)(void), unsigned n)
+{
+	rounds(name, fn, NULL, n);
 }
 
 static void echo_start(void)
@@ -198,13 +244,67 @@ static void floor_rows(void)
 
 static void calls(const char *bdf)
 {
-	open_service(bdf);
+	open_service("/dev/vfio", bdf);
 	row("GET_API_VERSION (container, no data)", do_version, BATCH);
 	row("IOMMU_GET_INFO (container, 24 bytes)", do_iommu_info, BATCH);
 	row("GET_REGION_INFO (device, 32 bytes)", do_region_info, BATCH);
 	row("pread 4 bytes of a BAR", do_pread, BATCH);
 	row("pwrite 4 bytes of a BAR", do_pwrite, BATCH);
 	vc_close(&vc);
+}
+
+/* ---- mappings ---- */
+
+#define SMALL 4096ull
+#define HUGE_ (1ull << 30)
+#define HUGE_ROUNDS 3
+
+/* Of 4 KiB pages, each of them there. */
+static void map_memory_make(void)
+{
+	map_memory = mmap(NULL, HUGE_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			  0);
+	must(map_memory == MAP_FAILED ? -errno : 0, "1 GiB of memory");
+	must(madvise(map_memory, HUGE_, MADV_NOHUGEPAGE) ? -errno : 0, "MADV_NOHUGEPAGE");
+	for (uint64_t at = 0; at < HUGE_; at += SMALL)
+		map_memory[at] = 1;
+}
+
+/* Return: of 1 GiB, the median in ns. */
+static double map_rows(const char *whose, const char *dir, const char *bdf)
+{
+	double map[HUGE_ROUNDS], unmap[HUGE_ROUNDS];
+	char name[64];
+
+	open_service(dir, bdf);
+	map_size = SMALL;
+	snprintf(name, sizeof(name), "MAP_DMA 4 KiB, %s", whose);
+	rounds(name, do_map, do_unmap, BATCH);
+	do_map();
+	snprintf(name, sizeof(name), "UNMAP_DMA 4 KiB, %s", whose);
+	rounds(name, do_unmap, do_map, BATCH);
+	do_unmap();
+	map_size = HUGE_;
+	for (unsigned i = 0; i < HUGE_ROUNDS; i++) {
+		map[i] = batch(do_map, 1);
+		unmap[i] = batch(do_unmap, 1);
+	}
+	printf("  1 GiB of 4 KiB pages, %-22s map %10.1f us, unmap %10.1f us\n", whose,
+	       bench_median(map, HUGE_ROUNDS) / 1000, bench_median(unmap, HUGE_ROUNDS) / 1000);
+	vc_close(&vc);
+	return bench_median(map, HUGE_ROUNDS);
+}
+
+static void maps(const char *ours, const char *dir, const char *kernels)
+{
+	double us, kernel;
+
+	map_memory_make();
+	settle();
+	us = map_rows("service", dir, ours);
+	kernel = map_rows("kernel's type1", "/dev/vfio", kernels);
+	printf("  map of 1 GiB: the kernel's takes %.0f times as long (it pins and programs, the "
+	       "service notes)\n", kernel / us);
 }
 
 /* ---- two clients ---- */
@@ -218,7 +318,7 @@ static void pair_client(struct pair *p, unsigned who, const char *bdf, unsigned 
 {
 	uint64_t n = 0, from, now;
 
-	open_service(bdf);
+	open_service("/dev/vfio", bdf);
 	p->ready++;
 	for (unsigned ms = 0; p->ready < of; ms++) {
 		must(ms < 10000 ? 0 : -ETIMEDOUT, "the other client");
@@ -297,11 +397,13 @@ int main(int argc, char **argv)
 	} else if (!strcmp(what, "calls") && argc == 4) {
 		calls(argv[3]);
 	} else if (!strcmp(what, "device-fd") && argc == 5) {
-		open_service(argv[3]);
-		row(argv[4], do_device_fd, 10);
+		open_service("/dev/vfio", argv[3]);
+		rounds(argv[4], do_device_fd, undo_device_fd, 10);
 		vc_close(&vc);
+	} else if (!strcmp(what, "maps") && argc == 6) {
+		maps(argv[3], argv[4], argv[5]);
 	} else {
-		fprintf(stderr, "usage: cused_bench_service floor|calls|device-fd|pair NULL ...\n");
+		fprintf(stderr, "usage: cused_bench_service floor|calls|device-fd|maps|pair NULL ...\n");
 		return 2;
 	}
 	close(sockets[0]);

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The half of service.sh in the guest. Its name says what is measured: "calls" or "pair".
+# The half of service.sh in the guest. Its name says what is measured: "calls", "pair"
+# or "maps" (beside the kernel's own VFIO, with edu at $KERNEL_EDU).
 # shellcheck source=../vm/guest/lib.sh
 . /vm/lib.sh
 null=/dev/cused-null
@@ -17,16 +18,26 @@ case $0 in
 	cused_bench_service pair $null "$EDU" "$EDU2" || fail "two clients"
 	stop_service
 	;;
+*maps)
+	printf '\nservice beside the kernel, one CPU, by instructions: mappings\n'
+	at=/sys/bus/pci/devices/$KERNEL_EDU
+	echo vfio-pci >"$at/driver_override"
+	echo "$KERNEL_EDU" >/sys/bus/pci/drivers_probe
+	# shellcheck disable=SC2086
+	start_service --prefix vfio-simulated $devices
+	cused_bench_service maps $null "$EDU" /dev/vfio-simulated "$KERNEL_EDU" || fail "mappings"
+	stop_service
+	;;
 *)
 	printf '\nservice, one CPU, by instructions: ratios to an ioctl of a CUSE device that does nothing\n'
 	cused_bench_service floor $null || fail "the floor"
 	# shellcheck disable=SC2086
 	start_service $devices
 	cused_bench_service calls $null "$EDU" || fail "calls"
-	cused_bench_service device-fd $null "$EDU" "GET_DEVICE_FD + close, by courier" ||
+	cused_bench_service device-fd $null "$EDU" "GET_DEVICE_FD, by courier" ||
 		fail "the courier"
 	vfio-cused exec -- cused_bench_service device-fd $null "$EDU" \
-		"GET_DEVICE_FD + close, by exec" || fail "exec"
+		"GET_DEVICE_FD, by exec" || fail "exec"
 	stop_service
 	printf 'service, one CPU, --service memory=retry\n'
 	# shellcheck disable=SC2086

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What clients of `vfio-cused serve` pay: boots a guest with one CPU for single calls and one
-# with two for two clients at once, and prints what service-guest.sh measured there.
+# What clients of `vfio-cused serve` pay: boots a guest with one CPU for single calls, one with
+# the kernel's own VFIO for mappings, and one with two CPUs for two clients at once, and prints
+# what service-guest.sh measured there.
 #
 # Single calls are measured in instructions (a microsecond is 1000 of them), user's and
 # kernel's of both sides, so that the figures are the same on a busy machine. Two clients at
@@ -18,9 +19,15 @@ export VM_INIT
 work=$(mktemp -d "${TMPDIR:-/tmp}/cused-bench.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 status=0
-for part in calls pair; do
+for part in calls maps pair; do
 	how=(--smp 1 --icount)
 	[[ $part != pair ]] || how=(--smp 2)
+	# 1 GiB that is pinned, in pages of 4 KiB.
+	[[ $part != maps ]] ||
+		how+=(--memory 2048 --module vfio-pci --module vfio_iommu_type1
+			--append intel_iommu=on --device intel-iommu,intremap=on
+			--device "pcie-root-port,id=port1,chassis=1,addr=10.0"
+			--device "edu,bus=port1" --env KERNEL_EDU=0000:01:00.0)
 	cp "$here/service-guest.sh" "$work/$part.sh"
 	"$here/../vm/vm.sh" "${how[@]}" --seconds 400 --quiet --out "$work" --module cuse \
 		--module fuse --program "$VFIO_CUSED" \
