@@ -17,7 +17,7 @@
  *     thread T is to get a device file  ─▶ a *courier*, a child for this one job, opens
  *                                          the file by its token and hands it over
  *                                          (courier.h)
- *     exec brings a token to the socket ─▶ the file is opened and sent
+ *     exec connects to the socket       ─▶ it gets the root of the devices' file system
  *
  *   Each job has a socket of its own for its answer, so that the service sees at once when
  *   whoever worked on it has died. The agent may be killed at any time: jobs at work fail,

@@ -3,8 +3,7 @@
  * transport/agent_server.c - the agent's side of agent.h: one loop, and a child per
  * delivery.
  *
- * Connections of exec are served in the loop as well, at most CONNECTIONS_MAX at a time;
- * the oldest gives way, so that nobody can keep others out by connecting.
+ * Connections of exec get their message at once and are closed: nobody can keep others out.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,14 +28,11 @@
 #include <util/cleanup.h>
 #include <vfio-cused/log.h>
 
-#define CONNECTIONS_MAX 32u
 #define COURIER_DEADLINE_MS 1000u
 #define COURIER_LIFE_S 30
 
 struct server_state {
 	struct clients *clients;
-	int connections[CONNECTIONS_MAX];	/* oldest first */
-	unsigned n_connections;
 };
 
 /* ---- looking at fds ---- */
@@ -139,11 +135,10 @@ static void look(struct server_state *state, const struct agent_job *job, int so
 
 static int device_open_token(const uint8_t token[SERVICE_TOKEN_SIZE])
 {
-	char name[2 * SERVICE_TOKEN_SIZE + 1];
+	char name[SERVICE_TOKEN_NAME_SIZE];
 	int fd;
 
-	for (size_t i = 0; i < SERVICE_TOKEN_SIZE; i++)
-		snprintf(name + 2 * i, 3, "%02x", token[i]);
+	service_token_name(token, name);
 	fd = openat(AGENT_FD_MOUNT, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	return fd < 0 ? -errno : fd;
 }
@@ -216,46 +211,21 @@ static void deliver_start(const struct agent_job *job, int socket)
 
 /* ---- exec ---- */
 
-static void connection_close(struct server_state *state, unsigned i)
+/* The descriptor is opened anew: that of fsmount() ends the mount with its last copy. */
+static void connection_serve(void)
 {
-	close(state->connections[i]);
-	state->n_connections--;
-	memmove(state->connections + i, state->connections + i + 1,
-		(state->n_connections - i) * sizeof(state->connections[0]));
-}
+	struct agent_greeting greeting = { AGENT_GREETING_VERSION };
+	int socket = accept4(AGENT_FD_LISTENER, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int root;
 
-static void connection_take(struct server_state *state)
-{
-	int fd = accept4(AGENT_FD_LISTENER, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	if (fd < 0)
+	if (socket < 0)
 		return;
-	if (state->n_connections == CONNECTIONS_MAX)
-		connection_close(state, 0);
-	state->connections[state->n_connections++] = fd;
-}
-
-static void connection_serve(struct server_state *state, unsigned i)
-{
-	uint8_t token[SERVICE_TOKEN_SIZE];
-	struct agent_token_answer answer = { 0 };
-	int socket = state->connections[i], fd = -1;
-	ssize_t n = recv(socket, token, sizeof(token), MSG_TRUNC);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n == SERVICE_TOKEN_SIZE) {
-		fd = device_open_token(token);
-		answer.err = fd < 0 ? fd : 0;
-		fd_message_send(socket, &answer, sizeof(answer), &fd, fd >= 0);
-		if (fd >= 0)
-			close(fd);
-	} else if (n > 0) {
-		answer.err = -EINVAL;
-		fd_message_send(socket, &answer, sizeof(answer), NULL, 0);
+	root = openat(AGENT_FD_MOUNT, ".", O_PATH | O_CLOEXEC);
+	if (root >= 0) {
+		fd_message_send(socket, &greeting, sizeof(greeting), &root, 1);
+		close(root);
 	}
-	/* One token a connection: its end tells that our copy is closed. */
-	connection_close(state, i);
+	close(socket);
 }
 
 /* ---- the loop ---- */
@@ -292,29 +262,19 @@ static bool fd_is_open(int fd)
 
 static void work(struct server_state *state)
 {
-	struct pollfd fds[2 + CONNECTIONS_MAX];
-	unsigned n;
+	struct pollfd fds[] = {
+		{ .fd = AGENT_FD_JOBS, .events = POLLIN },
+		{ .fd = fd_is_open(AGENT_FD_LISTENER) ? AGENT_FD_LISTENER : -1,
+		  .events = POLLIN },
+	};
 
 	for (;;) {
-		fds[0] = (struct pollfd){ .fd = AGENT_FD_JOBS, .events = POLLIN };
-		fds[1] = (struct pollfd){ .fd = fd_is_open(AGENT_FD_LISTENER) ?
-							AGENT_FD_LISTENER : -1,
-					  .events = POLLIN };
-		n = state->n_connections;
-		for (unsigned i = 0; i < n; i++)
-			fds[2 + i] = (struct pollfd){ .fd = state->connections[i],
-						      .events = POLLIN };
-		if (poll(fds, 2 + n, -1) < 0)
+		if (poll(fds, sizeof(fds) / sizeof(fds[0]), -1) < 0)
 			continue;
 		if (fds[0].revents && !job_take(state))
 			return;
-		/* From the last, so that places before it stay. */
-		for (unsigned i = n; i-- > 0;) {
-			if (fds[2 + i].revents)
-				connection_serve(state, i);
-		}
 		if (fds[1].revents)
-			connection_take(state);
+			connection_serve();
 	}
 }
 
@@ -333,8 +293,6 @@ int agent_serve(void (*gone)(void))
 	signal(SIGCHLD, SIG_IGN);	/* couriers report by their sockets */
 	work(&state);
 	gone();
-	while (state.n_connections)
-		connection_close(&state, 0);
 	clients_free(state.clients);
 	while (waitpid(-1, NULL, 0) >= 0 || errno == EINTR)
 		;

@@ -19,7 +19,6 @@
 #include <util/cleanup.h>
 #include <vfio-cused/log.h>
 
-#define NAME_SIZE (2 * SERVICE_TOKEN_SIZE + 1)
 #define ATTR_SECONDS 3600.0	/* attributes never change */
 
 /* CLOSING: the kernel has released it, but a call of a thread that was killed still works
@@ -35,7 +34,7 @@ struct backed {
 struct file {
 	struct list item;		/* devfs->files */
 	fuse_ino_t ino;
-	char name[NAME_SIZE];
+	char name[SERVICE_TOKEN_NAME_SIZE];
 	struct device_file *device;	/* NULL once released */
 	const struct group *group;	/* of the device */
 	uint32_t backing_id;
@@ -117,12 +116,6 @@ static void file_release_locked(struct devfs *devfs, struct file *file)
 	file_free_if_done(file);
 }
 
-static void name_of(const uint8_t token[SERVICE_TOKEN_SIZE], char ret[NAME_SIZE])
-{
-	for (size_t i = 0; i < SERVICE_TOKEN_SIZE; i++)
-		snprintf(ret + 2 * i, 3, "%02x", token[i]);
-}
-
 int devfs_grant(struct devfs *devfs, struct device_file *device,
 		uint8_t ret_token[SERVICE_TOKEN_SIZE])
 {
@@ -134,7 +127,7 @@ int devfs_grant(struct devfs *devfs, struct device_file *device,
 		free(file);
 		return -EIO;
 	}
-	name_of(ret_token, file->name);
+	service_token_name(ret_token, file->name);
 	file->device = device;
 	file->group = device_group(device_file_device(device));
 	file->state = STATE_GRANTED;
@@ -154,10 +147,10 @@ int devfs_grant(struct devfs *devfs, struct device_file *device,
 
 void devfs_revoke(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE])
 {
-	char name[NAME_SIZE];
+	char name[SERVICE_TOKEN_NAME_SIZE];
 	struct file *file;
 
-	name_of(token, name);
+	service_token_name(token, name);
 	pthread_mutex_lock(&devfs->lock);
 	file = file_find_name(devfs, name);
 	if (file)
@@ -370,6 +363,13 @@ static void file_unuse(struct devfs *devfs, struct file *file)
 	pthread_mutex_unlock(&devfs->lock);
 }
 
+/* The root leads to names that are known, and is nothing in itself: whoever has a descriptor
+ * of it gets no open directory, and so no ioctl and no list. */
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	fuse_reply_err(req, EACCES);
+}
+
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
@@ -474,6 +474,7 @@ static const struct fuse_lowlevel_ops operations = {
 	.getattr = op_getattr,
 	.setattr = op_setattr,
 	.open = op_open,
+	.opendir = op_opendir,
 	.read = op_read,
 	.write = op_write,
 	.flush = op_flush,

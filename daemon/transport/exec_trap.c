@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -33,6 +34,7 @@ struct exec_trap {
 	struct clients *clients;
 	pthread_t thread;
 	atomic_bool stop;
+	int root;			/* of the devices' files, or -1; the thread's own */
 	bool told;			/* the agent's absence; the thread's own */
 };
 
@@ -79,30 +81,22 @@ static int agent_connect(const char *path)
 	return steal_fd(&fd);
 }
 
-/* Return: the device file, or -errno; @ret_answered: the errno is the agent's word. */
-static int answer_receive(int sock, bool *ret_answered)
+/* Return: the root of the devices' files, or -errno. */
+static int root_fetch(const char *path)
 {
-	struct agent_token_answer answer;
+	cleanup_close int sock = agent_connect(path);
+	struct agent_greeting greeting = { 0 };
 	int fd = -1, n;
 	size_t n_fds = 1;
-	char byte;
 
-	n = fd_message_receive(sock, &answer, sizeof(answer), &fd, &n_fds);
-	if (n < 0)
-		return n;
-	*ret_answered = n == sizeof(answer);
-	if (!*ret_answered || answer.err < 0 || n_fds == 0) {
-		if (n_fds)
-			close(fd);
-		if (!*ret_answered)
-			return n == 0 ? -ECONNRESET : -EPROTO;
-		return answer.err < 0 ? answer.err : -EPROTO;
-	}
-	/* The end comes when the agent has closed its copy: the client's close counts. */
-	if (recv(sock, &byte, sizeof(byte), 0) < 0)
-		cused_log(CUSED_LOG_DEBUG, "exec", "the agent keeps a connection: %s",
-			  strerror(errno));
-	return fd;
+	if (sock < 0)
+		return sock;
+	n = fd_message_receive(sock, &greeting, sizeof(greeting), &fd, &n_fds);
+	if (n == sizeof(greeting) && greeting.version == AGENT_GREETING_VERSION && n_fds == 1)
+		return fd;
+	if (n > 0 && n_fds)
+		close(fd);
+	return n < 0 ? n : n == 0 ? -ECONNRESET : -EPROTO;
 }
 
 static void tell_agent_missing(struct exec_trap *trap, int code)
@@ -118,20 +112,25 @@ static void tell_agent_missing(struct exec_trap *trap, int code)
 /* Return: the device file, or the errno for the client. */
 static int redeem(struct exec_trap *trap, const uint8_t token[SERVICE_TOKEN_SIZE])
 {
-	cleanup_close int sock = agent_connect(trap->socket);
-	bool answered = false;
-	int r = sock;
+	char name[SERVICE_TOKEN_NAME_SIZE];
+	int fd = -ENOTCONN;
 
-	if (r >= 0 && send(sock, token, SERVICE_TOKEN_SIZE, MSG_NOSIGNAL) !=
-		      SERVICE_TOKEN_SIZE)
-		r = -errno;
-	if (r >= 0)
-		r = answer_receive(sock, &answered);
-	if (r >= 0 || answered)
-		return r;
-	if (!atomic_load(&trap->stop))
-		tell_agent_missing(trap, r);
-	return -EIO;
+	service_token_name(token, name);
+	for (unsigned attempt = 0; attempt < 2 && fd == -ENOTCONN; attempt++) {
+		if (trap->root < 0)
+			trap->root = root_fetch(trap->socket);
+		if (trap->root < 0) {
+			if (!atomic_load(&trap->stop))
+				tell_agent_missing(trap, trap->root);
+			return -EIO;
+		}
+		fd = openat(trap->root, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0)
+			fd = -errno;
+		if (fd == -ENOTCONN)
+			close(steal_fd(&trap->root));	/* of a service that has ended */
+	}
+	return fd;
 }
 
 /* ---- one call ---- */
@@ -237,6 +236,8 @@ static void *serve_main(void *arg)
 static void trap_free(struct exec_trap *trap)
 {
 	close(trap->listener);
+	if (trap->root >= 0)
+		close(trap->root);
 	clients_free(trap->clients);
 	free(trap);
 }
@@ -252,6 +253,7 @@ int exec_trap_start(const struct exec_trap_params *params, struct exec_trap **re
 		return cused_error_set(err, -ENOMEM, "out of memory");
 	}
 	trap->listener = params->listener;
+	trap->root = -1;
 	trap->socket = params->socket;
 	trap->node = params->node ? params->node : &service_node;
 	r = clients_new(&trap->clients);

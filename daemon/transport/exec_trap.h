@@ -9,16 +9,18 @@
  *   delivers it by a courier, who stops the client like a debugger. A client that runs
  *   under our filter is spared that; the filter notifies this one call.
  *
- *     client           exec                          node (service)         agent
+ *     client           exec                          node (service)      devices' files
  *     GET_DEVICE_FD ─▶ copy of the group's fd
  *                      the name, read once
  *                      SERVICE_IOC_DEVICE_TOKEN ───▶ all rules of the call
  *                      ◀──────────────────────────── errno, or a token
  *                      copy closed
- *                      token ─────────────────────────────────────────────▶
- *                      ◀────────────────────────────────────── device file
+ *                      open by the token's name ────────────────────────────▶
  *                      ADDFD, ours closed
  *     ◀─────────────── answer
+ *
+ *   The root of the devices' file system comes from the agent with the first call, and again
+ *   when it turns out to be that of a service that has ended.
  *
  *   All that may keep the group or the device open is closed before the answer, so that
  *   the client's next close counts at once.

@@ -25,7 +25,7 @@ for part in calls maps pair; do
 	# 1 GiB that is pinned, in pages of 4 KiB.
 	[[ $part != maps ]] ||
 		how+=(--memory 2048 --module vfio-pci --module vfio_iommu_type1
-			--append intel_iommu=on --device intel-iommu,intremap=on
+			--append intel_iommu=on --device "intel-iommu,intremap=on"
 			--device "pcie-root-port,id=port1,chassis=1,addr=10.0"
 			--device "edu,bus=port1" --env KERNEL_EDU=0000:01:00.0)
 	cp "$here/service-guest.sh" "$work/$part.sh"

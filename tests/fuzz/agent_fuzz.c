@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * fuzz/agent_fuzz.c - what reaches the agent of the service from outside: whoever can
- * connect to its socket sends any bytes, any files, in any order; and the service sends
+ * connect to its socket sends any bytes and files, in any order; and the service sends
  * jobs about any fds of any thread.
  *
  * Each connection and each job gets the one answer that it must have, or an end; and when
@@ -24,7 +24,7 @@
 #include <transport/fd_message.h>
 #include "fuzz.h"
 
-#define CONNECTIONS 40			/* more than the agent bears */
+#define CONNECTIONS 40
 #define ACTIONS 100
 #define FILES 3				/* what tokens 0 … are names of */
 
@@ -169,51 +169,50 @@ static void do_connect(struct input *in)
 	connections[n_connections++] = fd;
 }
 
-static void check_answer(int fd, size_t size, const uint8_t *bytes)
+/* The one message, or an end: nothing that was said before counts. */
+static void check_greeting(int fd)
 {
-	struct agent_token_answer answer;
-	int files[4], expect = -ENOENT;
+	struct agent_greeting greeting;
+	int files[4], file;
+	char name[64];
 	size_t n = 4;
-	int r = receive(fd, &answer, sizeof(answer), files, &n);
-	bool zeroes = true;
+	int r = receive(fd, &greeting, sizeof(greeting), files, &n);
 
-	/* It was the oldest of too many, or said nothing. */
+	/* Who spoke too early may find the connection reset. */
 	if (r <= 0)
 		return;
-	INSIST(r == (int)sizeof(answer) && size > 0);
-	for (size_t i = 1; i < size; i++)
-		zeroes &= bytes[i] == 0;
-	if (size != SERVICE_TOKEN_SIZE)
-		expect = -EINVAL;
-	else if (zeroes && bytes[0] < FILES)
-		expect = 0;
-	INSIST(answer.err == expect && n == (expect == 0));
-	if (n)
-		close(files[0]);
+	INSIST(r == (int)sizeof(greeting) && greeting.version == AGENT_GREETING_VERSION);
+	INSIST(n == 1);
+	token_name(0, name);
+	file = openat(files[0], name, O_RDWR | O_CLOEXEC);
+	INSIST(file >= 0);
+	close(file);
+	close(files[0]);
+	n = 4;
+	INSIST(receive(fd, &greeting, sizeof(greeting), files, &n) <= 0);
 }
 
-/* One message: of any length, perhaps with files, mostly a token. */
+/* Bytes of any length, perhaps with files. */
 static void do_talk(struct input *in)
 {
 	uint8_t how = (uint8_t)take(in, 1), bytes[200] = { 0 };
-	size_t size = how < 0xa0 ? SERVICE_TOKEN_SIZE : take(in, 1) % sizeof(bytes);
+	size_t size = take(in, 1) % sizeof(bytes);
 	int files[FD_MESSAGE_FDS], fd;
 
 	if (!n_connections)
 		return;
 	fd = connections[--n_connections];
-	bytes[0] = (uint8_t)take(in, 1) % (FILES + 1);
-	for (size_t i = 1; how & 1 && i < size; i++)
+	for (size_t i = 0; how & 1 && i < size; i++)
 		bytes[i] = (uint8_t)take(in, 1);
 	for (size_t i = 0; i < FD_MESSAGE_FDS; i++)
 		files[i] = memory;
-	if (size || how & 2) {
-		/* EPIPE: it gave way to others. */
+	if (how & 2) {
+		/* EPIPE: it has had its message. */
 		int r = fd_message_send(fd, bytes, size, files, how & 4 ? how % 32 : 0);
 
 		INSIST(r == 0 || r == -EPIPE || r == -ECONNRESET);
-		check_answer(fd, size, bytes);
 	}
+	check_greeting(fd);
 	close(fd);
 }
 

@@ -15,7 +15,7 @@
 #include <transport/agent.h>
 #include <unit/devfs_rig.h>
 
-#define CONNECTIONS 40u		/* more than an agent keeps */
+#define CONNECTIONS 40u
 #define NO_MAJOR 0xfffu		/* there are no nodes here */
 
 static char dir[] = "/tmp/cused-agent-XXXXXX";
@@ -481,73 +481,73 @@ static int connected(unsigned i)
 	return (int)fd;
 }
 
-/* Send @size bytes; the answer's error, with the file in *ret_fd. */
-static int exchange(unsigned i, int socket, const uint8_t *token, size_t size, int *ret_fd)
+/* What the agent gives to whoever comes: the root of the devices' files. */
+static int root_of(unsigned i)
 {
 	struct remote_message *m = remote_message_new();
-	struct agent_token_answer *answer = remote_alloc(sizeof(*answer));
-	uint8_t *bytes = remote_alloc(size + 1);
+	struct agent_greeting *greeting = remote_alloc(sizeof(*greeting));
+	int sock = connected(i), root;
 
-	memcpy(bytes, token, size);
-	m->iov = (struct iovec){ answer, sizeof(*answer) };
-	ck_assert_int_eq(remote_call(i, SYS_sendto, socket, bytes, size, MSG_NOSIGNAL, 0,
-				     0),
-			 size);
-	ck_assert_int_eq(remote_call(i, SYS_recvmsg, socket, m, 0), sizeof(*answer));
-	*ret_fd = -1;
-	if (CMSG_FIRSTHDR(&m->msg))
-		memcpy(ret_fd, CMSG_DATA(CMSG_FIRSTHDR(&m->msg)), sizeof(int));
-	/* The end: our copy is closed. */
-	ck_assert_int_eq(remote_call(i, SYS_recvmsg, socket, m, 0), 0);
-	ck_assert_int_eq(remote_call(i, SYS_close, socket), 0);
-	return answer->err;
+	m->iov = (struct iovec){ greeting, sizeof(*greeting) };
+	ck_assert_int_eq(remote_call(i, SYS_recvmsg, sock, m, 0), sizeof(*greeting));
+	ck_assert_uint_eq(greeting->version, AGENT_GREETING_VERSION);
+	ck_assert_ptr_nonnull(CMSG_FIRSTHDR(&m->msg));
+	memcpy(&root, CMSG_DATA(CMSG_FIRSTHDR(&m->msg)), sizeof(int));
+	ck_assert_int_eq(remote_call(i, SYS_recvmsg, sock, m, 0), 0);
+	ck_assert_int_eq(remote_call(i, SYS_close, sock), 0);
+	return root;
 }
 
-static void token_works(unsigned i, int socket)
+static long open_at(unsigned i, int root, const char *name, int flags)
 {
-	uint8_t token[SERVICE_TOKEN_SIZE];
-	int fd;
+	return remote_call(i, SYS_openat, root, name, flags | O_CLOEXEC);
+}
 
-	ck_assert_int_eq(devfs_grant(rig.devfs, rig_open(rig.plain), token), 0);
-	ck_assert_int_eq(exchange(i, socket, token, sizeof(token), &fd), 0);
+static void token_works(unsigned i, int root)
+{
+	const char *name = rig_grant(rig.plain);
+	long fd = open_at(i, root, name, O_RDWR);
+
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(remote_ioctl(i, fd, RIG_RECORD, 0), RIG_RESULT);
 	/* Once. */
-	ck_assert_int_eq(exchange(i, connected(i), token, sizeof(token), &socket), -ENOENT);
-	ck_assert_int_eq(socket, -1);
+	ck_assert_int_eq(open_at(i, root, name, O_RDWR), -ENOENT);
 	/* The client's close is the last. */
 	ck_assert_int_eq(remote_call(i, SYS_close, fd), 0);
 	devfs_settle(rig.devfs, NULL);
 	ck_assert(!device_is_open(rig.plain));
 }
 
-START_TEST(a_token_brings_a_file)
+START_TEST(a_token_names_a_file)
 {
+	int root = root_of(0);
+
 	for (unsigned i = 0; i < 20; i++)
-		token_works(0, connected(0));
+		token_works(0, root);
+	token_works(0, root_of(0));
 }
 END_TEST
 
-START_TEST(bad_tokens_bring_an_errno)
+/* Without a token the root is of no use, to whoever has it. */
+START_TEST(the_root_leads_nowhere_else)
 {
-	uint8_t bytes[4096] = { 0 };
-	int fd, socket;
+	static const char *const names[] = { "0", "00000000000000000000000000000000", "vfio",
+					     "../vfio" };
+	int root = root_of(0);
+	char *path = remote_alloc(64);
 
-	ck_assert_int_eq(exchange(0, connected(0), bytes, SERVICE_TOKEN_SIZE, &fd),
-			 -ENOENT);
-	ck_assert_int_eq(fd, -1);
-	ck_assert_int_eq(exchange(0, connected(0), bytes, SERVICE_TOKEN_SIZE - 1, &fd),
-			 -EINVAL);
-	ck_assert_int_eq(exchange(0, connected(0), bytes, SERVICE_TOKEN_SIZE + 1, &fd),
-			 -EINVAL);
-	ck_assert_int_eq(exchange(0, connected(0), bytes, sizeof(bytes), &fd), -EINVAL);
-	ck_assert_int_eq(exchange(0, connected(0), bytes, 1, &fd), -EINVAL);
-	/* An empty message is the end of it. */
-	socket = connected(0);
-	ck_assert_int_eq(remote_call(0, SYS_sendto, socket, bytes, 0, MSG_NOSIGNAL, 0, 0),
-			 0);
-	ck_assert_int_eq(remote_call(0, SYS_read, socket, remote_alloc(8), 8), 0);
-	token_works(0, connected(0));
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		ck_assert_int_eq(open_at(0, root, remote_string(names[i]), O_RDWR), -ENOENT);
+	ck_assert_int_eq(open_at(0, root, remote_string("."), O_RDONLY | O_DIRECTORY), -EACCES);
+	snprintf(path, 64, "/proc/self/fd/%d", root);
+	ck_assert_int_eq(open_at(0, root, path, O_RDONLY), -EACCES);
+	ck_assert_int_eq(remote_call(0, SYS_getdents64, root, path, 64), -EBADF);
+	ck_assert_int_eq(remote_ioctl(0, root, RIG_RECORD, 0), -EBADF);
+	ck_assert_int_eq(open_at(0, root, remote_string("new"), O_RDWR | O_CREAT), -ENOSYS);
+	ck_assert_int_eq(remote_call(0, SYS_mkdirat, root, remote_string("new"), 0700),
+			 -ENOSYS);
+	ck_assert_int_eq(remote_call(0, SYS_fchmodat, root, remote_string("."), 0777), -EINVAL);
+	token_works(0, root);
 }
 END_TEST
 
@@ -555,15 +555,14 @@ START_TEST(idle_connections_keep_nobody_out)
 {
 	for (unsigned i = 0; i < CONNECTIONS; i++)
 		connected(0);
-	token_works(0, connected(0));
-	for (unsigned i = 0; i < 5; i++)
-		token_works(0, connected(0));
-	/* Nor do those who left without a word. */
+	token_works(0, root_of(0));
+	/* Nor do those who talk, or leave without a word. */
 	remote_fork(0, 1);
 	for (unsigned i = 0; i < CONNECTIONS; i++)
-		connected(1);
+		remote_call(1, SYS_sendto, connected(1), remote_alloc(64), 64, MSG_NOSIGNAL, 0,
+			    0);
 	remote_kill(1);
-	token_works(0, connected(0));
+	token_works(0, root_of(0));
 }
 END_TEST
 
@@ -579,7 +578,7 @@ START_TEST(a_new_agent_has_the_socket)
 	ck_assert_int_eq(waitid(P_PID, (id_t)old, &info, WEXITED | WNOWAIT), 0);
 	ck_assert_int_eq(agent_ensure(agent), 0);
 	ck_assert_int_ne(agent_pid(agent), old);
-	token_works(0, connected(0));
+	token_works(0, root_of(0));
 }
 END_TEST
 
@@ -630,8 +629,8 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, a_client_is_killed_as_it_gets_a_file);
 	tcase_add_test(tc, a_debugged_client_gets_no_file);
 	tcase_add_test(tc, a_delivery_without_a_token);
-	tcase_add_test(tc, a_token_brings_a_file);
-	tcase_add_test(tc, bad_tokens_bring_an_errno);
+	tcase_add_test(tc, a_token_names_a_file);
+	tcase_add_test(tc, the_root_leads_nowhere_else);
 	tcase_add_test(tc, idle_connections_keep_nobody_out);
 	tcase_add_test(tc, a_new_agent_has_the_socket);
 	suite_add_tcase(suite, tc);

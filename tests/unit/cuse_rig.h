@@ -338,13 +338,12 @@ static inline int rig_ioctl(int fd, uint32_t cmd, uint64_t arg)
 static inline int rig_take_device(const uint8_t token[SERVICE_TOKEN_SIZE],
 				  struct rig_wait *wait, int (*answer)(void))
 {
-	char name[2 * SERVICE_TOKEN_SIZE + 1];
+	char name[SERVICE_TOKEN_NAME_SIZE];
 	struct fuse_open_in in = { .flags = O_RDWR };
 	int place = rig_free_place(), r;
 	uint64_t ino;
 
-	for (size_t i = 0; i < SERVICE_TOKEN_SIZE; i++)
-		snprintf(name + 2 * i, 3, "%02x", token[i]);
+	service_token_name(token, name);
 	if (place < 0)
 		return -EMFILE;
 	rig_send(rig.devices, wait, FUSE_LOOKUP, 1, NULL, 0, name, sizeof(name));

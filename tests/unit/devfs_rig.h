@@ -271,10 +271,9 @@ static inline void rig_stop(void)
 /* The name of a token, in the arena. */
 static inline char *rig_name(const uint8_t token[SERVICE_TOKEN_SIZE])
 {
-	char *name = remote_alloc(2 * SERVICE_TOKEN_SIZE + 1);
+	char *name = remote_alloc(SERVICE_TOKEN_NAME_SIZE);
 
-	for (size_t i = 0; i < SERVICE_TOKEN_SIZE; i++)
-		snprintf(name + 2 * i, 3, "%02x", token[i]);
+	service_token_name(token, name);
 	return name;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * transport/exec_trap.c: GET_DEVICE_FD of a client under the filter of exec. The service is
- * played by the test: a plain file for the group, whose answers are a function, and a
- * thread for the agent, behind a real socket. A device's file is the end of a pipe, so that
- * its last close can be seen.
+ * played by the test: a plain file for the group, whose answers are a function, a thread for
+ * the agent, behind a real socket, and a folder for the devices' files. A device's file is a
+ * FIFO, so that its last close can be seen.
  */
 #include <check.h>
 #include <errno.h>
@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@
 #include <unistd.h>
 
 #include <transport/exec_trap.h>
+#include <transport/fd_message.h>
 #include <transport/trap_filter.h>
 
 #define PAGE 4096ul
@@ -35,7 +37,7 @@
 #define MS 10000			/* deadline for everything */
 
 static char dir[] = "/tmp/cused-exec-XXXXXX";
-static char group_path[64], socket_path[64];
+static char group_path[64], socket_path[64], device_path[128];
 static void *volatile bad = (void *)8;	/* volatile, so that compilers do not say so */
 
 #define CHECK(condition) \
@@ -58,6 +60,20 @@ static bool fake_may_be_group(const struct stat *st)
 	return stat(group_path, &group) == 0 && st->st_ino == group.st_ino;
 }
 
+/* How the agent behaves: see agent_greet(). */
+static atomic_int mood;
+enum { GOOD, SILENT, EMPTY, OTHER_VERSION };
+
+/* A byte is written for the name "wait", and one is awaited. */
+static int asked[2], go[2];
+
+static int fake_wait(void)
+{
+	char c = 'w';
+
+	return write(asked[1], &c, 1) == 1 && read(go[0], &c, 1) == 1 ? 0 : -errno;
+}
+
 static int fake_token(int group, const char *name, uint8_t ret_token[SERVICE_TOKEN_SIZE])
 {
 	if (fcntl(group, F_GETFL) & O_PATH)	/* as ioctl() has it */
@@ -70,6 +86,10 @@ static int fake_token(int group, const char *name, uint8_t ret_token[SERVICE_TOK
 		return -ENOTTY;
 	if (strcmp(name, "none") == 0)
 		return -ENODEV;
+	if (strcmp(name, "wait") == 0 && fake_wait())
+		return -EINTR;		/* as an ioctl on a service that stalls */
+	if (strcmp(name, "wait") == 0 || name[0] == 'x')
+		name = BDF;
 	memset(ret_token, 0, SERVICE_TOKEN_SIZE);
 	memcpy(ret_token, name, strnlen(name, SERVICE_TOKEN_SIZE));
 	return 0;
@@ -79,49 +99,28 @@ static const struct exec_trap_node fake_node = { fake_may_be_group, fake_token }
 
 struct agent {
 	int listening;
-	int devices[2];			/* a pipe; clients get [1] */
-	int asked;			/* a byte is written for each token … */
-	int go;				/* … and one is awaited for the token "wait" */
+	int root;			/* the folder */
 	pthread_t thread;
 };
 
-static void agent_answer(const struct agent *agent, int sock, int err, bool with_fd)
+static void agent_greet(const struct agent *agent, int sock)
 {
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct agent_token_answer answer = { err };
-	struct iovec iov = { &answer, sizeof(answer) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct agent_greeting greeting = { AGENT_GREETING_VERSION };
 
-	if (with_fd) {
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.header), &agent->devices[1], sizeof(int));
+	switch (atomic_load(&mood)) {
+	case GOOD:
+		fd_message_send(sock, &greeting, sizeof(greeting), &agent->root, 1);
+		break;
+	case EMPTY:
+		fd_message_send(sock, &greeting, sizeof(greeting), NULL, 0);
+		break;
+	case OTHER_VERSION:
+		greeting.version++;
+		fd_message_send(sock, &greeting, sizeof(greeting), &agent->root, 1);
+		break;
+	default:
+		break;
 	}
-	sendmsg(sock, &msg, MSG_NOSIGNAL);
-}
-
-static void agent_serve(const struct agent *agent, int sock)
-{
-	char token[SERVICE_TOKEN_SIZE + 1] = "", c;
-
-	if (recv(sock, token, sizeof(token), 0) != SERVICE_TOKEN_SIZE)
-		return;
-	if (write(agent->asked, token, 1) != 1)
-		return;
-	if (strcmp(token, "silent") == 0)
-		return;
-	if (strcmp(token, "wait") == 0 && read(agent->go, &c, 1) != 1)
-		return;
-	if (strcmp(token, "used") == 0)
-		agent_answer(agent, sock, -ENOENT, false);
-	else
-		agent_answer(agent, sock, 0, strcmp(token, "empty") != 0);
 }
 
 static void *agent_main(void *arg)
@@ -130,7 +129,7 @@ static void *agent_main(void *arg)
 	int sock;
 
 	while ((sock = accept(agent->listening, NULL, NULL)) >= 0) {
-		agent_serve(agent, sock);
+		agent_greet(agent, sock);
 		close(sock);
 	}
 	return NULL;
@@ -142,7 +141,7 @@ struct rig {
 	struct agent agent;
 	struct exec_trap *trap;
 	pid_t child;
-	int asked, go;			/* the other ends of the agent's */
+	int device;			/* the FIFO's other end */
 	int hold;			/* closed: the client's cue, see wait_cue() */
 };
 
@@ -158,7 +157,6 @@ static void wait_cue(void)
 static void agent_start(struct rig *rig)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int asked[2], go[2];
 
 	unlink(socket_path);		/* of a case that failed */
 	strcpy(address.sun_path, socket_path);
@@ -166,13 +164,10 @@ static void agent_start(struct rig *rig)
 	ck_assert_int_eq(bind(rig->agent.listening, (struct sockaddr *)&address,
 			      sizeof(address)), 0);
 	ck_assert_int_eq(listen(rig->agent.listening, 8), 0);
-	ck_assert_int_eq(pipe2(rig->agent.devices, O_CLOEXEC), 0);
-	ck_assert_int_eq(pipe2(asked, O_CLOEXEC), 0);
-	ck_assert_int_eq(pipe2(go, O_CLOEXEC), 0);
-	rig->asked = asked[0];
-	rig->agent.asked = asked[1];
-	rig->agent.go = go[0];
-	rig->go = go[1];
+	rig->agent.root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_ge(rig->agent.root, 0);
+	rig->device = open(device_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ck_assert_int_ge(rig->device, 0);
 	ck_assert_int_eq(pthread_create(&rig->agent.thread, NULL, agent_main, &rig->agent), 0);
 }
 
@@ -181,6 +176,7 @@ static void agent_stop(struct rig *rig)
 	shutdown(rig->agent.listening, SHUT_RDWR);
 	pthread_join(rig->agent.thread, NULL);
 	close(rig->agent.listening);
+	close(rig->agent.root);
 	unlink(socket_path);
 }
 
@@ -189,13 +185,13 @@ static void child_main(int sock, const struct sock_fprog *program, void (*fn)(vo
 static void child_main(int sock, const struct sock_fprog *program, void (*fn)(void))
 {
 	int listener;
-	char go;
+	char c;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
 	listener = trap_filter_install(program);
 	CHECK(send(sock, &listener, sizeof(listener), 0) == sizeof(listener));
-	CHECK(listener >= 0 && recv(sock, &go, 1, 0) == 1);
+	CHECK(listener >= 0 && recv(sock, &c, 1, 0) == 1);
 	close(listener);
 	close(sock);
 	fn();
@@ -211,6 +207,8 @@ static void rig_start(struct rig *rig, void (*fn)(void))
 	struct cused_error err;
 
 	memset(rig, 0, sizeof(*rig));
+	ck_assert_int_eq(pipe2(asked, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(go, O_CLOEXEC), 0);
 	ck_assert_int_eq(trap_filter_build_exec(&program, &err), 0);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	ck_assert_int_eq(pipe2(hold, O_CLOEXEC), 0);
@@ -258,8 +256,10 @@ static void rig_stop(struct rig *rig)
 {
 	ck_assert_int_eq(exec_trap_stop(rig->trap), 0);
 	agent_stop(rig);
-	close(rig->agent.devices[1]);
-	await(rig->agent.devices[0], POLLHUP);
+	/* There is none only if there has been one. */
+	close(open(device_path, O_WRONLY | O_CLOEXEC));
+	await(rig->device, POLLHUP);
+	close(rig->device);
 }
 
 static void rig_run(void (*fn)(void))
@@ -387,32 +387,67 @@ START_TEST(cg_092_no_room_for_the_fd)
 }
 END_TEST
 
-static void bad_answers(void)
+static void gets_eio(void)
 {
 	int group = open_group();
 
-	CHECK_FAILS(get(group, "silent"), EIO);
-	CHECK_FAILS(get(group, "empty"), EPROTO);
-	CHECK(get(group, BDF) >= 0);
-	wait_cue();
 	CHECK_FAILS(get(group, BDF), EIO);
+	CHECK_FAILS(get(group, "none"), ENODEV);
 }
 
-/* The agent misbehaves, and then it is not there at all. */
+/* The agent says nothing, or not what it should; and then it is not there at all. */
+START_TEST(agent_misbehaves)
+{
+	struct rig rig;
+
+	atomic_store(&mood, _i);
+	rig_start(&rig, gets_eio);
+	rig_wait(&rig);
+	rig_stop(&rig);
+}
+END_TEST
+
+static void gets_eio_after_cue(void)
+{
+	wait_cue();
+	gets_eio();
+}
+
 START_TEST(agent_is_missing)
 {
 	struct rig rig;
 
-	rig_start(&rig, bad_answers);
-	for (int i = 0; i < 3; i++) {
-		char c;
-
-		ck_assert_int_eq(read(rig.asked, &c, 1), 1);
-	}
+	rig_start(&rig, gets_eio_after_cue);
 	agent_stop(&rig);
 	close(rig.hold);
 	rig_wait(&rig);
 	ck_assert_int_eq(exec_trap_stop(rig.trap), 0);
+	close(rig.device);
+}
+END_TEST
+
+static void gets_again_after_cue(void)
+{
+	int group = open_group(), device = get(group, BDF);
+
+	CHECK(device >= 0 && write(device, "x", 1) == 1);
+	wait_cue();
+	CHECK(get(group, BDF) >= 0);
+}
+
+/* It is needed once. */
+START_TEST(agent_ends_later)
+{
+	struct rig rig;
+
+	rig_start(&rig, gets_again_after_cue);
+	await(rig.device, POLLIN);
+	agent_stop(&rig);
+	close(rig.hold);
+	rig_wait(&rig);
+	ck_assert_int_eq(exec_trap_stop(rig.trap), 0);
+	await(rig.device, POLLHUP);
+	close(rig.device);
 }
 END_TEST
 
@@ -478,12 +513,12 @@ START_TEST(client_is_killed_in_the_call)
 	int status;
 
 	rig_start(&rig, wait_in_call);
-	await(rig.asked, POLLIN);
+	await(asked[0], POLLIN);
 	ck_assert_int_eq(kill(rig.child, SIGKILL), 0);
 	/* It need not wait for the agent. */
 	ck_assert_int_eq(waitpid(rig.child, &status, 0), rig.child);
 	ck_assert(WIFSIGNALED(status));
-	ck_assert_int_eq(write(rig.go, "g", 1), 1);
+	ck_assert_int_eq(write(go[1], "g", 1), 1);
 	rig_stop(&rig);
 }
 END_TEST
@@ -494,12 +529,13 @@ START_TEST(stop_in_the_call)
 	int status;
 
 	rig_start(&rig, wait_in_call);
-	await(rig.asked, POLLIN);
+	await(asked[0], POLLIN);
 	ck_assert_int_eq(exec_trap_stop(rig.trap), 0);
 	ck_assert_int_eq(waitpid(rig.child, &status, 0), rig.child);
 	ck_assert_int_eq(status, 0);
-	ck_assert_int_eq(write(rig.go, "g", 1), 1);
+	ck_assert_int_eq(write(go[1], "g", 1), 1);
 	agent_stop(&rig);
+	close(rig.device);
 }
 END_TEST
 
@@ -525,12 +561,19 @@ END_TEST
 
 static int prepare(void)
 {
+	uint8_t token[SERVICE_TOKEN_SIZE] = { 0 };
+	char name[SERVICE_TOKEN_NAME_SIZE];
 	int fd;
 
 	if (!mkdtemp(dir))
 		return -1;
 	snprintf(group_path, sizeof(group_path), "%s/group", dir);
 	snprintf(socket_path, sizeof(socket_path), "%s/agent", dir);
+	memcpy(token, BDF, sizeof(BDF));
+	service_token_name(token, name);
+	snprintf(device_path, sizeof(device_path), "%s/%s", dir, name);
+	if (mkfifo(device_path, 0600))
+		return -1;
 	fd = open(group_path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
 	return fd < 0 ? -1 : close(fd);
 }
@@ -550,7 +593,9 @@ int main(void)
 	tcase_add_test(tc, errors_are_those_of_the_file);
 	tcase_add_test(tc, cg_088_names);
 	tcase_add_test(tc, cg_092_no_room_for_the_fd);
+	tcase_add_loop_test(tc, agent_misbehaves, SILENT, OTHER_VERSION + 1);
 	tcase_add_test(tc, agent_is_missing);
+	tcase_add_test(tc, agent_ends_later);
 	tcase_add_test(tc, many_threads);
 	tcase_add_test(tc, descendants_are_served);
 	tcase_add_test(tc, client_is_killed_in_the_call);
@@ -563,6 +608,7 @@ int main(void)
 	srunner_free(runner);
 	unlink(socket_path);
 	unlink(group_path);
+	unlink(device_path);
 	rmdir(dir);
 	return failed ? 1 : 0;
 }
