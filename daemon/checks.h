@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* checks.h - between check.c and check_serve.c: what is found of one need, and how. */
+/* checks.h - between check.c and the parts of the check: what is found of a need, and how. */
 #ifndef CHECKS_H
 #define CHECKS_H
 
@@ -26,6 +26,18 @@ int check_in_child(int (*fn)(void));
 const char *check_why(int e);
 /* The number in a file of /proc; -1 if there is none. */
 long check_read_number(const char *path);
+
+/* ---- needs of run (check_run.c) ---- */
+
+void check_kernel(struct finding *f);
+void check_notification(struct finding *f);
+void check_namespaces(struct finding *f);
+void check_mounts(struct finding *f);
+void check_sysfs(struct finding *f);
+void check_proc(struct finding *f);
+void check_memory(struct finding *f);
+void check_descriptors(struct finding *f);
+void check_memfd(struct finding *f);
 
 /* ---- needs of the service (check_serve.c) ---- */
 
