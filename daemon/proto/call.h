@@ -110,6 +110,7 @@ int64_t call_device_reset_info(struct call *call);
 int call_device_hot_reset_tail(struct call *call);
 int call_device_hot_reset_fds(struct call *call);
 int64_t call_device_hot_reset(struct call *call);
+int call_device_bind_tail(struct call *call);
 int64_t call_device_bind(struct call *call);
 
 int call_event_irqs_tail(struct call *call);

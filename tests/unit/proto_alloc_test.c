@@ -191,10 +191,12 @@ static int64_t unset_container(void)
 	return client_ioctl(&client, fds[GROUP1], VFIO_GROUP_UNSET_CONTAINER, 0);
 }
 
-/* PCI-005 */
+/* PCI-001 CD-011 */
 static int64_t bind_iommufd(void)
 {
-	return client_ioctl(&client, fds[DEVICE], CALL_BIND_IOMMUFD, 0);
+	uint32_t arg[4096 / 4] = { sizeof(arg) };
+
+	return client_ioctl_struct(&client, fds[DEVICE], CALL_BIND_IOMMUFD, arg, sizeof(arg));
 }
 
 static int64_t irqs(uint32_t index, uint32_t action, uint32_t count)
@@ -330,7 +332,7 @@ static const struct sweep sweeps[] = {
 	{ "PCI_HOT_RESET", VFIO_DEVICE_PCI_HOT_RESET, EVERYTHING, EVERYTHING, hot_reset, 0 },
 	{ "IOEVENTFD", VFIO_DEVICE_IOEVENTFD, EVERYTHING, EVERYTHING, ioeventfd, 2 },
 	{ "FEATURE low power", VFIO_DEVICE_FEATURE, EVERYTHING, EVERYTHING, low_power, 1 },
-	{ "BIND_IOMMUFD", CALL_BIND_IOMMUFD, EVERYTHING, READINESS, bind_iommufd, 0 },
+	{ "BIND_IOMMUFD", CALL_BIND_IOMMUFD, EVERYTHING, READINESS, bind_iommufd, 1 },
 };
 
 #define N_SWEEPS (sizeof(sweeps) / sizeof(sweeps[0]))

@@ -10,7 +10,41 @@ static int64_t on_device(unsigned cmd, void *arg, size_t len)
 	return client_ioctl_struct(&client, device_fd, cmd, arg, len);
 }
 
-/* PCI-001 PCI-004 PCI-005: a file that was opened through its group is bound already. */
+#define BIND_IOMMUFD _IO(VFIO_TYPE, 118)
+
+/* PCI-001: a file that was opened through its group is bound already, but first the struct
+ * is read: CD-009 CD-010 CD-011 CD-012. */
+START_TEST(bind_is_for_device_nodes)
+{
+	static uint32_t arg[4096 / 4 + 4];
+	uint64_t end = client_page(2);
+
+	for (uint32_t argsz = 0; argsz <= 64; argsz++) {
+		arg[0] = argsz;
+		ck_assert_int_eq(on_device(BIND_IOMMUFD, arg, 64), -EINVAL);
+	}
+	arg[6] = 1;			/* the first word behind the struct */
+	for (uint32_t argsz = 0; argsz <= 64; argsz++) {
+		arg[0] = argsz;
+		ck_assert_int_eq(on_device(BIND_IOMMUFD, arg, 64),
+				 argsz <= 24 ? -EINVAL : -E2BIG);
+	}
+	/* As far as it is looked at, and a byte further. */
+	memset(arg, 0, sizeof(arg));
+	arg[0] = UINT32_MAX;
+	((uint8_t *)arg)[4096] = 1;
+	ck_assert_int_eq(on_device(BIND_IOMMUFD, arg, sizeof(arg)), -EINVAL);
+	((uint8_t *)arg)[4095] = 1;
+	ck_assert_int_eq(on_device(BIND_IOMMUFD, arg, sizeof(arg)), -E2BIG);
+	paged_mm_protect(&client.memory, client_page(2), 1, 0);
+	*(uint32_t *)client_at(&client, end - 8) = 15;
+	ck_assert_int_eq(client_ioctl(&client, device_fd, BIND_IOMMUFD, end - 8), -EINVAL);
+	*(uint32_t *)client_at(&client, end - 8) = 16;
+	ck_assert_int_eq(client_ioctl(&client, device_fd, BIND_IOMMUFD, end - 8), -EFAULT);
+}
+END_TEST
+
+/* PCI-004 PCI-005 */
 START_TEST(unknown_commands)
 {
 	for (unsigned nr = 100; nr < 107; nr++)
@@ -18,7 +52,7 @@ START_TEST(unknown_commands)
 				 -ENOTTY);
 	ck_assert_int_eq(client_ioctl(&client, device_fd, _IO(VFIO_TYPE, 114), 0), -ENOTTY);
 	ck_assert_int_eq(client_ioctl(&client, device_fd, _IO(VFIO_TYPE, 115), 0), -ENOTTY);
-	ck_assert_int_eq(client_ioctl(&client, device_fd, _IO(VFIO_TYPE, 118), 0), -EINVAL);
+	ck_assert_int_eq(client_ioctl(&client, device_fd, BIND_IOMMUFD, 0), -EFAULT);
 	for (unsigned nr = 119; nr < 130; nr++)
 		ck_assert_int_eq(client_ioctl(&client, device_fd, _IO(VFIO_TYPE, nr), 0),
 				 -ENOTTY);
@@ -318,6 +352,7 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tc, fake_world_start_ready, fake_world_stop);
+	tcase_add_test(tc, bind_is_for_device_nodes);
 	tcase_add_test(tc, unknown_commands);
 	tcase_add_test(tc, info_is_cut);
 	tcase_add_test(tc, device_info_unwritable);
