@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * check.c - `vfio-cused check`: what `run` needs of this machine, or the service, each
- * tried for real.
+ * check.c - `vfio-cused check`: what `run` needs of this machine, or the service, or
+ * forwarding to iommufd, each tried for real.
  *
  * Every attempt is made in a child of its own, so that a filter, a namespace or a signal
  * stays there. A child tells its errno by its exit status; children that have to be
@@ -117,46 +117,92 @@ static const struct section *find_section(const char *name)
 	return NULL;
 }
 
-/* Return: is it there? */
-static bool check_need(const struct need *need, struct finding *f)
+/* @base: what has to be there before a need can be looked at, which is then without @f. */
+static void print_finding(const char *name, const struct finding *f, const char *base)
 {
-	need->check(f);
-	printf("%-8s %-22s %s\n", !f->ok ? "missing" : f->limited ? "limited" : "ok",
-	       need->name, f->found);
-	if (!f->ok || f->limited)
-		help_wrap(stdout, 9, f->cure);
-	return f->ok;
+	if (!f) {
+		printf("%-8s %-22s not tried without %s\n", "?", name, base);
+		return;
+	}
+	printf("%-8s %-22s %s\n", !f->ok ? "missing" : f->limited ? "limited" : "ok", name,
+	       f->found);
+	if (f->ok && !f->limited)
+		return;
+	help_wrap(stdout, 9, f->cure);
+	for (const char *line = f->commands; *line; line += strcspn(line, "\n") + 1)
+		printf("%*s%.*s\n", 11, "", (int)strcspn(line, "\n"), line);
 }
 
-int check_command(const struct conf *conf, char **args)
+/* Return: the exit status. */
+static int print_verdict(const char *subject, unsigned missing)
 {
-	const struct section *section = find_section(args[0]);
-	unsigned missing = 0;
-	bool base = false;
+	if (missing)
+		printf("\n%s does not work here: %u of its needs %s missing\n", subject, missing,
+		       missing == 1 ? "is" : "are");
+	else
+		printf("\n%s works here\n", subject);
+	return missing ? 1 : 0;
+}
 
-	(void)conf;
-	if (!section) {
-		fprintf(stderr, "vfio-cused: check %s: known are run and serve\n", args[0]);
+static void print_iommufd(void *arg, const char *name, const struct finding *f)
+{
+	(void)arg;
+	print_finding(name, f, "such a device");
+}
+
+/* @device: an address, or NULL */
+static int check_forwarding(const char *device)
+{
+	const struct check_roots roots = { "/sys", "/dev", "/proc" };
+	struct cused_error err;
+	unsigned missing;
+
+	if (check_iommufd(&roots, device, print_iommufd, NULL, &missing, &err) < 0) {
+		fprintf(stderr, "vfio-cused: check iommufd: %s\n", err.text);
 		return CLI_FAILURE;
 	}
+	return print_verdict("forwarding to iommufd", missing);
+}
+
+static int check_section(const struct section *section)
+{
+	unsigned missing = 0;
+	bool base = false;
+	char subject[64];
+
 	for (size_t i = 0; i < NEEDS_MAX; i++) {
 		const struct need *need = &section->needs[i];
 		struct finding f = { 0 };
 
 		if (need->in_base && !base) {
-			printf("%-8s %-22s not tried without %s\n", "?", need->name,
-			       section->base_name);
+			print_finding(need->name, NULL, section->base_name);
 			continue;
 		}
-		if (!check_need(need, &f))
-			missing++;
+		need->check(&f);
+		print_finding(need->name, &f, NULL);
+		missing += !f.ok;
 		if (need->check == section->base)
 			base = f.ok;
 	}
-	if (missing)
-		printf("\nvfio-cused %s does not work here: %u of its needs %s missing\n",
-		       section->name, missing, missing == 1 ? "is" : "are");
-	else
-		printf("\nvfio-cused %s works here\n", section->name);
-	return missing ? 1 : 0;
+	snprintf(subject, sizeof(subject), "vfio-cused %s", section->name);
+	return print_verdict(subject, missing);
+}
+
+int check_command(const struct conf *conf, char **args)
+{
+	bool forwarding = args[0] && strcmp(args[0], "iommufd") == 0;
+	const struct section *section = find_section(args[0]);
+
+	(void)conf;
+	if (!section && !forwarding) {
+		fprintf(stderr, "vfio-cused: check %s: known are run, serve and iommufd\n",
+			args[0]);
+		return CLI_FAILURE;
+	}
+	if (args[0] && args[1] && !forwarding) {
+		fprintf(stderr, "vfio-cused: check %s: what is %s? Only check iommufd takes an "
+			"address\n", args[0], args[1]);
+		return CLI_FAILURE;
+	}
+	return forwarding ? check_forwarding(args[1]) : check_section(section);
 }

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+struct cused_error;
+
 #define CHECK_CHILD_DIED 255	/* for "ended by a signal", no errno is so big */
 
 struct finding {
@@ -12,6 +14,7 @@ struct finding {
 	bool limited;		/* it works without, but does less; then ok is set too */
 	char found[256];
 	char cure[512];		/* only if not ok, or limited */
+	char commands[1024];	/* part of the cure, for a shell: a command a line */
 };
 
 /* Sentences for the user; printf formats. */
@@ -47,5 +50,27 @@ void check_serve_fuse(struct finding *f);
 void check_serve_passthrough(struct finding *f);
 void check_serve_vfio(struct finding *f);
 void check_serve_ptrace(struct finding *f);
+
+/* ---- needs of forwarding to the kernel's iommufd (check_iommufd.c) ---- */
+
+/* Where these are mounted: "/sys", "/dev" and "/proc" but for tests. */
+struct check_roots {
+	const char *sysfs, *dev, *proc;
+};
+
+/* @f: what is found of the need @name; NULL if it was not looked at, without a device. */
+typedef void (*check_report_fn)(void *arg, const char *name, const struct finding *f);
+
+/*
+ * check_iommufd - look for each need of forwarding.
+ * @device: the address of a device, with or without the domain; NULL: any will do
+ * @report, @arg: told of each need, in order
+ * @ret_missing: how many were not found
+ * @err: why devices cannot be read
+ *
+ * Return: 0, -ENOMEM, or the errno of reading directories of sysfs.
+ */
+int check_iommufd(const struct check_roots *roots, const char *device, check_report_fn report,
+		  void *arg, unsigned *ret_missing, struct cused_error *err);
 
 #endif

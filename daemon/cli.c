@@ -59,13 +59,15 @@ const struct cli_command cli_commands[] = {
 	{ "agent", "[sysfs|no-sysfs] [SOCKET]",
 	  "The second process of serve, which starts it; it touches clients' files.",
 	  0, 2, false, NULL, agent_command },
-	{ "check", "[run|serve]",
-	  "Name each thing that run needs of this machine, or the service, found or not, and "
-	  "the cure. The exit status is 0 if it would work, else 1.",
-	  0, 1, false, NULL, check_command },
+	{ "check", "[run|serve|iommufd [BDF]]",
+	  "Name each thing that run needs of this machine, or the service, or the forwarding "
+	  "of devices (of the one at BDF) to the kernel's iommufd, found or not, and the cure. "
+	  "The exit status is 0 if it would work, else 1.",
+	  0, 2, false, NULL, check_command },
 	{ "list", "[OPTION]...",
 	  "List the devices of the options (or the default one), the models and IOMMU "
-	  "backends there are, and this machine's own PCI devices by IOMMU group.",
+	  "backends there are, and this machine's own PCI devices by IOMMU group, with what is in the way of "
+	  "giving a group to a client.",
 	  0, 0, true, NULL, list_command },
 	{ "help", "[NAME]",
 	  "Tell about a device model, an IOMMU backend, a command, or the keys of every "

@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* list.c - `vfio-cused list`: simulated devices, what can be had, the machine's own. */
-#include <dirent.h>
-#include <fcntl.h>
 #include <pci/pci.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include <util/cleanup.h>
 
 #include "cli.h"
+#include "host.h"
 #include "registry.h"
-
-#define HOST_DEVICES "/sys/bus/pci/devices"
 
 static void list_simulated(const struct conf *conf)
 {
@@ -41,48 +35,40 @@ static void list_backends(void)
 
 /* ---- the machine's own ---- */
 
-static unsigned read_number(int device, const char *name)
+static void list_host_device(struct pci_access *names, const struct host_device *device)
 {
-	cleanup_close int fd = openat(device, name, O_RDONLY | O_CLOEXEC);
-	char text[32] = "";
-	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+	char class_name[128], device_name[256];
 
-	return n > 0 ? (unsigned)strtoul(text, NULL, 0) : 0;
-}
-
-/* The last component of a link, or "-". */
-static void read_link_name(int device, const char *name, char *buf, size_t size)
-{
-	char target[256];
-	ssize_t n = readlinkat(device, name, target, sizeof(target) - 1);
-	const char *slash;
-
-	target[n > 0 ? n : 0] = '\0';
-	slash = strrchr(target, '/');
-	snprintf(buf, size, "%s", slash ? slash + 1 : "-");
-}
-
-static void list_host_device(struct pci_access *names, int dir, const char *bdf)
-{
-	cleanup_close int fd = openat(dir, bdf, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	char class_name[128], device_name[256], group[64], driver[64];
-
-	if (fd < 0)
+	printf("    %s  driver %-12s ", device->name, device->driver[0] ? device->driver : "-");
+	if (device->node[0])
+		printf("/dev/vfio/devices/%s  ", device->node);
+	if (!device->pci) {
+		puts("not a PCI device");
 		return;
-	read_link_name(fd, "iommu_group", group, sizeof(group));
-	read_link_name(fd, "driver", driver, sizeof(driver));
-	printf("  %s  group %-4s driver %-12s %s: %s\n", bdf, group, driver,
+	}
+	printf("%s: %s\n",
 	       pci_lookup_name(names, class_name, sizeof(class_name),
 			       PCI_LOOKUP_CLASS | PCI_LOOKUP_NO_HWDB,
-			       (int)(read_number(fd, "class") >> 8)),
+			       (int)(device->class_code >> 8)),
 	       pci_lookup_name(names, device_name, sizeof(device_name),
 			       PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE | PCI_LOOKUP_NO_HWDB,
-			       (int)read_number(fd, "vendor"), (int)read_number(fd, "device")));
+			       (int)device->vendor, (int)device->id));
 }
 
-static int is_device(const struct dirent *entry)
+static void list_host_group(struct pci_access *names, const struct host_group *group)
 {
-	return entry->d_name[0] != '.';
+	char text[192];
+
+	if (group->number == HOST_NO_GROUP)
+		puts("  in no group");
+	else if (group->state == HOST_UNBOUND)
+		printf("  group %ld\n", group->number);
+	else
+		printf("  group %ld  /dev/vfio/%s%ld  %s\n", group->number,
+		       group->noiommu ? "noiommu-" : "", group->number,
+		       host_state_text(group, text, sizeof(text)));
+	for (size_t i = 0; i < group->n_devices; i++)
+		list_host_device(names, &group->devices[i]);
 }
 
 /* libpci calls these without looking whether they are there, unless pci_init() set them;
@@ -106,29 +92,28 @@ static void pci_quiet(char *fmt, ...)
 	(void)fmt;
 }
 
-static void list_host(void)
+static int list_host(void)
 {
-	struct pci_access *names = pci_alloc();
-	struct dirent **entries = NULL;
-	int dir, n;
+	struct cused_error err;
+	struct pci_access *names;
+	struct host host;
 
+	if (host_read("/sys", &host, &err) < 0) {
+		fprintf(stderr, "vfio-cused: list: %s\n", err.text);
+		return CLI_FAILURE;
+	}
+	names = pci_alloc();
 	names->error = pci_fatal;
 	names->warning = pci_quiet;
 	names->debug = pci_quiet;
-	fputs("\nThis machine's own PCI devices:\n", stdout);
-	n = scandir(HOST_DEVICES, &entries, is_device, alphasort);
-	dir = open(HOST_DEVICES, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	for (int i = 0; i < n; i++) {
-		if (dir >= 0)
-			list_host_device(names, dir, entries[i]->d_name);
-		free(entries[i]);
-	}
-	if (n <= 0)
+	fputs("\nThis machine's own PCI devices, by IOMMU group:\n", stdout);
+	for (size_t i = 0; i < host.n_groups; i++)
+		list_host_group(names, &host.groups[i]);
+	if (host.n_groups == 0)
 		fputs("  none\n", stdout);
-	free(entries);
-	if (dir >= 0)
-		close(dir);
 	pci_cleanup(names);
+	host_free(&host);
+	return 0;
 }
 
 int list_command(const struct conf *conf, char **args)
@@ -136,6 +121,5 @@ int list_command(const struct conf *conf, char **args)
 	(void)args;
 	list_simulated(conf);
 	list_backends();
-	list_host();
-	return 0;
+	return list_host();
 }

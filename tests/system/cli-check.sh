@@ -34,7 +34,9 @@ done
 expect 0 "$VFIO_CUSED" check run
 has out "vfio-cused run works here"
 expect 125 "$VFIO_CUSED" check walk
-has err walk run serve
+has err walk run serve iommufd
+expect 125 "$VFIO_CUSED" check run walk
+has err walk iommufd
 agree "nested" timeout 60 "$VFIO_CUSED" run --device edu --
 has out "seccomp notification"
 agree "soft limit on file sizes" bash -c 'ulimit -Sf 100; exec "$@"' bash
@@ -79,3 +81,18 @@ if ((EUID == 0)) && setpriv --bounding-set=-sys_ptrace true 2>/dev/null; then
 	expect 1 setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace "$VFIO_CUSED" check serve
 	has out "CAP_SYS_PTRACE"
 fi
+
+# ---- forwarding's needs ----
+forwarding=0
+"$VFIO_CUSED" check iommufd >"$work/out" 2>&1 </dev/null || forwarding=$?
+tail -n 1 "$work/out"
+for need in iommufd IOMMU "device nodes" "device  " group "node of the device"; do
+	has out "$need"
+done
+case $forwarding,$(grep -c '^missing' "$work/out" || :) in
+0,0) has out "forwarding to iommufd works here" ;;
+1,[1-9]*) has out "forwarding to iommufd does not work here" "         " ;;
+*) fail "check iommufd: status $forwarding" ;;
+esac
+expect 1 "$VFIO_CUSED" check iommufd 0000:ff:1f.7
+has out "0000:ff:1f.7 is not there"
