@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* conf_finish.c - what the user left open is chosen, and the whole is judged. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conf.h"
+
+static void format_bdf(struct conf_device *device)
+{
+	snprintf(device->bdf, sizeof(device->bdf), "%04x:%02x:%02x.%x",
+		 device->address.segment, device->address.bus, device->address.slot,
+		 device->address.function);
+}
+
+static bool host_has(const char *sysfs, const char *dir, const char *name)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s/%s", sysfs, dir, name);
+	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int check_host_address(const struct conf_device *device, const char *sysfs,
+			      struct cused_error *err)
+{
+	if (!host_has(sysfs, "bus/pci/devices", device->bdf))
+		return 0;
+	return cused_error_set(err, -EEXIST, "--device %s: bdf=%s is a device of this "
+			       "machine; choose an address that lspci -D does not list, or "
+			       "leave bdf out", device->ops->name, device->bdf);
+}
+
+/* Mark the buses of segment 0 that are in use. */
+static void used_buses(const struct conf *conf, const char *sysfs, bool used[256])
+{
+	struct pci_address address;
+	char path[512];
+	struct dirent *entry;
+	DIR *dir;
+
+	memset(used, 0, 256);
+	used[0] = true;
+	for (size_t i = 0; i < conf->n_devices; i++)
+		if (conf->devices[i].bdf[0] && conf->devices[i].address.segment == 0)
+			used[conf->devices[i].address.bus] = true;
+	snprintf(path, sizeof(path), "%s/bus/pci/devices", sysfs);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		if (conf_parse_bdf(entry->d_name, &address) == 0 && address.segment == 0)
+			used[address.bus] = true;
+	if (dir)
+		closedir(dir);
+}
+
+static int finish_addresses(struct conf *conf, const char *sysfs, struct cused_error *err)
+{
+	bool used[256];
+	unsigned bus;
+
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		struct conf_device *device = &conf->devices[i];
+
+		if (!device->common[CONF_DEVICE_BDF].set)
+			continue;
+		format_bdf(device);
+		for (size_t k = 0; k < i; k++)
+			if (!strcmp(conf->devices[k].bdf, device->bdf))
+				return cused_error_set(err, -EEXIST, "--device %s: bdf=%s is "
+					"given to --device %s too; give each its own, or leave "
+					"bdf out", device->ops->name, device->bdf,
+					conf->devices[k].ops->name);
+		int r = check_host_address(device, sysfs, err);
+
+		if (r < 0)
+			return r;
+	}
+	used_buses(conf, sysfs, used);
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		struct conf_device *device = &conf->devices[i];
+
+		if (device->bdf[0])
+			continue;
+		for (bus = 1; bus < 256 && used[bus]; bus++)
+			;
+		if (bus == 256)
+			return cused_error_set(err, -ENOSPC, "--device %s: no PCI bus of "
+				"segment 0000 is free; choose an address with bdf=",
+				device->ops->name);
+		used[bus] = true;
+		device->address = (struct pci_address){ .bus = (uint8_t)bus };
+		format_bdf(device);
+	}
+	return 0;
+}
+
+static int check_group(const struct conf *conf, const struct conf_device *device,
+		       const char *sysfs, struct cused_error *err)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "%u", device->group);
+	if (host_has(sysfs, "kernel/iommu_groups", name))
+		return cused_error_set(err, -EEXIST, "--device %s: group=%u is a group of "
+			"this machine; choose a number that %s/kernel/iommu_groups does not "
+			"have, or leave group out", device->ops->name, device->group, sysfs);
+	for (const struct conf_device *other = conf->devices; other != device; other++) {
+		if (!other->common[CONF_DEVICE_GROUP].set || other->group != device->group)
+			continue;
+		/* A noiommu group is made for one device, and numbers come from one set. */
+		if (other->noiommu || device->noiommu)
+			return cused_error_set(err, -EEXIST, "--device %s: group=%u is used by "
+				"--device %s too, and a noiommu group holds one device alone; "
+				"give each its own", device->ops->name, device->group,
+				other->ops->name);
+	}
+	return 0;
+}
+
+static bool group_is_used(const struct conf *conf, size_t n_assigned, unsigned group)
+{
+	for (size_t i = 0; i < conf->n_devices; i++)
+		if ((i < n_assigned || conf->devices[i].common[CONF_DEVICE_GROUP].set) &&
+		    conf->devices[i].group == group)
+			return true;
+	return false;
+}
+
+static int finish_groups(struct conf *conf, const char *sysfs, struct cused_error *err)
+{
+	unsigned next = 0;
+	char name[16];
+	int r;
+
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		struct conf_device *device = &conf->devices[i];
+
+		if (!device->common[CONF_DEVICE_GROUP].set)
+			continue;
+		device->group = (unsigned)device->common[CONF_DEVICE_GROUP].number;
+		r = check_group(conf, device, sysfs, err);
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		struct conf_device *device = &conf->devices[i];
+
+		if (device->common[CONF_DEVICE_GROUP].set)
+			continue;
+		for (;; next++) {
+			snprintf(name, sizeof(name), "%u", next);
+			if (!group_is_used(conf, i, next) &&
+			    !host_has(sysfs, "kernel/iommu_groups", name))
+				break;
+			if (next == CONF_GROUP_MAX)
+				return cused_error_set(err, -ENOSPC, "--device %s: no group "
+					"number is free; choose one with group=",
+					device->ops->name);
+		}
+		device->group = next;
+	}
+	return 0;
+}
+
+static bool id_is_used(const struct conf *conf, const struct conf_device *but,
+		       const char *id)
+{
+	for (size_t i = 0; i < conf->n_devices; i++)
+		if (&conf->devices[i] != but && !strcmp(conf->devices[i].id, id))
+			return true;
+	return false;
+}
+
+static int finish_ids(struct conf *conf, struct cused_error *err)
+{
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		struct conf_device *device = &conf->devices[i];
+		const char *given = device->common[CONF_DEVICE_ID].string;
+
+		device->id[0] = '\0';
+		if (!given)
+			continue;
+		if (id_is_used(conf, device, given))
+			return cused_error_set(err, -EEXIST, "--device %s: id=%s is given to "
+				"another device too; give each its own", device->ops->name,
+				given);
+		snprintf(device->id, sizeof(device->id), "%s", given);
+	}
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		struct conf_device *device = &conf->devices[i];
+		char id[sizeof(device->id)];
+
+		for (unsigned n = 0; !device->id[0]; n++) {
+			snprintf(id, sizeof(id), "%.20s%u", device->ops->name, n);
+			if (!id_is_used(conf, device, id))
+				memcpy(device->id, id, sizeof(id));
+		}
+	}
+	return 0;
+}
+
+int conf_finish(struct conf *conf, const char *sysfs, struct cused_error *err)
+{
+	int r = 0;
+
+	if (!conf->iommu)
+		r = conf_set_iommu(conf, "sim", err);
+	if (r == 0 && !conf->service_list.name)
+		r = conf_set_service(conf, "", err);
+	if (r == 0 && conf->prefix)
+		conf->service[CONF_SERVICE_PREFIX].string = conf->prefix;
+	if (r == 0 && conf->n_devices == 0)
+		r = conf_add_device(conf, CONF_DEFAULT_DEVICE, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < conf->n_devices; i++)
+		if (conf->devices[i].noiommu &&
+		    !conf->iommu_common[CONF_IOMMU_UNSAFE_NOIOMMU].number)
+			return cused_error_set(err, -EINVAL, "--device %s: noiommu=on without "
+				"enable_unsafe_noiommu_mode, as the kernel refuses it; add "
+				"--iommu %s,unsafe_noiommu=on", conf->devices[i].ops->name,
+				conf->iommu->name);	/* SD-062 */
+	r = finish_addresses(conf, sysfs, err);
+	if (r == 0)
+		r = finish_groups(conf, sysfs, err);
+	if (r == 0)
+		r = finish_ids(conf, err);
+	return r;
+}
