@@ -146,7 +146,7 @@ static int add_group(struct group *group, void *arg)
 	struct adding *adding = arg;
 
 	adding->n++;
-	return service_add_group(adding->service, group, adding->err);
+	return service_add_group(adding->service, group, NULL, adding->err);
 }
 
 static int sysfs_lay(struct serve *serve, struct cused_error *err)

@@ -37,6 +37,8 @@ struct file {
 	char name[SERVICE_TOKEN_NAME_SIZE];
 	struct device_file *device;	/* NULL once released */
 	const struct group *group;	/* of the device */
+	struct access *access;		/* NULL: no rules */
+	struct access_seen seen;	/* access's lock */
 	uint32_t backing_id;
 	enum state state;
 	unsigned uses;			/* calls at work */
@@ -89,6 +91,7 @@ static void file_free_if_done(struct file *file)
 	if (file->state != STATE_CLOSED || file->lookups || file->device)
 		return;
 	list_remove(&file->item);
+	access_unref(file->access);
 	free(file);
 }
 
@@ -116,7 +119,7 @@ static void file_release_locked(struct devfs *devfs, struct file *file)
 	file_free_if_done(file);
 }
 
-int devfs_grant(struct devfs *devfs, struct device_file *device,
+int devfs_grant(struct devfs *devfs, struct device_file *device, struct access *access,
 		uint8_t ret_token[SERVICE_TOKEN_SIZE])
 {
 	struct file *file = calloc(1, sizeof(*file));
@@ -130,6 +133,7 @@ int devfs_grant(struct devfs *devfs, struct device_file *device,
 	service_token_name(ret_token, file->name);
 	file->device = device;
 	file->group = device_group(device_file_device(device));
+	file->access = access ? access_ref(access) : NULL;
 	file->state = STATE_GRANTED;
 	file->until = thread_deadline(CLOCK_MONOTONIC, DEVFS_TOKEN_MS);
 	pthread_mutex_lock(&devfs->lock);
@@ -370,6 +374,15 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_err(req, EACCES);
 }
 
+/* Return: true: go on; false: it is answered. */
+static bool is_allowed(struct file *file, struct request *request)
+{
+	if (!file->access || access_allows(file->access, &file->seen, request))
+		return true;
+	request_error(request, EACCES);
+	return false;
+}
+
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
@@ -381,6 +394,8 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	int r = 0;
 
 	request_begin(&request, devfs->server, req, false);
+	if (!is_allowed(file_of(fi), &request))
+		goto end;
 	n = device_rw_check(device, (uint64_t)off, size, false);
 	if (n > 0) {
 		buf = malloc((size_t)n);
@@ -392,6 +407,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		request_error(&request, (int)-n);
 	else if (request_take(&request))
 		fuse_reply_buf(req, buf, (size_t)n);
+end:
 	request_end(&request);
 	file_unuse(devfs, file_of(fi));
 }
@@ -406,6 +422,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	int r;
 
 	request_begin(&request, devfs->server, req, false);
+	if (!is_allowed(file_of(fi), &request))
+		goto end;
 	n = device_rw_check(device, (uint64_t)off, size, true);
 	if (n > 0) {
 		r = device_write(device, (uint64_t)off, buf, (size_t)n);
@@ -416,6 +434,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 		request_error(&request, (int)-n);
 	else if (request_take(&request))
 		fuse_reply_write(req, (size_t)n);
+end:
 	request_end(&request);
 	file_unuse(devfs, file_of(fi));
 }
@@ -425,11 +444,12 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 		     size_t in_size, size_t out_size)
 {
 	struct devfs *devfs = devfs_of(req);
+	struct device_file *device = file_use(devfs, file_of(fi));
 	struct request request;
 
 	request_begin(&request, devfs->server, req, false);
-	devfs->ioctl(devfs->ioctl_arg, &request, file_use(devfs, file_of(fi)), cmd,
-		     (uintptr_t)arg);
+	if (is_allowed(file_of(fi), &request))
+		devfs->ioctl(devfs->ioctl_arg, &request, device, cmd, (uintptr_t)arg);
 	request_end(&request);
 	file_unuse(devfs, file_of(fi));
 }

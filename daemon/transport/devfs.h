@@ -32,6 +32,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <core/device.h>
+#include <transport/access.h>
 #include <transport/server.h>
 #include <transport/service_abi.h>
 #include <vfio-cused/cused.h>
@@ -68,9 +69,10 @@ int devfs_add_device(struct devfs *devfs, const struct device *device, int memfd
 /*
  * A new file around an open device; the file owns it on success, until the last close or
  * devfs_revoke().
+ * @access: who may use it; NULL: whoever has it. A reference is taken.
  * Return: 0, -ENOMEM, -EIO (no random numbers).
  */
-int devfs_grant(struct devfs *devfs, struct device_file *file,
+int devfs_grant(struct devfs *devfs, struct device_file *file, struct access *access,
 		uint8_t ret_token[SERVICE_TOKEN_SIZE]);
 /* The token is worth nothing any more, if it was not used: the device is released. */
 void devfs_revoke(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE]);

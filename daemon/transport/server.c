@@ -91,6 +91,7 @@ void request_begin(struct request *request, struct server *server, struct fuse_r
 	request->tid = ctx->pid;
 	request->release = release;
 	request->uid = ctx->uid;
+	request->gid = ctx->gid;
 	request->began = thread_now_ns();
 	atomic_init(&request->taken, false);
 	pthread_mutex_lock(&server->lock);

@@ -96,7 +96,8 @@ struct request {
 	struct server *server;
 	pid_t tid;			/* 0: a client of another pid namespace */
 	bool release;
-	uid_t uid;
+	uid_t uid;			/* fsuid and fsgid, in the initial namespace */
+	gid_t gid;
 	uint64_t began;			/* monotonic nanoseconds */
 	atomic_bool taken;		/* it is answered, or about to be */
 };

@@ -121,7 +121,7 @@ int service_start(struct service *service, struct topology *topology,
 	if (r == 0)
 		r = agent_new(&agent, &service->agent, err);
 	if (r == 0)
-		r = node_new(service, OBJECT_CONTAINER, NULL, &node, err);
+		r = node_new(service, OBJECT_CONTAINER, NULL, NULL, &node, err);
 	return r;
 }
 
@@ -141,14 +141,28 @@ static struct node *find_group(struct service *service, const struct group *grou
 }
 
 int service_add_group(struct service *service, struct group *group,
-		      struct cused_error *err)
+		      const struct access_rights *rights, struct cused_error *err)
 {
 	struct node *node;
 
 	if (find_group(service, group))
 		return cused_error_set(err, -EEXIST, "group %u has a node already",
 				       group_id(group));
-	return node_new(service, OBJECT_GROUP, group, &node, err);
+	return node_new(service, OBJECT_GROUP, group, rights ? rights : &ACCESS_RIGHTS_DEFAULT,
+			&node, err);
+}
+
+static int no_node(const struct group *group, struct cused_error *err)
+{
+	return cused_error_set(err, -ENOENT, "group %u has no node", group_id(group));
+}
+
+int service_set_rights(struct service *service, struct group *group,
+		       const struct access_rights *rights, struct cused_error *err)
+{
+	struct node *node = find_group(service, group);
+
+	return node ? node_set_rights(node, rights, err) : no_node(group, err);
 }
 
 int service_remove_group(struct service *service, struct group *group,
@@ -158,7 +172,7 @@ int service_remove_group(struct service *service, struct group *group,
 	int r;
 
 	if (!node)
-		return cused_error_set(err, -ENOENT, "group %u has no node", group_id(group));
+		return no_node(group, err);
 	r = node_free(node);
 	return r ? cused_error_set(err, r, "a call on group %u is stalled by its client",
 				   group_id(group)) : 0;

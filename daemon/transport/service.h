@@ -31,6 +31,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+#include <transport/access.h>
 #include <vfio-cused/cused.h>
 
 struct service;
@@ -65,11 +66,16 @@ int service_add_device(struct service *service, const struct device *device, int
  */
 int service_start(struct service *service, struct topology *topology,
 		  struct cused_error *err);
-/* Add or remove /dev/vfio/<group> (mode 0600), at any time after the start. What clients
- * have open of a removed one fails with ENOTCONN from then on, and is released.
+/* Add or remove /dev/vfio/<group>, at any time after the start. What clients have open of a
+ * removed one fails with ENOTCONN from then on, and is released.
+ * @rights: NULL: the kernel's, ACCESS_RIGHTS_DEFAULT
  * Return: 0; -EEXIST, -ENOENT; -errno with @err set. */
 int service_add_group(struct service *service, struct group *group,
-		      struct cused_error *err);
+		      const struct access_rights *rights, struct cused_error *err);
+/* New rights: of the node, and, if they are to be checked, of requests on what clients have
+ * open already. Return: 0; -ENOENT; -errno of the node, with @err set. */
+int service_set_rights(struct service *service, struct group *group,
+		       const struct access_rights *rights, struct cused_error *err);
 int service_remove_group(struct service *service, struct group *group,
 			 struct cused_error *err);
 

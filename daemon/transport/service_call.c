@@ -309,7 +309,7 @@ static void grant_fd(struct service_ioctl *ioctl, struct device_file *file)
 {
 	struct service *service = ioctl->service;
 	uint8_t token[SERVICE_TOKEN_SIZE];
-	int r = devfs_grant(service->devfs, file, token);
+	int r = devfs_grant(service->devfs, file, ioctl->access, token);
 
 	if (r) {
 		device_file_release(file);
@@ -335,7 +335,7 @@ static void grant_token(struct service_ioctl *ioctl, struct device_file *file)
 	int r = agent_ensure(ioctl->service->agent);
 
 	if (r == 0)
-		r = devfs_grant(ioctl->service->devfs, file, out.token);
+		r = devfs_grant(ioctl->service->devfs, file, ioctl->access, out.token);
 	if (r) {
 		device_file_release(file);
 	} else {

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <proto/proto.h>
 #include <stdatomic.h>
+#include <transport/access.h>
 #include <transport/agent.h>
 #include <transport/client.h>
 #include <transport/client_event.h>
@@ -39,6 +40,7 @@ struct node {
 	struct service *service;
 	enum object_kind kind;
 	struct group *group;		/* of a group node */
+	struct access *access;		/* of a group node */
 	char name[NODE_NAME_SIZE];	/* below /dev: "vfio/7" */
 	unsigned minor;
 	dev_t number;
@@ -55,6 +57,7 @@ struct open_file {
 	struct list item;		/* node->lock */
 	struct node *node;
 	struct object object;
+	struct access_seen seen;	/* of node->access */
 	unsigned uses;			/* node->lock; 1 for the client, 1 per call */
 	bool closing;			/* node->lock */
 };
@@ -68,9 +71,13 @@ struct look {
 
 /* ---- service_node.c ---- */
 
-/* @kind: OBJECT_CONTAINER or OBJECT_GROUP. Return: 0; -errno with @err set. */
+/* @kind: OBJECT_CONTAINER or OBJECT_GROUP; @rights: of a group. Return: 0; -errno with @err
+ * set. */
 int node_new(struct service *service, enum object_kind kind, struct group *group,
-	     struct node **ret, struct cused_error *err);
+	     const struct access_rights *rights, struct node **ret, struct cused_error *err);
+/* Of a group. Return: 0; -errno with @err set. */
+int node_set_rights(struct node *node, const struct access_rights *rights,
+		    struct cused_error *err);
 /* Return: 0; -EBUSY as channel_free(). */
 int node_free(struct node *node);
 void open_file_unuse(struct open_file *file);	/* NULL is allowed */
@@ -82,6 +89,7 @@ struct service_ioctl {
 	struct service *service;
 	struct request *request;
 	struct object object;
+	struct access *access;		/* of a group's node, for files of its devices */
 	unsigned cmd;
 	uint64_t arg;
 	bool may_retry;			/* CUSE can, FUSE cannot */

@@ -20,7 +20,6 @@
 #include <util/cleanup.h>
 
 #define CONTAINER_MODE 0666		/* SD-016 */
-#define GROUP_MODE 0600			/* SD-017 */
 #define SETTLE_MS 200u			/* for calls at work on a file that is closed */
 
 /* ---- open files ---- */
@@ -71,7 +70,7 @@ static int object_open(struct node *node, const struct caller *caller, struct ob
 }
 
 static int open_file_new(struct node *node, const struct caller *caller,
-			 struct open_file **ret)
+			 const struct access_seen *seen, struct open_file **ret)
 {
 	struct open_file *file = calloc(1, sizeof(*file));
 	int r;
@@ -84,6 +83,7 @@ static int open_file_new(struct node *node, const struct caller *caller,
 		return r;
 	}
 	file->node = node;
+	file->seen = *seen;
 	file->uses = 1;
 	pthread_mutex_lock(&node->lock);
 	list_push_back(&node->files, &file->item);
@@ -104,17 +104,23 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 {
 	struct node *node = fuse_req_userdata(req);
 	struct client_thread *thread = NULL;
+	struct access_seen seen = { 0 };
 	struct request request;
 	struct open_file *file;
 	struct caller caller;
 	int r;
 
 	request_begin(&request, node->service->server, req, false);
+	if (node->access && !access_allows(node->access, &seen, &request)) {
+		request_error(&request, EACCES);
+		request_end(&request);
+		return;
+	}
 	if (node->kind == OBJECT_GROUP)
 		devfs_settle(node->service->devfs, node->group);	/* CG-052 */
 	/* Who cannot be looked at may have no rights; most opens need none. */
 	service_caller(node->service, &request, &thread, &caller);
-	r = open_file_new(node, &caller, &file);
+	r = open_file_new(node, &caller, &seen, &file);
 	client_put(thread);
 	if (r) {
 		request_error(&request, -r);
@@ -208,7 +214,8 @@ static void op_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *
 	struct request request;
 	struct service_ioctl call = {
 		.service = file->node->service, .request = &request, .object = file->object,
-		.cmd = (unsigned)cmd, .arg = (uintptr_t)arg, .may_retry = true,
+		.access = file->node->access, .cmd = (unsigned)cmd, .arg = (uintptr_t)arg,
+		.may_retry = true,
 		.in = in, .in_size = in_size, .out_size = out_size,
 	};
 
@@ -218,7 +225,10 @@ static void op_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *
 	}
 	open_file_use(file);
 	request_begin(&request, call.service->server, req, false);
-	service_ioctl(&call);
+	if (!call.access || access_allows(call.access, &file->seen, &request))
+		service_ioctl(&call);
+	else
+		request_error(&request, EACCES);
 	request_end(&request);
 	open_file_unuse(file);
 }
@@ -325,15 +335,43 @@ again:
 	return minor;
 }
 
-int node_new(struct service *service, enum object_kind kind, struct group *group,
-	     struct node **ret, struct cused_error *err)
+/* The file in /dev, with these rights. */
+static int node_file(const struct node *node, const struct access_rights *rights,
+		     struct devnode *ret, struct cused_error *err)
 {
+	struct devnode_wish wish = {
+		.name = node->name, .dev = node->number, .mode = rights->mode,
+		.uid = rights->uid, .gid = rights->gid,
+		.replace = node->service->params.replace,
+	};
+
+	return devnode_ensure("", &wish, ret, err);
+}
+
+int node_set_rights(struct node *node, const struct access_rights *rights,
+		    struct cused_error *err)
+{
+	struct devnode same;
+
+	access_set(node->access, rights);
+	return node_file(node, rights, &same, err);
+}
+
+int node_new(struct service *service, enum object_kind kind, struct group *group,
+	     const struct access_rights *rights, struct node **ret, struct cused_error *err)
+{
+	static const struct access_rights container = { .mode = CONTAINER_MODE };
 	struct node *node = calloc(1, sizeof(*node));
-	struct devnode_wish wish = { 0 };
 	int r;
 
 	if (!node)
 		return cused_error_set(err, -ENOMEM, "out of memory");
+	if (kind == OBJECT_CONTAINER) {
+		rights = &container;
+	} else if (access_new(rights, &node->access)) {
+		free(node);
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	}
 	node->service = service;
 	node->kind = kind;
 	node->group = group;
@@ -351,13 +389,8 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 				"more can be", node->name, SERVICE_MINORS);
 	if (r == 0)
 		r = read_number(node, err);
-	wish = (struct devnode_wish){
-		.name = node->name, .dev = node->number,
-		.mode = kind == OBJECT_CONTAINER ? CONTAINER_MODE : GROUP_MODE,
-		.replace = service->params.replace,
-	};
 	if (r == 0)
-		r = devnode_ensure("", &wish, &node->devnode, err);
+		r = node_file(node, rights, &node->devnode, err);
 	if (r) {
 		node_free(node);
 		return r;
@@ -398,6 +431,7 @@ int node_free(struct node *node)
 		return r;		/* a stalled call has one of them, and its node */
 	pthread_cond_destroy(&node->changed);
 	pthread_mutex_destroy(&node->lock);
+	access_unref(node->access);
 	free(node);
 	return 0;
 }

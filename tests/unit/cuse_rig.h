@@ -87,7 +87,7 @@ struct rig {
 	uint64_t unique;
 	pid_t client;
 	pid_t tid;			/* told in requests: client, or 0 */
-	unsigned uid;
+	unsigned uid, gid;
 	struct rig_file files[RIG_FILES];
 	struct rig_wait mine, agents;
 	bool agent_asks;
@@ -143,7 +143,8 @@ static inline void rig_send(int channel, struct rig_wait *wait, uint32_t opcode,
 	struct fuse_in_header header = {
 		.len = (uint32_t)(sizeof(header) + size + data_size), .opcode = opcode,
 		.unique = __atomic_add_fetch(&rig.unique, 1, __ATOMIC_RELAXED) * 2,
-		.nodeid = ino ? ino : 1, .uid = rig.uid, .pid = (uint32_t)rig.tid,
+		.nodeid = ino ? ino : 1, .uid = rig.uid, .gid = rig.gid,
+		.pid = (uint32_t)rig.tid,
 	};
 	struct iovec iov[] = { { &header, sizeof(header) },
 			       { (void *)(uintptr_t)arg, size },
@@ -550,9 +551,9 @@ static inline void rig_start(bool retry)
 	RIG_INSIST(service_new(&params, &rig.service, &err) == 0);
 	RIG_INSIST(rig_answer() == 0);
 	RIG_INSIST(service_start(rig.service, rig.world.topology, &err) == 0);
-	RIG_INSIST(service_add_group(rig.service, rig.world.g1, &err) == 0);
-	RIG_INSIST(service_add_group(rig.service, rig.world.g2, &err) == 0);
-	RIG_INSIST(service_add_group(rig.service, rig.world.emulated, &err) == 0);
+	RIG_INSIST(service_add_group(rig.service, rig.world.g1, NULL, &err) == 0);
+	RIG_INSIST(service_add_group(rig.service, rig.world.g2, NULL, &err) == 0);
+	RIG_INSIST(service_add_group(rig.service, rig.world.emulated, NULL, &err) == 0);
 }
 
 /* The channel of a node; the first is that of device files. */

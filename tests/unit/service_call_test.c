@@ -83,6 +83,143 @@ START_TEST(device_files)
 }
 END_TEST
 
+/* ---- rules ---- */
+
+static void rules(unsigned mode, unsigned uid, unsigned gid)
+{
+	struct access_rights rights = { true, mode, uid, gid };
+	struct cused_error err;
+
+	ck_assert_int_eq(service_set_rights(rig.service, rig.world.g1, &rights, &err), 0);
+}
+
+static void be(unsigned uid, unsigned gid)
+{
+	rig.uid = uid;
+	rig.gid = gid;
+}
+
+static int status_of(int group)
+{
+	struct vfio_group_status *arg = (void *)at(RIG_BASE + 512);
+
+	arg->argsz = sizeof(*arg);
+	return rig_ioctl(group, VFIO_GROUP_GET_STATUS, RIG_BASE + 512);
+}
+
+/* Who may do what with an open file of group 1: (user 7, group 70) owns it. */
+START_TEST(rules_decide_about_each_request)
+{
+	static const struct {
+		unsigned mode, uid, gid;
+		int result;
+	} cases[] = {
+		{ 0600, 7, 70, 0 }, { 0600, 7, 1, 0 }, { 0600, 8, 70, -EACCES },
+		{ 0600, 8, 80, -EACCES }, { 0600, 0, 0, 0 }, { 0000, 0, 0, 0 },
+		{ 0000, 7, 70, -EACCES }, { 0660, 8, 70, 0 }, { 0660, 8, 80, -EACCES },
+		{ 0666, 8, 80, 0 }, { 0400, 7, 70, 0 }, { 0200, 7, 70, 0 },
+		{ 0100, 7, 70, -EACCES }, { 0111, 8, 70, -EACCES },
+		/* The first class that fits decides, as in the kernel. */
+		{ 0066, 7, 70, -EACCES }, { 0606, 8, 70, -EACCES }, { 0606, 8, 80, 0 },
+	};
+	int group;
+
+	rig_start(_i);
+	group = rig_open(rig_node(RIG_GROUP1));
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		rules(cases[i].mode, 7, 70);
+		be(cases[i].uid, cases[i].gid);
+		/* The second time is remembered, or not. */
+		for (unsigned k = 0; k < 2; k++)
+			ck_assert_msg(status_of(group) == cases[i].result, "case %u", i);
+	}
+	/* Whom the kernel let open it is asked here, too. */
+	be(0, 0);
+	rig_close(group);
+	rules(0660, 7, 70);
+	be(8, 80);
+	ck_assert_int_eq(rig_open(rig_node(RIG_GROUP1)), -EACCES);
+	be(8, 70);
+	group = rig_open(rig_node(RIG_GROUP1));
+	ck_assert_int_ge(group, RIG_FD);
+	ck_assert_int_eq(status_of(group), 0);
+	/* Passed on, and back; closing is for everybody. */
+	be(8, 80);
+	ck_assert_int_eq(status_of(group), -EACCES);
+	be(7, 1);
+	ck_assert_int_eq(status_of(group), 0);
+	be(8, 80);
+	rig_close(group);
+	/* Other groups, and the container, have no rules. */
+	group = rig_open(rig_node(RIG_GROUP2));
+	ck_assert_int_eq(status_of(group), 0);
+	ck_assert_int_ge(rig_open(rig_node(RIG_CONTAINER)), RIG_FD);
+	rig_stop();
+}
+END_TEST
+
+START_TEST(rules_reach_device_files)
+{
+	struct access_rights none = ACCESS_RIGHTS_DEFAULT;
+	struct cused_error err;
+	int container, group, device;
+
+	rig_start(_i);
+	rules(0600, 7, 70);
+	be(7, 70);
+	attach(&container, &group);
+	strcpy((char *)at(RIG_BASE + 256), "0000:01:00.0");
+	ck_assert_int_eq(rig_ioctl(group, VFIO_GROUP_GET_DEVICE_FD, RIG_BASE + 256), -EIO);
+	device = group + 1;
+	ck_assert_int_eq(rig_ioctl(device, VFIO_DEVICE_RESET, 0), 0);
+	ck_assert_int_eq(rig_rw(device, false, CLIENT_CONFIG, at(RIG_BASE), 4), 4);
+	be(8, 80);
+	ck_assert_int_eq(rig_ioctl(device, VFIO_DEVICE_RESET, 0), -EACCES);
+	ck_assert_int_eq(rig_rw(device, false, CLIENT_CONFIG, at(RIG_BASE), 4), -EACCES);
+	ck_assert_int_eq(rig_rw(device, true, CLIENT_CONFIG, at(RIG_BASE), 4), -EACCES);
+	/* A user who is taken out of the rules has the file, and no more use of it. */
+	be(7, 70);
+	ck_assert_int_eq(rig_rw(device, false, CLIENT_CONFIG, at(RIG_BASE), 4), 4);
+	rules(0600, 8, 80);
+	ck_assert_int_eq(rig_rw(device, false, CLIENT_CONFIG, at(RIG_BASE), 4), -EACCES);
+	ck_assert_int_eq(rig_ioctl(group, VFIO_GROUP_GET_DEVICE_FD, RIG_BASE + 256), -EACCES);
+	be(8, 80);
+	ck_assert_int_eq(rig_rw(device, false, CLIENT_CONFIG, at(RIG_BASE), 4), 4);
+	/* No rules any more. */
+	be(7, 70);
+	ck_assert_int_eq(service_set_rights(rig.service, rig.world.g1, &none, &err), 0);
+	ck_assert_int_eq(rig_rw(device, false, CLIENT_CONFIG, at(RIG_BASE), 4), 4);
+	rig_stop();
+}
+END_TEST
+
+/* The client is our child and has our supplementary groups. */
+START_TEST(supplementary_groups_are_looked_up)
+{
+	gid_t groups[64];
+	int group, n = getgroups(64, groups);
+
+	rig_start(_i);
+	group = rig_open(rig_node(RIG_GROUP1));
+	be(8, 4000000000u);
+	rules(0060, 7, 4000000001u);
+	ck_assert_int_eq(status_of(group), -EACCES);
+	if (n > 0) {
+		rules(0060, 7, groups[n - 1]);
+		ck_assert_int_eq(status_of(group), 0);
+		/* Of another pid namespace, nothing is known. */
+		rig.tid = 0;
+		rules(0060, 7, groups[n - 1]);
+		ck_assert_int_eq(status_of(group), -EACCES);
+		rig.tid = rig.client;
+		/* The group's class decides, to a caller's disadvantage too. */
+		rules(0606, 7, groups[n - 1]);
+		ck_assert_int_eq(status_of(group), -EACCES);
+	}
+	rig_stop();
+}
+END_TEST
+
 /* ---- memory that changes between the rounds ---- */
 
 static uint32_t next_argsz;
@@ -128,6 +265,9 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, answers_reach_the_client, 0, 2);
 	tcase_add_test(tc, device_files);
+	tcase_add_loop_test(tc, rules_decide_about_each_request, 0, 2);
+	tcase_add_test(tc, rules_reach_device_files);
+	tcase_add_test(tc, supplementary_groups_are_looked_up);
 	tcase_add_test(tc, argsz_changes_between_rounds);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

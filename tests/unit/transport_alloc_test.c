@@ -203,7 +203,7 @@ static int use_devfs(struct server *server)
 		return r;
 	r = device_open(world.d10, NULL, &file);
 	if (r == 0) {
-		r = devfs_grant(devfs, file, token);
+		r = devfs_grant(devfs, file, NULL, token);
 		if (r)
 			device_close(file);
 		else

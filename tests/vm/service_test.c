@@ -39,9 +39,9 @@ static void service_begin(bool retry)
 	world_init(&world, NULL);
 	ck_assert_msg(service_new(&params, &service, &err) == 0, "%s", err.text);
 	ck_assert_msg(service_start(service, world.topology, &err) == 0, "%s", err.text);
-	ck_assert_msg(service_add_group(service, world.g1, &err) == 0, "%s", err.text);
-	ck_assert_msg(service_add_group(service, world.g2, &err) == 0, "%s", err.text);
-	ck_assert_msg(service_add_group(service, world.noiommu, &err) == 0, "%s", err.text);
+	ck_assert_msg(service_add_group(service, world.g1, NULL, &err) == 0, "%s", err.text);
+	ck_assert_msg(service_add_group(service, world.g2, NULL, &err) == 0, "%s", err.text);
+	ck_assert_msg(service_add_group(service, world.noiommu, NULL, &err) == 0, "%s", err.text);
 }
 
 static void begin(bool retry)
@@ -407,14 +407,14 @@ START_TEST(groups_come_and_go_beside_a_busy_one)
 		remote_fork(0, 2);
 		group = ready_group(2, "1", NULL);
 		ck_assert_int_ge(get_device(2, group, "0000:01:00.0"), 0);
-		ck_assert_int_eq(service_add_group(service, world.g1, &err), -EEXIST);
+		ck_assert_int_eq(service_add_group(service, world.g1, NULL, &err), -EEXIST);
 		ck_assert_msg(service_remove_group(service, world.g1, &err) == 0, "%s",
 			      err.text);
 		ck_assert_int_eq(service_remove_group(service, world.g1, &err), -ENOENT);
 		ck_assert_int_eq(access("/dev/vfio/1", F_OK), -1);
 		ck_assert_uint_eq(service_node_number(service, "1"), 0);
 		ck_assert_int_eq(group_flags(2, group), -ENOTCONN);
-		ck_assert_msg(service_add_group(service, world.g1, &err) == 0, "%s",
+		ck_assert_msg(service_add_group(service, world.g1, NULL, &err) == 0, "%s",
 			      err.text);
 		/* An open device keeps its group open (CG-119), removed or not. */
 		ck_assert_int_eq(node(0, "1"), -EBUSY);
@@ -440,7 +440,7 @@ START_TEST(three_hundred_groups)
 	for (unsigned i = 0; i < MANY_GROUPS; i++) {
 		struct group *group = world_group(&world, 1000 + i, GROUP_REAL);
 
-		ck_assert_msg(service_add_group(service, group, &err) == 0, "%s", err.text);
+		ck_assert_msg(service_add_group(service, group, NULL, &err) == 0, "%s", err.text);
 	}
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	printf("%u groups: %ld ms\n", MANY_GROUPS,
@@ -610,7 +610,7 @@ START_TEST(a_removed_group_with_a_stalled_call)
 	ck_assert_int_eq(access("/dev/vfio/1", F_OK), -1);
 	ck_assert_int_eq(group_flags(0, node_ok(0, "2")), 1);
 	/* As long as the call is stalled, its group is open, and the service cannot end. */
-	ck_assert_msg(service_add_group(service, world.g1, &err) == 0, "%s", err.text);
+	ck_assert_msg(service_add_group(service, world.g1, NULL, &err) == 0, "%s", err.text);
 	ck_assert_int_eq(node(0, "1"), -EBUSY);
 	remotes_done();
 	UNTIL(status().stalled_calls == 0);
