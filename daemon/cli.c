@@ -3,29 +3,37 @@
  * cli.c - from argv to a configuration and a command.
  *
  * Options may stand before and after the command's name, up to the first word that is
- * neither (for `run` and `exec`, that or "--" begins the client's command). Each option of the
- * configuration is judged when it is read, so that the message can quote it.
+ * neither (for `run` and `exec`, that or "--" begins the client's command). Options of the
+ * configuration are collected, and judged in their order when the command is known, which
+ * decides about the file that they stand over.
  */
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <transport/service_abi.h>
 #include <util/log.h>
 
 #include "cli.h"
+#include "conf_load.h"
 #include "exec.h"
 #include "run.h"
 #include "serve.h"
 
 const struct cli_option cli_options[] = {
+	{ "config", 'c', "FILE",
+	  "read the configuration from FILE, see vfio-cused.conf(5); options are laid over it. "
+	  "Default for serve: " CONF_FILE_SERVE ", if it is there" },
 	{ "device", 'd', "NAME[,KEY=VALUE]...",
 	  "add a simulated device; may be given again. A comma inside a value is written "
-	  "twice. Without any, there is one: " CONF_DEFAULT_DEVICE },
+	  "twice. Without any, and without a file, there is one: " CONF_DEFAULT_DEVICE },
 	{ "iommu", 'i', "NAME[,KEY=VALUE]...",
 	  "the IOMMU that the devices are behind; default: sim" },
 	{ "service", 's', "KEY=VALUE[,KEY=VALUE]...",
 	  "how serve works" },
+	{ "group", 'g', "NUMBER[,KEY=VALUE]...",
+	  "for serve: who may use the node of this group; may be given again" },
 	{ "dump-config", 0, NULL,
 	  "write the configuration in effect, with addresses and groups chosen, and end" },
 	{ "socket", 0, "PATH",
@@ -78,9 +86,10 @@ const struct cli_command cli_commands[] = {
 
 struct cli {
 	struct conf conf;
+	struct conf_source source;
 	bool dump;
-	bool conf_given;	/* --device, --iommu or --dump-config */
-	bool service_given;	/* --service */
+	bool conf_given;	/* --config, --device, --iommu or --dump-config */
+	const char *serve_given;	/* an option for serve alone */
 	const char *print;	/* "help" or "version" */
 };
 
@@ -108,23 +117,44 @@ static int unknown_option(const char *word)
 	return complain("unknown option %s; known are %s", word, known);
 }
 
+static int collect(struct cli *cli, int (*take)(struct conf *conf, const char *text,
+						struct cused_error *err))
+{
+	struct conf_source *source = &cli->source;
+	struct conf_option *grown = realloc(source->options,
+					    (source->n_options + 1) * sizeof(*grown));
+
+	if (!grown)
+		return complain("out of memory");
+	source->options = grown;
+	grown[source->n_options++] = (struct conf_option){ take, optarg };
+	return 0;
+}
+
 static int take_option(struct cli *cli, int letter, const char *word)
 {
-	struct cused_error err;
 	int r = 0;
 
 	switch (letter) {
+	case 'c':
+		cli->source.file = optarg;
+		cli->conf_given = true;
+		break;
 	case 'd':
-		r = conf_add_device(&cli->conf, optarg, &err);
+		r = collect(cli, conf_add_device);
 		cli->conf_given = true;
 		break;
 	case 'i':
-		r = conf_set_iommu(&cli->conf, optarg, &err);
+		r = collect(cli, conf_set_iommu);
 		cli->conf_given = true;
 		break;
 	case 's':
-		r = conf_set_service(&cli->conf, optarg, &err);
-		cli->service_given = true;
+		r = collect(cli, conf_set_service);
+		cli->serve_given = "--service";
+		break;
+	case 'g':
+		r = collect(cli, conf_set_group);
+		cli->serve_given = "--group";
 		break;
 	case 'D':
 		cli->dump = cli->conf_given = true;
@@ -133,7 +163,8 @@ static int take_option(struct cli *cli, int letter, const char *word)
 		cli->conf.agent_socket = optarg;
 		break;
 	case 'P':
-		r = conf_set_prefix(&cli->conf, optarg, &err);
+		r = collect(cli, conf_set_prefix);
+		cli->serve_given = "--prefix";
 		break;
 	case 'v':
 		cli->conf.verbose++;
@@ -151,16 +182,18 @@ static int take_option(struct cli *cli, int letter, const char *word)
 	default:
 		return unknown_option(word);
 	}
-	return r < 0 ? complain("%s", err.text) : 0;
+	return r;
 }
 
 /* Take options until a word that is none. Return: 0 or an exit status. */
 static int take_options(struct cli *cli, int argc, char **argv)
 {
 	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
 		{ "device", required_argument, NULL, 'd' },
 		{ "iommu", required_argument, NULL, 'i' },
 		{ "service", required_argument, NULL, 's' },
+		{ "group", required_argument, NULL, 'g' },
 		{ "dump-config", no_argument, NULL, 'D' },
 		{ "socket", required_argument, NULL, 'S' },
 		{ "prefix", required_argument, NULL, 'P' },
@@ -176,7 +209,7 @@ static int take_options(struct cli *cli, int argc, char **argv)
 	opterr = 0;
 	while (r == 0) {
 		word = optind < argc ? argv[optind] : "";
-		c = getopt_long(argc, argv, "+:d:i:s:vhV", options, NULL);
+		c = getopt_long(argc, argv, "+:c:d:i:s:g:vhV", options, NULL);
 		if (c == -1)
 			break;
 		/* For a bad option getopt tells its letter; long ones are the whole word,
@@ -214,6 +247,20 @@ static int unknown_command(const char *name)
 	return complain("unknown command %s; known are %s", name, known);
 }
 
+static int load_conf(struct cli *cli, const struct cli_command *command)
+{
+	struct cused_error err;
+
+	if (!cli->source.file && command && command->run == serve_command) {
+		cli->source.file = CONF_FILE_SERVE;
+		cli->source.may_be_missing = true;
+	}
+	cli->conf.source = &cli->source;
+	if (conf_load(&cli->conf, &cli->source, &err) < 0)
+		return complain("%s", err.text);
+	return 0;
+}
+
 static int finish_conf(struct cli *cli)
 {
 	struct cused_error err;
@@ -231,21 +278,21 @@ static int do_command(struct cli *cli, const struct cli_command *command, char *
 	while (argv[n])
 		n++;
 	if (cli->conf_given && !command->takes_conf)
-		return complain("%s takes neither --device nor --iommu nor --dump-config; leave "
-				"them out", command->name);
+		return complain("%s takes neither --config nor --device nor --iommu nor "
+				"--dump-config; leave them out", command->name);
 	if (cli->conf.agent_socket && command->run != exec_command &&
 	    command->run != serve_command)
 		return complain("%s takes no --socket; leave it out", command->name);
-	if (cli->conf.prefix && command->run != serve_command)
-		return complain("%s takes no --prefix; leave it out", command->name);
-	if (cli->service_given && command->run != serve_command)
-		return complain("%s takes no --service; leave it out", command->name);
+	if (cli->serve_given && command->run != serve_command)
+		return complain("%s takes no %s; leave it out", command->name, cli->serve_given);
 	if (n < command->min_args && !cli->dump)
 		return complain("%s: no command to run; write vfio-cused %s %s", command->name,
 				command->name, command->arguments);
 	if (n > command->max_args)
 		return complain("%s: what is %s? Write vfio-cused %s %s", command->name,
 				argv[command->max_args], command->name, command->arguments);
+	if (command->takes_conf && load_conf(cli, command))
+		return CLI_FAILURE;
 	if (command->prepare && !cli->dump) {
 		int r = command->prepare(&cli->conf);
 
@@ -258,6 +305,9 @@ static int do_command(struct cli *cli, const struct cli_command *command, char *
 		conf_dump(&cli->conf, stdout);
 		return 0;
 	}
+	if (command->run == run_command && cli->conf.n_devices == 0)
+		return complain("run: no device: %s has none; add a section [device \"ID\"], or "
+				"give --device", cli->source.file);
 	return command->run(&cli->conf, argv);
 }
 
@@ -298,7 +348,9 @@ static int parse_and_run(struct cli *cli, int argc, char **argv)
 		return do_command(cli, command, argv + optind);
 	if (!cli->dump)
 		return unknown_command(NULL);
-	r = finish_conf(cli);
+	r = load_conf(cli, NULL);
+	if (r == 0)
+		r = finish_conf(cli);
 	if (r == 0)
 		conf_dump(&cli->conf, stdout);
 	return r;
@@ -312,6 +364,7 @@ int cli_main(int argc, char **argv)
 	conf_init(&cli.conf);
 	r = parse_and_run(&cli, argc, argv);
 	conf_done(&cli.conf);
+	free(cli.source.options);
 	/* Text that could not be written is a failure, unless the command decided. */
 	if (fflush(stdout) != 0 && r == 0)
 		r = complain("cannot write to standard output: %s", strerror(errno));

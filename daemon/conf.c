@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <util/cleanup.h>
 
 #include "conf.h"
 #include "registry.h"
@@ -81,6 +82,22 @@ const struct cused_param conf_service_params[CONF_SERVICE_KEYS] = {
 	},
 };
 
+const struct cused_param conf_group_params[CONF_GROUP_KEYS] = {
+	[CONF_GROUP_MODE] = {
+		.name = "mode", .type = CUSED_PARAM_STRING, .preset = "0600",
+		.text = "permission bits of the group's node, three octal digits, or four that "
+			"begin with 0",
+	},
+	[CONF_GROUP_OWNER] = {
+		.name = "owner", .type = CUSED_PARAM_STRING, .preset = "0",
+		.text = "user that the node belongs to: a name or a number",
+	},
+	[CONF_GROUP_GROUP] = {
+		.name = "group", .type = CUSED_PARAM_STRING, .preset = "0",
+		.text = "group of users that the node belongs to: a name or a number",
+	},
+};
+
 void conf_init(struct conf *conf)
 {
 	memset(conf, 0, sizeof(*conf));
@@ -97,6 +114,9 @@ void conf_done(struct conf *conf)
 	for (size_t i = 0; i < conf->n_devices; i++)
 		device_done(&conf->devices[i]);
 	free(conf->devices);
+	for (size_t i = 0; i < conf->n_groups; i++)
+		params_list_done(&conf->groups[i].list);
+	free(conf->groups);
 	params_list_done(&conf->iommu_list);
 	free(conf->iommu_values);
 	params_list_done(&conf->service_list);
@@ -130,19 +150,20 @@ int conf_parse_bdf(const char *text, struct pci_address *ret)
 	return 0;
 }
 
-static int check_id(const char *model, const char *id, struct cused_error *err)
+static int check_id(const struct params_list *list, const char *id, struct cused_error *err)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "0123456789_.-";
+	struct params_place place;
 
 	if (strlen(id) >= sizeof(((struct conf_device *)0)->id))
-		return cused_error_set(err, -EINVAL, "--device %s: id=%s is longer than %zu "
-				       "characters; shorten it", model, id,
-				       sizeof(((struct conf_device *)0)->id) - 1);
+		return cused_error_set(err, -EINVAL, "%s: id=%.60s is longer than %zu "
+				       "characters; shorten it", params_place(list, "id", &place),
+				       id, sizeof(((struct conf_device *)0)->id) - 1);
 	if (id[strspn(id, allowed)])
-		return cused_error_set(err, -EINVAL, "--device %s: id=%s has a character "
-				       "other than letters, digits, '_', '.' and '-'; rename "
-				       "it", model, id);
+		return cused_error_set(err, -EINVAL, "%s: id=%s has a character other than "
+				       "letters, digits, '_', '.' and '-'; rename it",
+				       params_place(list, "id", &place), id);
 	return 0;
 }
 
@@ -151,17 +172,17 @@ static int check_device(struct conf_device *device, struct cused_error *err)
 {
 	const struct cused_value *common = device->common;
 	const char *bdf = common[CONF_DEVICE_BDF].string;
+	struct params_place place;
 
 	if (bdf && conf_parse_bdf(bdf, &device->address) < 0)
-		return cused_error_set(err, -EINVAL, "--device %s: bdf=%s is not a PCI "
-				       "address; write it like 0000:01:00.0", device->ops->name,
-				       bdf);
+		return cused_error_set(err, -EINVAL, "%s: bdf=%.60s is not a PCI address; write "
+				       "it like 0000:01:00.0",
+				       params_place(&device->list, "bdf", &place), bdf);
 	if (common[CONF_DEVICE_ID].string)
-		return check_id(device->ops->name, common[CONF_DEVICE_ID].string, err);
+		return check_id(&device->list, common[CONF_DEVICE_ID].string, err);
 	return 0;
 }
 
-/* "a, b, c": the names there are. */
 static void known_names(bool iommus, char *buf, size_t size)
 {
 	size_t at = 0;
@@ -178,101 +199,175 @@ static void known_names(bool iommus, char *buf, size_t size)
 	}
 }
 
-int conf_add_device(struct conf *conf, const char *text, struct cused_error *err)
+void conf_known_devices(char *buf, size_t size)
 {
-	struct conf_device device = { 0 }, *grown;
-	struct params_table tables[2];
-	char what[64], known[256];
-	int r;
+	known_names(false, buf, size);
+}
+
+void conf_known_iommus(char *buf, size_t size)
+{
+	known_names(true, buf, size);
+}
+
+static int unknown_name(const struct params_list *list, bool iommus, struct cused_error *err)
+{
+	struct params_place place;
+	char known[256];
+
+	known_names(iommus, known, sizeof(known));
+	if (!list->file)
+		return cused_error_set(err, -ENOENT, "--%s %.200s: no such %s; known are %s",
+				       iommus ? "iommu" : "device", list->name,
+				       iommus ? "backend" : "device", known);
+	return cused_error_set(err, -ENOENT, "%s: backend = %.60s: no such %s; known are %s",
+			       params_place(list, NULL, &place), list->name,
+			       iommus ? "backend" : "device", known);
+}
+
+static int no_memory(const struct params_list *list, struct cused_error *err)
+{
+	struct params_place place;
+
+	return cused_error_set(err, -ENOMEM, "%s: out of memory",
+			       params_place(list, NULL, &place));
+}
+
+/* ---- devices ---- */
+
+/* A device of a file in whose stead @device is. NULL: none. */
+static struct conf_device *device_below(struct conf *conf, const struct conf_device *device)
+{
+	const char *id = device->common[CONF_DEVICE_ID].string;
+
+	for (size_t i = 0; !device->list.file && id && i < conf->n_devices; i++) {
+		struct conf_device *other = &conf->devices[i];
+
+		if (other->list.file && !strcmp(other->common[CONF_DEVICE_ID].string, id))
+			return other;
+	}
+	return NULL;
+}
+
+static int device_append(struct conf *conf, const struct conf_device *device,
+			 struct cused_error *err)
+{
+	struct params_place place;
+	struct conf_device *grown;
 
 	if (conf->n_devices == CONF_DEVICES_MAX)
-		return cused_error_set(err, -E2BIG, "--device %s: there are %d devices "
-				       "already, and that is the most; leave one out", text,
+		return cused_error_set(err, -E2BIG, "%s: there are %d devices already, and that "
+				       "is the most; leave one out",
+				       params_place(&device->list, NULL, &place),
 				       CONF_DEVICES_MAX);
-	r = params_split("--device", text, &device.list, err);
-	if (r < 0)
-		return r;
-	device.ops = registry_find_device(device.list.name);
-	if (!device.ops) {
-		known_names(false, known, sizeof(known));
-		r = cused_error_set(err, -ENOENT, "--device %s: no such device; known are %s",
-				    device.list.name, known);
-		goto err;
-	}
-	device.values = calloc(device.ops->n_params + 1, sizeof(*device.values));
 	grown = realloc(conf->devices, (conf->n_devices + 1) * sizeof(*grown));
-	if (grown)
-		conf->devices = grown;
-	if (!device.values || !grown) {
-		r = cused_error_set(err, -ENOMEM, "--device %s: out of memory", text);
-		goto err;
+	if (!grown)
+		return no_memory(&device->list, err);
+	conf->devices = grown;
+	conf->devices[conf->n_devices++] = *device;
+	return 0;
+}
+
+int conf_take_device(struct conf *conf, struct params_list *list, struct cused_error *err)
+{
+	struct conf_device device = { .list = *list }, *below;
+	struct params_table tables[2];
+	int r = 0;
+
+	memset(list, 0, sizeof(*list));
+	device.ops = registry_find_device(device.list.name);
+	if (!device.ops)
+		r = unknown_name(&device.list, false, err);
+	if (r == 0) {
+		device.values = calloc(device.ops->n_params + 1, sizeof(*device.values));
+		if (!device.values)
+			r = no_memory(&device.list, err);
 	}
-	tables[0] = (struct params_table){ conf_device_params, CONF_DEVICE_KEYS,
-					   device.common };
-	tables[1] = (struct params_table){ device.ops->params, device.ops->n_params,
-					   device.values };
-	snprintf(what, sizeof(what), "--device %s", device.ops->name);
-	r = params_parse(what, &device.list, tables, 2, err);
+	if (r == 0) {
+		tables[0] = (struct params_table){ conf_device_params, CONF_DEVICE_KEYS,
+						   device.common };
+		tables[1] = (struct params_table){ device.ops->params, device.ops->n_params,
+						   device.values };
+		r = params_parse(&device.list, tables, 2, err);
+	}
 	if (r == 0)
 		r = check_device(&device, err);
-	if (r < 0)
-		goto err;
-	device.noiommu = device.common[CONF_DEVICE_NOIOMMU].number;
-	conf->devices[conf->n_devices++] = device;
-	return 0;
-err:
-	device_done(&device);
+	if (r == 0) {
+		device.noiommu = device.common[CONF_DEVICE_NOIOMMU].number;
+		below = device_below(conf, &device);
+		if (below) {
+			device_done(below);
+			*below = device;
+		} else {
+			r = device_append(conf, &device, err);
+		}
+	}
+	if (r)
+		device_done(&device);
 	return r;
+}
+
+int conf_add_device(struct conf *conf, const char *text, struct cused_error *err)
+{
+	struct params_list list;
+	int r = params_split("--device", text, &list, err);
+
+	return r ? r : conf_take_device(conf, &list, err);
+}
+
+/* ---- what there is once ---- */
+
+/* A word out of two. */
+static int check_choice(const struct params_list *list, const char *key, const char *value,
+			const char *one, const char *other, struct cused_error *err)
+{
+	struct params_place place;
+
+	if (!strcmp(value, one) || !strcmp(value, other))
+		return 0;
+	return cused_error_set(err, -EINVAL, "%s: %s=%.60s is neither %s nor %s; write one of "
+			       "them", params_place(list, key, &place), key, value, one, other);
+}
+
+int conf_take_iommu(struct conf *conf, struct params_list *list, struct cused_error *err)
+{
+	struct cused_value *values = NULL, common[CONF_IOMMU_KEYS];
+	const struct cused_iommu_ops *ops = registry_find_iommu(list->name);
+	struct params_table tables[2];
+	int r = ops ? 0 : unknown_name(list, true, err);
+
+	if (r == 0 && ops == conf->iommu)
+		r = params_lay(list, &conf->iommu_list, err);
+	if (r == 0) {
+		values = calloc(ops->n_params + 1, sizeof(*values));
+		if (!values)
+			r = no_memory(list, err);
+	}
+	if (r == 0) {
+		tables[0] = (struct params_table){ conf_iommu_params, CONF_IOMMU_KEYS, common };
+		tables[1] = (struct params_table){ ops->params, ops->n_params, values };
+		r = params_parse(list, tables, 2, err);
+	}
+	if (r == 0)
+		r = check_choice(list, "memlock", common[CONF_IOMMU_MEMLOCK].string, "off",
+				 "enforce", err);
+	params_lay_end(list, &conf->iommu_list, r == 0);
+	if (r) {
+		free(values);
+		return r;
+	}
+	free(conf->iommu_values);
+	conf->iommu = ops;
+	conf->iommu_values = values;
+	memcpy(conf->iommu_common, common, sizeof(common));
+	return 0;
 }
 
 int conf_set_iommu(struct conf *conf, const char *text, struct cused_error *err)
 {
-	struct params_list list = { 0 };
-	struct cused_value *values = NULL, common[CONF_IOMMU_KEYS];
-	const struct cused_iommu_ops *ops;
-	struct params_table tables[2];
-	char what[64], known[256];
-	const char *memlock;
-	int r;
+	struct params_list list;
+	int r = params_split("--iommu", text, &list, err);
 
-	r = params_split("--iommu", text, &list, err);
-	if (r < 0)
-		return r;
-	ops = registry_find_iommu(list.name);
-	if (!ops) {
-		known_names(true, known, sizeof(known));
-		r = cused_error_set(err, -ENOENT, "--iommu %s: no such backend; known are %s",
-				    list.name, known);
-		goto err;
-	}
-	values = calloc(ops->n_params + 1, sizeof(*values));
-	if (!values) {
-		r = cused_error_set(err, -ENOMEM, "--iommu %s: out of memory", text);
-		goto err;
-	}
-	tables[0] = (struct params_table){ conf_iommu_params, CONF_IOMMU_KEYS, common };
-	tables[1] = (struct params_table){ ops->params, ops->n_params, values };
-	snprintf(what, sizeof(what), "--iommu %s", ops->name);
-	r = params_parse(what, &list, tables, 2, err);
-	if (r < 0)
-		goto err;
-	memlock = common[CONF_IOMMU_MEMLOCK].string;
-	if (strcmp(memlock, "off") && strcmp(memlock, "enforce")) {
-		r = cused_error_set(err, -EINVAL, "%s: memlock=%s is neither off nor enforce; "
-				    "write one of them", what, memlock);
-		goto err;
-	}
-	params_list_done(&conf->iommu_list);
-	free(conf->iommu_values);
-	conf->iommu = ops;
-	conf->iommu_list = list;
-	conf->iommu_values = values;
-	memcpy(conf->iommu_common, common, sizeof(common));
-	return 0;
-err:
-	params_list_done(&list);
-	free(values);
-	return r;
+	return r ? r : conf_take_iommu(conf, &list, err);
 }
 
 /* The name of a directory of /dev, as "vfio" or "/dev/vfio". */
@@ -287,10 +382,32 @@ static int parse_prefix(const char *option, const char *text, const char **ret,
 	    length)
 		return cused_error_set(err, -EINVAL, "%s%s is not the name of one directory "
 				       "of /dev; write 1 to %d letters, digits, '.', '_', '-', "
-				       "such as %svfio-simulated", option, text, CONF_PREFIX_MAX,
-				       option);
+				       "such as vfio-simulated", option, text, CONF_PREFIX_MAX);
 	*ret = name;
 	return 0;
+}
+
+int conf_take_service(struct conf *conf, struct params_list *list, struct cused_error *err)
+{
+	struct cused_value values[CONF_SERVICE_KEYS];
+	struct params_table table = { conf_service_params, CONF_SERVICE_KEYS, values };
+	struct params_place place;
+	char option[sizeof(place.text) + sizeof(": prefix=")];
+	int r = params_lay(list, &conf->service_list, err);
+
+	if (r == 0)
+		r = params_parse(list, &table, 1, err);
+	if (r == 0)
+		r = check_choice(list, "memory", values[CONF_SERVICE_MEMORY].string, "auto",
+				 "retry", err);
+	snprintf(option, sizeof(option), "%s: prefix=", params_place(list, "prefix", &place));
+	if (r == 0)
+		r = parse_prefix(option, values[CONF_SERVICE_PREFIX].string,
+				 &values[CONF_SERVICE_PREFIX].string, err);
+	params_lay_end(list, &conf->service_list, r == 0);
+	if (r == 0)
+		memcpy(conf->service, values, sizeof(values));
+	return r;
 }
 
 int conf_set_prefix(struct conf *conf, const char *text, struct cused_error *err)
@@ -298,22 +415,9 @@ int conf_set_prefix(struct conf *conf, const char *text, struct cused_error *err
 	return parse_prefix("--prefix ", text, &conf->prefix, err);
 }
 
-static int check_service(struct cused_value *values, struct cused_error *err)
-{
-	const char *memory = values[CONF_SERVICE_MEMORY].string;
-
-	if (strcmp(memory, "auto") && strcmp(memory, "retry"))
-		return cused_error_set(err, -EINVAL, "--service: memory=%s is neither auto nor "
-				       "retry; write one of them", memory);
-	return parse_prefix("--service prefix=", values[CONF_SERVICE_PREFIX].string,
-			    &values[CONF_SERVICE_PREFIX].string, err);
-}
-
 int conf_set_service(struct conf *conf, const char *text, struct cused_error *err)
 {
-	struct cused_value values[CONF_SERVICE_KEYS];
-	struct params_table table = { conf_service_params, CONF_SERVICE_KEYS, values };
-	struct params_list list = { 0 };
+	struct params_list list;
 	char *named;
 	int r;
 
@@ -322,19 +426,10 @@ int conf_set_service(struct conf *conf, const char *text, struct cused_error *er
 		return cused_error_set(err, -ENOMEM, "--service: out of memory");
 	r = params_split("--service", named, &list, err);
 	free(named);
-	if (r == 0)
-		r = params_parse("--service", &list, &table, 1, err);
-	if (r == 0)
-		r = check_service(values, err);
-	if (r) {
-		params_list_done(&list);
-		return r;
-	}
-	params_list_done(&conf->service_list);
-	conf->service_list = list;
-	memcpy(conf->service, values, sizeof(values));
-	return 0;
+	return r ? r : conf_take_service(conf, &list, err);
 }
+
+/* ---- what is shown ---- */
 
 static void dump_table(FILE *f, const struct cused_param *params, size_t n,
 		       const struct cused_value *values)
@@ -357,6 +452,11 @@ void conf_dump(const struct conf *conf, FILE *f)
 			device->id, device->ops->name, device->bdf, device->group,
 			device->noiommu ? "on" : "off");
 		dump_table(f, device->ops->params, device->ops->n_params, device->values);
+		fputc('\n', f);
+	}
+	for (size_t i = 0; i < conf->n_groups; i++) {
+		fprintf(f, "[group \"%u\"]\n", conf->groups[i].id);
+		dump_table(f, conf_group_params, CONF_GROUP_KEYS, conf->groups[i].values);
 		fputc('\n', f);
 	}
 	fprintf(f, "[iommu]\nbackend = %s\n", conf->iommu->name);

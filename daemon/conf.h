@@ -2,11 +2,13 @@
 /*
  * conf.h - what the user asked for: devices, IOMMU, verbosity.
  *
- * conf_init ─ ( conf_add_device | conf_set_iommu | conf_set_service )* ─ conf_finish ─ … ─ conf_done
+ * conf_init ─ ( conf_add_device | conf_set_… | conf_take_… )* ─ conf_finish ─ … ─ conf_done
  *
- * Texts are parsed and checked as they come in; conf_finish() chooses what was left
- * open (addresses, group numbers, names) and refuses what cannot go together or beside
- * the machine's own devices.
+ * Texts of the command line (conf_add_…, conf_set_…) and sections of a file (conf_take_…)
+ * are checked as they come in, by the same tables; conf_finish() chooses what was left open
+ * (addresses, group numbers, names) and refuses what cannot go together or beside the
+ * machine's own devices. What comes from the command line stands over what came from a file
+ * before: conf_load.h has the order.
  */
 #ifndef CONF_H
 #define CONF_H
@@ -46,6 +48,27 @@ enum conf_service_key {
 };
 extern const struct cused_param conf_service_params[CONF_SERVICE_KEYS];
 
+/* Keys of --group, and their places in conf_group.values. */
+enum conf_group_key {
+	CONF_GROUP_MODE, CONF_GROUP_OWNER, CONF_GROUP_GROUP, CONF_GROUP_KEYS
+};
+extern const struct cused_param conf_group_params[CONF_GROUP_KEYS];
+
+/* Who may use a group's node. */
+struct conf_rights {
+	bool given;			/* else the default, and nothing is checked but by open() */
+	unsigned mode;			/* permission bits, at most 0777 */
+	unsigned uid, gid;
+};
+#define CONF_RIGHTS_DEFAULT ((struct conf_rights){ .mode = 0600 })	/* SD-017 */
+
+struct conf_group {
+	unsigned id;
+	struct params_list list;
+	struct cused_value values[CONF_GROUP_KEYS];
+	struct conf_rights rights;
+};
+
 struct conf_device {
 	const struct cused_device_ops *ops;
 	struct params_list list;
@@ -64,6 +87,9 @@ struct conf {
 	struct conf_device *devices;
 	size_t n_devices;
 
+	struct conf_group *groups;	/* those that are spoken of */
+	size_t n_groups;
+
 	const struct cused_iommu_ops *iommu;
 	struct params_list iommu_list;
 	struct cused_value iommu_common[CONF_IOMMU_KEYS];
@@ -72,6 +98,8 @@ struct conf {
 	struct params_list service_list;
 	struct cused_value service[CONF_SERVICE_KEYS];
 
+	const struct conf_source *source;	/* what it was loaded from; borrowed */
+	bool file_read;			/* then there is no default device */
 	int verbose;			/* number of -v */
 	const char *agent_socket;	/* --socket; borrowed; NULL: the default */
 	const char *prefix;		/* --prefix; borrowed; NULL: what the service's key says */
@@ -89,9 +117,28 @@ void conf_done(struct conf *conf);
 int conf_add_device(struct conf *conf, const char *text, struct cused_error *err);
 /* --iommu; the last one wins. Errors as conf_add_device(). */
 int conf_set_iommu(struct conf *conf, const char *text, struct cused_error *err);
-
 /* --service; the last one wins. Errors as conf_add_device(). */
 int conf_set_service(struct conf *conf, const char *text, struct cused_error *err);
+/* --group, "NUMBER[,key=value]…"; the last one of a number wins. Errors as conf_add_device();
+ * -ENOENT no such user or group of the machine. */
+int conf_set_group(struct conf *conf, const char *text, struct cused_error *err);
+
+/*
+ * The same for lists, which are the configuration's from now on, also on failure. A list of
+ * the command line that has the name (device: the id) of what a file said stands over it: of a
+ * device in its stead, of others key by key.
+ */
+int conf_take_device(struct conf *conf, struct params_list *list, struct cused_error *err);
+int conf_take_iommu(struct conf *conf, struct params_list *list, struct cused_error *err);
+int conf_take_service(struct conf *conf, struct params_list *list, struct cused_error *err);
+int conf_take_group(struct conf *conf, struct params_list *list, struct cused_error *err);
+
+/* What a configuration says of a group, or the default. After conf_finish(). */
+struct conf_rights conf_rights(const struct conf *conf, unsigned group);
+
+/* "a, b, c": the models, or the IOMMU backends, cut to @size. */
+void conf_known_devices(char *buf, size_t size);
+void conf_known_iommus(char *buf, size_t size);
 
 #define CONF_PREFIX_MAX 32	/* bytes of the name of a directory of /dev */
 
@@ -107,12 +154,12 @@ int conf_set_prefix(struct conf *conf, const char *text, struct cused_error *err
  * neither the machine nor another simulated device has a device on it. Groups: the first
  * number that neither the machine nor another simulated device has.
  * Return: 0; -EEXIST an address, id or group is taken; -EINVAL keys that exclude each
- * other; -ENOSPC no bus or group is left; -ENOMEM; each with @err set.
+ * other; -ENOENT rights of a group without a device; -ENOSPC no bus or group is left; -ENOMEM; each with @err set.
  */
 int conf_finish(struct conf *conf, const char *sysfs, struct cused_error *err);
 
-/* Write the effective configuration: [device "ID"] and [iommu] sections of key = value,
- * in the words of the command line. After conf_finish(). */
+/* Write the effective configuration, a file that conf_load() takes and that gives the same
+ * again: sections of key = value, in the words of the command line. After conf_finish(). */
 void conf_dump(const struct conf *conf, FILE *f);
 
 /* "[SSSS:]BB:DD.F", hex. Return: 0, -EINVAL. */

@@ -26,11 +26,13 @@ static bool host_has(const char *sysfs, const char *dir, const char *name)
 static int check_host_address(const struct conf_device *device, const char *sysfs,
 			      struct cused_error *err)
 {
+	struct params_place place;
+
 	if (!host_has(sysfs, "bus/pci/devices", device->bdf))
 		return 0;
-	return cused_error_set(err, -EEXIST, "--device %s: bdf=%s is a device of this "
-			       "machine; choose an address that lspci -D does not list, or "
-			       "leave bdf out", device->ops->name, device->bdf);
+	return cused_error_set(err, -EEXIST, "%s: bdf=%s is a device of this machine; choose an "
+			       "address that lspci -D does not list, or leave bdf out",
+			       params_place(&device->list, "bdf", &place), device->bdf);
 }
 
 /* Mark the buses of segment 0 that are in use. */
@@ -57,6 +59,7 @@ static void used_buses(const struct conf *conf, const char *sysfs, bool used[256
 
 static int finish_addresses(struct conf *conf, const char *sysfs, struct cused_error *err)
 {
+	struct params_place place, other;
 	bool used[256];
 	unsigned bus;
 
@@ -68,10 +71,10 @@ static int finish_addresses(struct conf *conf, const char *sysfs, struct cused_e
 		format_bdf(device);
 		for (size_t k = 0; k < i; k++)
 			if (!strcmp(conf->devices[k].bdf, device->bdf))
-				return cused_error_set(err, -EEXIST, "--device %s: bdf=%s is "
-					"given to --device %s too; give each its own, or leave "
-					"bdf out", device->ops->name, device->bdf,
-					conf->devices[k].ops->name);
+				return cused_error_set(err, -EEXIST, "%s: bdf=%s is given to %s "
+					"too; give each its own, or leave bdf out",
+					params_place(&device->list, "bdf", &place), device->bdf,
+					params_place(&conf->devices[k].list, "bdf", &other));
 		int r = check_host_address(device, sysfs, err);
 
 		if (r < 0)
@@ -86,9 +89,9 @@ static int finish_addresses(struct conf *conf, const char *sysfs, struct cused_e
 		for (bus = 1; bus < 256 && used[bus]; bus++)
 			;
 		if (bus == 256)
-			return cused_error_set(err, -ENOSPC, "--device %s: no PCI bus of "
-				"segment 0000 is free; choose an address with bdf=",
-				device->ops->name);
+			return cused_error_set(err, -ENOSPC, "%s: no PCI bus of segment 0000 "
+				"is free; choose an address with bdf=",
+				params_place(&device->list, NULL, &place));
 		used[bus] = true;
 		device->address = (struct pci_address){ .bus = (uint8_t)bus };
 		format_bdf(device);
@@ -99,22 +102,24 @@ static int finish_addresses(struct conf *conf, const char *sysfs, struct cused_e
 static int check_group(const struct conf *conf, const struct conf_device *device,
 		       const char *sysfs, struct cused_error *err)
 {
+	struct params_place place, place2;
 	char name[16];
 
 	snprintf(name, sizeof(name), "%u", device->group);
 	if (host_has(sysfs, "kernel/iommu_groups", name))
-		return cused_error_set(err, -EEXIST, "--device %s: group=%u is a group of "
-			"this machine; choose a number that %s/kernel/iommu_groups does not "
-			"have, or leave group out", device->ops->name, device->group, sysfs);
+		return cused_error_set(err, -EEXIST, "%s: group=%u is a group of this machine; "
+			"choose a number that %s/kernel/iommu_groups does not have, or leave "
+			"group out", params_place(&device->list, "group", &place), device->group,
+			sysfs);
 	for (const struct conf_device *other = conf->devices; other != device; other++) {
 		if (!other->common[CONF_DEVICE_GROUP].set || other->group != device->group)
 			continue;
 		/* A noiommu group is made for one device, and numbers come from one set. */
 		if (other->noiommu || device->noiommu)
-			return cused_error_set(err, -EEXIST, "--device %s: group=%u is used by "
-				"--device %s too, and a noiommu group holds one device alone; "
-				"give each its own", device->ops->name, device->group,
-				other->ops->name);
+			return cused_error_set(err, -EEXIST, "%s: group=%u is used by %s too, "
+				"and a noiommu group holds one device alone; give each its own",
+				params_place(&device->list, "group", &place), device->group,
+				params_place(&other->list, "group", &place2));
 	}
 	return 0;
 }
@@ -130,6 +135,7 @@ static bool group_is_used(const struct conf *conf, size_t n_assigned, unsigned g
 
 static int finish_groups(struct conf *conf, const char *sysfs, struct cused_error *err)
 {
+	struct params_place place;
 	unsigned next = 0;
 	char name[16];
 	int r;
@@ -155,9 +161,9 @@ static int finish_groups(struct conf *conf, const char *sysfs, struct cused_erro
 			    !host_has(sysfs, "kernel/iommu_groups", name))
 				break;
 			if (next == CONF_GROUP_MAX)
-				return cused_error_set(err, -ENOSPC, "--device %s: no group "
-					"number is free; choose one with group=",
-					device->ops->name);
+				return cused_error_set(err, -ENOSPC, "%s: no group number is "
+					"free; choose one with group=",
+					params_place(&device->list, NULL, &place));
 		}
 		device->group = next;
 	}
@@ -175,6 +181,8 @@ static bool id_is_used(const struct conf *conf, const struct conf_device *but,
 
 static int finish_ids(struct conf *conf, struct cused_error *err)
 {
+	struct params_place place;
+
 	for (size_t i = 0; i < conf->n_devices; i++) {
 		struct conf_device *device = &conf->devices[i];
 		const char *given = device->common[CONF_DEVICE_ID].string;
@@ -183,9 +191,9 @@ static int finish_ids(struct conf *conf, struct cused_error *err)
 		if (!given)
 			continue;
 		if (id_is_used(conf, device, given))
-			return cused_error_set(err, -EEXIST, "--device %s: id=%s is given to "
-				"another device too; give each its own", device->ops->name,
-				given);
+			return cused_error_set(err, -EEXIST, "%s: id=%s is given to another "
+				"device too; give each its own",
+				params_place(&device->list, "id", &place), given);
 		snprintf(device->id, sizeof(device->id), "%s", given);
 	}
 	for (size_t i = 0; i < conf->n_devices; i++) {
@@ -201,8 +209,28 @@ static int finish_ids(struct conf *conf, struct cused_error *err)
 	return 0;
 }
 
+/* Rights that nobody would get are a slip of the pen. */
+static int check_rights(const struct conf *conf, struct cused_error *err)
+{
+	struct params_place place;
+	size_t k;
+
+	for (size_t i = 0; i < conf->n_groups; i++) {
+		for (k = 0; k < conf->n_devices; k++)
+			if (conf->devices[k].group == conf->groups[i].id)
+				break;
+		if (k == conf->n_devices)
+			return cused_error_set(err, -ENOENT, "%s: no device is in group %u; give "
+				"one group=%u, or leave this out",
+				params_place(&conf->groups[i].list, NULL, &place),
+				conf->groups[i].id, conf->groups[i].id);
+	}
+	return 0;
+}
+
 int conf_finish(struct conf *conf, const char *sysfs, struct cused_error *err)
 {
+	struct params_place place;
 	int r = 0;
 
 	if (!conf->iommu)
@@ -211,21 +239,22 @@ int conf_finish(struct conf *conf, const char *sysfs, struct cused_error *err)
 		r = conf_set_service(conf, "", err);
 	if (r == 0 && conf->prefix)
 		conf->service[CONF_SERVICE_PREFIX].string = conf->prefix;
-	if (r == 0 && conf->n_devices == 0)
+	if (r == 0 && conf->n_devices == 0 && !conf->file_read)
 		r = conf_add_device(conf, CONF_DEFAULT_DEVICE, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < conf->n_devices; i++)
 		if (conf->devices[i].noiommu &&
 		    !conf->iommu_common[CONF_IOMMU_UNSAFE_NOIOMMU].number)
-			return cused_error_set(err, -EINVAL, "--device %s: noiommu=on without "
-				"enable_unsafe_noiommu_mode, as the kernel refuses it; add "
-				"--iommu %s,unsafe_noiommu=on", conf->devices[i].ops->name,
+			return cused_error_set(err, -EINVAL, "%s: noiommu=on without "
+				"enable_unsafe_noiommu_mode, as the kernel refuses it; give the "
+				"IOMMU %s unsafe_noiommu=on",
+				params_place(&conf->devices[i].list, "noiommu", &place),
 				conf->iommu->name);	/* SD-062 */
 	r = finish_addresses(conf, sysfs, err);
 	if (r == 0)
 		r = finish_groups(conf, sysfs, err);
 	if (r == 0)
 		r = finish_ids(conf, err);
-	return r;
+	return r ? r : check_rights(conf, err);
 }

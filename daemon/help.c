@@ -114,7 +114,8 @@ void help_overview(FILE *f)
 	fputs("\nIOMMU backends (vfio-cused help NAME):\n", f);
 	for (size_t i = 0; (iommu = registry_iommu(i)); i++)
 		fprintf(f, "  %-8s %s\n", iommu->name, iommu->summary);
-	fputs("\nThe manual: vfio-cused(1), vfio-cused-serve(8), vfio-cused-backends(7).\n", f);
+	fputs("\nThe manual: vfio-cused(1), vfio-cused.conf(5), vfio-cused-serve(8), "
+	      "vfio-cused-backends(7).\n", f);
 }
 
 static void help_device(const struct cused_device_ops *ops)
@@ -156,7 +157,7 @@ static int unknown(const char *name)
 		fprintf(stderr, " %s,", device->name);
 	for (size_t i = 0; (iommu = registry_iommu(i)); i++)
 		fprintf(stderr, " %s,", iommu->name);
-	fputs(" device, iommu, service\n", stderr);
+	fputs(" device, group, iommu, service\n", stderr);
 	return CLI_FAILURE;
 }
 
@@ -183,6 +184,8 @@ int help_command(const struct conf *conf, char **args)
 	} else if (!strcmp(name, "iommu")) {
 		print_params(stdout, "Keys of every IOMMU:", conf_iommu_params,
 			     CONF_IOMMU_KEYS);
+	} else if (!strcmp(name, "group")) {
+		print_params(stdout, "Keys of --group:", conf_group_params, CONF_GROUP_KEYS);
 	} else if (!strcmp(name, "service")) {
 		print_params(stdout, "Keys of --service:", conf_service_params,
 			     CONF_SERVICE_KEYS);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <util/cleanup.h>
 
 #include "params.h"
 
@@ -26,30 +27,88 @@ static char *next_part(char **cursor)
 	}
 }
 
-static int add_pair(const char *option, struct params_list *list, char *part,
-		    struct cused_error *err)
+static int out_of_memory(const struct params_list *list, struct cused_error *err)
+{
+	struct params_place place;
+
+	return cused_error_set(err, -ENOMEM, "%s: out of memory",
+			       params_place(list, NULL, &place));
+}
+
+static const struct params_pair *find_pair(const struct params_list *list, const char *key)
+{
+	for (size_t i = 0; key && i < list->n_pairs; i++)
+		if (!strcmp(list->pairs[i].key, key))
+			return &list->pairs[i];
+	return NULL;
+}
+
+static void place_at(const struct params_list *list, unsigned line, struct params_place *buf)
+{
+	if (list->file)
+		snprintf(buf->text, sizeof(buf->text), "%.200s:%u: %s", list->file, line,
+			 list->what);
+	else
+		snprintf(buf->text, sizeof(buf->text), "%s", list->what);
+}
+
+const char *params_place(const struct params_list *list, const char *key,
+			 struct params_place *buf)
+{
+	const struct params_pair *pair = NULL;
+
+	for (const struct params_list *l = list; l && !pair; l = l->under) {
+		pair = find_pair(l, key);
+		if (pair)
+			list = l;
+	}
+	place_at(list, pair ? pair->line : list->line, buf);
+	return buf->text;
+}
+
+int params_add(struct params_list *list, const char *key, const char *value, unsigned line,
+	       struct cused_error *err)
+{
+	const struct params_pair *before = find_pair(list, key);
+	size_t key_size = strlen(key) + 1, value_size = strlen(value) + 1;
+	struct params_pair *grown;
+	struct params_place place;
+	char *text;
+
+	if (before) {
+		place_at(list, line, &place);
+		return cused_error_set(err, -EINVAL, "%s: %.60s is given twice (%.60s and %.60s); "
+				       "keep one", place.text, key, before->value, value);
+	}
+	grown = realloc(list->pairs, (list->n_pairs + 1) * sizeof(*grown));
+	if (grown)
+		list->pairs = grown;
+	text = grown ? malloc(key_size + value_size) : NULL;
+	if (!text)
+		return out_of_memory(list, err);
+	memcpy(text, key, key_size);
+	memcpy(text + key_size, value, value_size);
+	list->pairs[list->n_pairs++] = (struct params_pair){ text, text + key_size, line };
+	return 0;
+}
+
+static int add_part(struct params_list *list, char *part, struct cused_error *err)
 {
 	char *equals = strchr(part, '=');
 
 	if (!equals || equals == part)
 		return cused_error_set(err, -EINVAL,
-			"%s %s: '%s' is not of the form key=value; write key=value, and a "
-			"comma inside a value twice", option, list->name, part);
+			"%s: '%.200s' is not of the form key=value; write key=value, and a "
+			"comma inside a value twice", list->what, part);
 	*equals = '\0';
-	for (size_t i = 0; i < list->n_pairs; i++)
-		if (!strcmp(list->pairs[i].key, part))
-			return cused_error_set(err, -EINVAL,
-				"%s %s: %s is given twice (%s and %s); keep one", option,
-				list->name, part, list->pairs[i].value, equals + 1);
-	list->pairs[list->n_pairs++] = (struct params_pair){ part, equals + 1 };
-	return 0;
+	return params_add(list, part, equals + 1, 0, err);
 }
 
 int params_split(const char *option, const char *text, struct params_list *ret,
 		 struct cused_error *err)
 {
 	struct params_list list = { 0 };
-	size_t commas = 0;
+	cleanup_free char *copy = NULL;
 	char *cursor, *part;
 	int r = 0;
 
@@ -57,18 +116,17 @@ int params_split(const char *option, const char *text, struct params_list *ret,
 		return cused_error_set(err, -E2BIG,
 			"%s: the text is %zu bytes long; at most %d are allowed", option,
 			strlen(text), PARAMS_TEXT_MAX);
-	for (const char *p = text; *p; p++)
-		commas += *p == ',';
-	list.text = strdup(text);
-	list.pairs = calloc(commas + 1, sizeof(*list.pairs));
-	if (!list.text || !list.pairs) {
-		params_list_done(&list);
+	copy = strdup(text);
+	if (!copy)
 		return cused_error_set(err, -ENOMEM, "%s: out of memory", option);
-	}
-	cursor = list.text;
-	list.name = next_part(&cursor);
+	cursor = copy;
+	part = next_part(&cursor);
+	snprintf(list.what, sizeof(list.what), "%s%s%s", option, *part ? " " : "", part);
+	list.name = strdup(part);
+	if (!list.name)
+		r = out_of_memory(&list, err);
 	while (r == 0 && (part = next_part(&cursor)))
-		r = add_pair(option, &list, part, err);
+		r = add_part(&list, part, err);
 	if (r < 0) {
 		params_list_done(&list);
 		return r;
@@ -77,10 +135,60 @@ int params_split(const char *option, const char *text, struct params_list *ret,
 	return 0;
 }
 
+int params_begin(const char *file, unsigned line, const char *what, const char *name,
+		 struct params_list *ret, struct cused_error *err)
+{
+	struct params_list list = { .line = line };
+
+	snprintf(list.what, sizeof(list.what), "%s", what);
+	list.file = strdup(file);
+	list.name = strdup(name);
+	if (!list.file || !list.name) {
+		out_of_memory(&list, err);
+		params_list_done(&list);
+		return -ENOMEM;
+	}
+	*ret = list;
+	return 0;
+}
+
 void params_list_done(struct params_list *list)
 {
-	free(list->text);
+	for (size_t i = 0; i < list->n_pairs; i++)
+		free(list->pairs[i].key);
 	free(list->pairs);
+	free(list->name);
+	free(list->file);
+	if (list->under)
+		params_list_done(list->under);
+	free(list->under);
+	memset(list, 0, sizeof(*list));
+}
+
+int params_lay(struct params_list *list, struct params_list *old, struct cused_error *err)
+{
+	if (list->file || !old->file)
+		return 0;
+	list->under = malloc(sizeof(*list->under));
+	if (!list->under)
+		return out_of_memory(list, err);
+	*list->under = *old;
+	memset(old, 0, sizeof(*old));
+	return 0;
+}
+
+void params_lay_end(struct params_list *list, struct params_list *old, bool good)
+{
+	if (good) {
+		params_list_done(old);
+		*old = *list;
+	} else {
+		if (list->under) {
+			*old = *list->under;
+			free(steal_ptr(list->under));
+		}
+		params_list_done(list);
+	}
 	memset(list, 0, sizeof(*list));
 }
 
@@ -152,6 +260,22 @@ range:
 			       param->max ? param->max : UINT64_MAX);
 }
 
+/* A file has one line for it, and blanks around it mean nothing. */
+static int check_word(const char *what, const char *key, const char *text,
+		      struct cused_error *err)
+{
+	for (const char *p = text; *p; p++)
+		if (iscntrl((unsigned char)*p))
+			return cused_error_set(err, -EINVAL, "%s: %s= has a control character "
+					       "(code %u); rename the thing, or give a link to it",
+					       what, key, (unsigned char)*p);
+	if (*text == ' ' || text[strlen(text) - 1] == ' ')
+		return cused_error_set(err, -EINVAL, "%s: %s='%.200s' begins or ends with a "
+				       "blank; leave it out, or give a link to the thing", what,
+				       key, text);
+	return 0;
+}
+
 static int parse_value(const char *what, const struct cused_param *param,
 		       const char *text, struct cused_value *value,
 		       struct cused_error *err)
@@ -165,6 +289,7 @@ static int parse_value(const char *what, const struct cused_param *param,
 			return cused_error_set(err, -EINVAL, "%s: %s= is empty; give %s or "
 					       "leave the key out", what, param->name,
 					       params_type_name(param->type));
+		r = check_word(what, param->name, text, err);
 		value->string = text;
 		break;
 	case CUSED_PARAM_BOOL:
@@ -193,11 +318,36 @@ static void known_keys(const struct params_table *tables, size_t n_tables, char 
 					       tables[t].params[i].name);
 }
 
-int params_parse(const char *what, const struct params_list *list,
-		 const struct params_table *tables, size_t n_tables,
-		 struct cused_error *err)
+static int parse_pair(const struct params_list *list, const struct params_pair *pair,
+		      const struct params_table *tables, size_t n_tables,
+		      struct cused_error *err)
 {
+	struct params_place place;
 	char known[400];
+	int r;
+
+	for (size_t t = 0; t < n_tables; t++)
+		for (size_t i = 0; i < tables[t].n_params; i++) {
+			const struct cused_param *param = &tables[t].params[i];
+			struct cused_value *value = &tables[t].values[i];
+
+			if (strcmp(param->name, pair->key))
+				continue;
+			if (value->given)	/* by a list over this one */
+				return 0;
+			r = parse_value(params_place(list, pair->key, &place), param,
+					pair->value, value, err);
+			value->given = r == 0;
+			return r;
+		}
+	known_keys(tables, n_tables, known, sizeof(known));
+	return cused_error_set(err, -EINVAL, "%s: unknown key %.60s; known are %s",
+			       params_place(list, pair->key, &place), pair->key, known);
+}
+
+int params_parse(const struct params_list *list, const struct params_table *tables,
+		 size_t n_tables, struct cused_error *err)
+{
 	int r;
 
 	for (size_t t = 0; t < n_tables; t++)
@@ -205,35 +355,19 @@ int params_parse(const char *what, const struct params_list *list,
 			memset(tables[t].values, 0,
 			       tables[t].n_params * sizeof(*tables[t].values));
 
-	for (size_t p = 0; p < list->n_pairs; p++) {
-		const struct params_pair *pair = &list->pairs[p];
-		struct cused_value *value = NULL;
-
-		for (size_t t = 0; t < n_tables && !value; t++)
-			for (size_t i = 0; i < tables[t].n_params && !value; i++) {
-				const struct cused_param *param = &tables[t].params[i];
-
-				if (strcmp(param->name, pair->key))
-					continue;
-				value = &tables[t].values[i];
-				r = parse_value(what, param, pair->value, value, err);
-				if (r < 0)
-					return r;
-				value->given = true;
-			}
-		if (!value) {
-			known_keys(tables, n_tables, known, sizeof(known));
-			return cused_error_set(err, -EINVAL, "%s: unknown key %s; known are "
-					       "%s", what, pair->key, known);
+	for (const struct params_list *l = list; l; l = l->under)
+		for (size_t p = 0; p < l->n_pairs; p++) {
+			r = parse_pair(l, &l->pairs[p], tables, n_tables, err);
+			if (r < 0)
+				return r;
 		}
-	}
 	for (size_t t = 0; t < n_tables; t++)
 		for (size_t i = 0; i < tables[t].n_params; i++) {
 			const struct cused_param *param = &tables[t].params[i];
 
 			if (tables[t].values[i].set || !param->preset)
 				continue;
-			r = parse_value(what, param, param->preset, &tables[t].values[i],
+			r = parse_value(list->what, param, param->preset, &tables[t].values[i],
 					err);
 			if (r < 0)
 				return r;

@@ -136,7 +136,7 @@ static int devices_make(struct serve *serve, struct cused_error *err)
 }
 
 struct adding {
-	struct service *service;
+	struct serve *serve;
 	struct cused_error *err;
 	unsigned n;
 };
@@ -144,9 +144,12 @@ struct adding {
 static int add_group(struct group *group, void *arg)
 {
 	struct adding *adding = arg;
+	struct conf_rights given = conf_rights(adding->serve->conf, group_id(group));
+	struct access_rights rights = { .checked = given.given, .mode = given.mode,
+					.uid = given.uid, .gid = given.gid };
 
 	adding->n++;
-	return service_add_group(adding->service, group, NULL, adding->err);
+	return service_add_group(adding->serve->service, group, &rights, adding->err);
 }
 
 static int sysfs_lay(struct serve *serve, struct cused_error *err)
@@ -216,7 +219,7 @@ static int start(struct serve *serve, struct cused_error *err)
 		r = devices_make(serve, err);
 	if (r == 0)
 		r = service_start(serve->service, instance_topology(serve->instance), err);
-	adding.service = serve->service;
+	adding.serve = serve;
 	if (r == 0)
 		r = topology_each_group(instance_topology(serve->instance), add_group,
 					&adding);

@@ -7,6 +7,7 @@
 program=$build_dir/vfio-cused
 [[ -x $program ]] || skip "vfio-cused is not built"
 one=daemon/man/vfio-cused.1
+five=daemon/man/vfio-cused.conf.5
 seven=daemon/man/vfio-cused-backends.7
 
 # section FILE NAME: the text of a .SS or .SH
@@ -79,6 +80,8 @@ compare "keys of IOMMUs" "$("$program" help iommu | help_keys "Keys of every IOM
 	"$(section $one "Keys of every IOMMU" | manual_keys)"
 compare "keys of the service" "$("$program" help service | help_keys "Keys of --service:")" \
 	"$(section $one 'Keys of \\-\\-service' | manual_keys)"
+compare "keys of groups" "$("$program" help group | help_keys "Keys of --group:")" \
+	"$(section $one 'Keys of \\-\\-group' | manual_keys)"
 for name in $models; do
 	compare "$name" "$("$program" help "$name" | help_keys "Keys of this model:")" \
 		"$(section $seven "$name" | manual_keys)"
@@ -87,12 +90,20 @@ for name in $iommus; do
 	compare "$name" "$("$program" help "$name" | help_keys "Keys of this backend:")" \
 		"$(section $seven "$name" | manual_keys)"
 done
-for file in $one $seven daemon/man/vfio-cused-serve.8; do
+# What is refused is told which sections there are.
+scrap=$(mktemp)
+trap 'rm -f "$scrap"' EXIT
+printf '[nothing]\n' >"$scrap"
+compare "sections of the file" "$({ "$program" -c "$scrap" --dump-config 2>&1 || :; } |
+	sed 's/.*known are//' | grep -oE '\[[a-z]+( "[A-Z]+")?\]')" \
+	"$(sed -n '/^\.SS \[/{ s/^\.SS //; s/"""\\fI/"/; s/\\fB""/"/; p }' $five)"
+for file in $one $five $seven daemon/man/vfio-cused-serve.8; do
 	grep -q "\"$("$program" --version)\"" "$file" || finding "$file: not the version of the program"
 	if command -v groff >/dev/null; then
+		# As on paper: as one long page, a table at the wrong place is complained of.
 		while IFS= read -r line; do
 			finding "$line"
-		done < <(groff -t -man -ww -Tutf8 -K utf8 "$file" 2>&1 >/dev/null)
+		done < <(groff -t -man -ww -rcR=0 -Tutf8 -K utf8 "$file" 2>&1 >/dev/null)
 	fi
 done
 verdict

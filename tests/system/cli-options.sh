@@ -11,7 +11,7 @@ has out "--device" "--iommu" "--dump-config" "  edu" "  nvme" "  sim"
 cp "$work/out" "$work/overview"
 expect 0 "$VFIO_CUSED" help
 cmp "$work/out" "$work/overview" || fail "help and --help differ"
-for topic in nvme edu sim run exec check list help device iommu; do
+for topic in nvme edu sim run exec check list help device iommu group service; do
 	expect 0 "$VFIO_CUSED" help "$topic"
 	[[ -s $work/out ]] || fail "nothing about $topic"
 	[[ $(awk '{ if (length > n) n = length } END { print n }' "$work/out") -le 92 ]] ||
@@ -46,6 +46,33 @@ expect 0 "$VFIO_CUSED" --dump-config -i sim,aperture=48,memlock=enforce,reserved
 	-i sim,aperture=48,memlock=enforce -d "edu,delay=16,group=$chosen_group,id=a,bdf=$chosen_bdf" \
 	-d "edu,id=edu0,group=$group,bdf=$bdf"
 cmp "$work/out" "$work/dump" || fail "not the same configuration again"
+
+# The same by a file.
+expect 0 "$VFIO_CUSED" --dump-config --config "$work/dump"
+cmp "$work/out" "$work/dump" || fail "not the same configuration from its file"
+expect 0 "$VFIO_CUSED" serve -c "$work/dump" -g "$group,mode=0660" -s memory=retry --dump-config
+has out 'mode = 0660' 'memory = retry' 'aperture = 48' '[device "a"]'
+cp "$work/out" "$work/dump"
+expect 0 "$VFIO_CUSED" -c "$work/dump" --dump-config
+cmp "$work/out" "$work/dump" || fail "not the same configuration from its file, with rights"
+# Words with everything in them that means something somewhere else.
+odd="$work/a,b;c # [d] = \"e\" 'f'"
+expect 0 "$VFIO_CUSED" -d "nvme,size=1M,image=${odd//,/,,}" --dump-config
+has out "image = $odd"
+cp "$work/out" "$work/dump"
+expect 0 "$VFIO_CUSED" -c "$work/dump" --dump-config
+cmp "$work/out" "$work/dump" || fail "not the same configuration from its file, with odd words"
+# run takes its devices from a file, and options stand over them.
+printf '[device "one"]\nbackend = edu\nbdf = %s\ngroup = %s\n' "$bdf" "$group" >"$work/conf"
+expect 0 "$VFIO_CUSED" run -c "$work/conf" -- sh -c "echo \$VFIO_CUSED_BDF"
+has out "$bdf"
+expect 0 "$VFIO_CUSED" run -c "$work/conf" -d edu,id=one -d edu,id=two --dump-config
+[[ $(grep -c '^.device' "$work/out") == 2 ]] || fail "not two devices: $(<"$work/out")"
+! grep -qF "group = $group" "$work/out" || fail "a device that was replaced is there"
+# No file, and no device, by itself.
+: >"$work/empty"
+expect 0 "$VFIO_CUSED" -c "$work/empty" --dump-config
+! grep -q device "$work/out" || fail "a device out of an empty file"
 
 # ---- refused ----
 # refuse WORD… -- ARGUMENT…: one line on standard error with each word
@@ -82,6 +109,19 @@ for prefix in "$(printf 'x%.0s' {1..32})" "/dev/$(printf 'x%.0s' {1..32})"; do
 done
 expect 0 "$VFIO_CUSED" serve --service prefix=/dev/other --dump-config
 has out "prefix = other"
+refuse --group "leave it out" -- run --group 7 -- true
+refuse --config "leave" -- check -c "$work/conf"
+refuse "--config needs an argument" -- --config
+refuse /no/file "No such file" -- run -c /no/file -- true
+refuse "$work" "regular file" -- run -c "$work" -- true
+refuse "no device" "$work/empty" -- run -c "$work/empty" -- true
+printf '[device "one"]\nbackend = edu\ndelay = 1\ncolor = 2\n' >"$work/bad"
+refuse "$work/bad:4" color delay -- run -c "$work/bad" -- true
+refuse "$work/bad:4" color delay -- serve -c "$work/bad"
+head -c 10000 /dev/urandom >"$work/bad"
+refuse "$work/bad:" -- run -c "$work/bad" -- true
+refuse 'mode=9' 0660 -- serve -g 7,mode=9
+refuse "group 7" "group=7" -- serve -g 7,mode=0660 -d edu,group=8 --dump-config
 refuse "agent" serve "by hand" -- agent
 refuse --devise --device -- --devise
 refuse --devise --device -- run --devise edu -- true

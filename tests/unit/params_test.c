@@ -33,7 +33,7 @@ static int parse(const char *text)
 
 	params_list_done(&list);
 	r = params_split("--device", text, &list, &err);
-	return r < 0 ? r : params_parse("--device thing", &list, tables, 2, &err);
+	return r < 0 ? r : params_parse(&list, tables, 2, &err);
 }
 
 static void teardown(void)
