@@ -90,9 +90,10 @@ int device_hot_reset_info(struct device_file *file,
 	int r;
 
 	device_wake(file->device);
+	topology_hold(file->device->topology);
 	r = collect_bus(file->device, &walk);
 	if (r < 0)
-		return r;
+		walk.n = 0;
 	for (unsigned i = 0; i < walk.n; i++) {
 		const struct device *d = walk.devices[i];
 
@@ -103,7 +104,8 @@ int device_hot_reset_info(struct device_file *file,
 			.devfn = (uint8_t)(d->address.slot << 3 | d->address.function),
 		};
 	}
-	return (int)walk.n;
+	topology_let_go(file->device->topology);
+	return r < 0 ? r : (int)walk.n;
 }
 
 static bool is_listed(const struct group *group, const struct group_arg *groups, unsigned n)
@@ -114,12 +116,11 @@ static bool is_listed(const struct group *group, const struct group_arg *groups,
 	return false;
 }
 
-int device_hot_reset(struct device_file *file, const struct group_arg *groups, unsigned n)
+static int hot_reset(struct device_file *file, const struct group_arg *groups, unsigned n)
 {
 	struct bus_walk walk;
 	int r;
 
-	device_wake(file->device);
 	if (n == 0)						/* PCI-120 */
 		return -EINVAL;
 	r = collect_bus(file->device, &walk);			/* PCI-121 */
@@ -143,4 +144,16 @@ int device_hot_reset(struct device_file *file, const struct group_arg *groups, u
 		poller_kick(d);
 	}
 	return 0;
+}
+
+int device_hot_reset(struct device_file *file, const struct group_arg *groups, unsigned n)
+{
+	struct topology *topology = file->device->topology;
+	int r;
+
+	device_wake(file->device);
+	topology_hold(topology);
+	r = hot_reset(file, groups, n);
+	topology_let_go(topology);
+	return r;
 }

@@ -80,14 +80,17 @@ struct topology *group_topology(const struct group *group)
 	return group->topology;
 }
 
-static int found_one(struct device *device, void *arg)
+void group_settle(struct group *group)
 {
-	return 1;
+	pthread_mutex_lock(&group->lock);
+	pthread_mutex_unlock(&group->lock);
 }
 
+/* As in the kernel, a device that is being taken away is one of the group's until it is
+ * closed. */
 static bool has_devices(struct group *group)
 {
-	return topology_each_device(group->topology, group, found_one, NULL);
+	return topology_has_devices(group->topology, group);
 }
 
 /* ---- ownership of DMA; called back by container.c with the lock held ---- */
@@ -280,15 +283,18 @@ int group_get_device(struct group *group, const struct caller *caller, const cha
 	struct name_walk walk = { name, NULL };
 	int r;
 
+	/* What was found is not to go before it is open. */
+	topology_hold(group->topology);
 	r = topology_each_device(group->topology, group, match_device, &walk);
-	if (r < 0)
-		return r;						/* CG-090 */
-	if (!walk.found)
-		return -ENODEV;						/* CG-089 */
-	pthread_mutex_lock(&group->lock);
-	r = get_device_locked(group, caller, walk.found, ret);
-	pthread_mutex_unlock(&group->lock);
-	return r;
+	if (r >= 0 && walk.found) {
+		pthread_mutex_lock(&group->lock);
+		r = get_device_locked(group, caller, walk.found, ret);
+		pthread_mutex_unlock(&group->lock);
+	} else if (r >= 0) {
+		r = -ENODEV;						/* CG-089 */
+	}
+	topology_let_go(group->topology);
+	return r;							/* CG-090 */
 }
 
 void group_close_device(struct group *group, struct device_file *file)

@@ -46,7 +46,16 @@ void group_close_device(struct group *group, struct device_file *file);
 int group_new(struct topology *topology, unsigned id, enum group_kind kind,
 	      struct group **ret);
 void group_free(struct group *group);
+/* After return, no close of a device of the group is under way that began before. Locks:
+ * takes the group's. */
+void group_settle(struct group *group);
 struct topology *group_topology(const struct group *group);
+/* What a walk has found stays until the end of this: no device goes that is not hidden yet.
+ * May be nested, and lie around walks. Locks: any may be held, or be taken within. */
+void topology_hold(struct topology *topology);
+void topology_let_go(struct topology *topology);
+/* Hidden ones count, as long as they are not freed. Locks: any may be held. */
+bool topology_has_devices(struct topology *topology, const struct group *group);
 /* Newest first; as the walks of topology.h. */
 int topology_each_driver(struct topology *topology,
 			 int (*fn)(const struct iommu_driver *driver, void *arg),

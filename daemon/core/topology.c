@@ -4,9 +4,15 @@
  *
  * Theory of operation
  *
- *   The three lists only ever grow until topology_free(). An entry is complete before a
- *   release store links it, so walks take no lock: a callback may take any lock of the
- *   core, and a model's callback may run under a walk. The lock serialises those who add.
+ *   An entry is complete before a release store links it, so walks run beside adds without
+ *   a lock: a callback may take any lock of the core, and a model's callback may run under
+ *   a walk. The lock serialises those who add and remove.
+ *
+ *   Groups and drivers stay until topology_free(). Devices can go before, and a walk must
+ *   not meet one that is freed. So walks of devices are counted, and who takes a device
+ *   away waits until there is none. A walk never waits for who waits for walks, so that
+ *   walks may be nested, and may wait for any lock, whoever holds it. A device that is
+ *   hidden stands in `hidden` until it is freed.
  *
  *   A device is made by its model (create() may open files and take its time), hence
  *   without a lock. So that two adds do not both make a device for one address, the
@@ -23,6 +29,7 @@
 
 struct node {
 	_Atomic(struct node *) next;
+	struct list link;			/* topology.hidden */
 	union {
 		struct group *group;
 		struct {
@@ -50,6 +57,10 @@ struct topology {
 	struct chain groups, devices;		/* oldest first */
 	_Atomic(struct node *) drivers;		/* newest first */
 	struct list pending;			/* struct reservation; lock */
+	struct list hidden;			/* struct node; lock, and no walks, to change */
+	pthread_mutex_t walks_lock;		/* innermost */
+	pthread_cond_t walks_ended;		/* walks_lock */
+	unsigned walks;				/* walks_lock; of devices, under way */
 };
 
 static void chain_init(struct chain *chain)
@@ -63,6 +74,18 @@ static void chain_append(struct chain *chain, struct node *node)
 	atomic_init(&node->next, NULL);
 	atomic_store_explicit(chain->tail, node, memory_order_release);
 	chain->tail = &node->next;
+}
+
+/* Locks: topology.lock, and there are no walks. */
+static void chain_remove(struct chain *chain, struct node *node)
+{
+	_Atomic(struct node *) *at = &chain->first;
+
+	while (atomic_load(at) != node)
+		at = &atomic_load(at)->next;
+	atomic_store(at, atomic_load(&node->next));
+	if (chain->tail == &node->next)
+		chain->tail = at;
 }
 
 static struct node *load(_Atomic(struct node *) *at)
@@ -99,6 +122,9 @@ int topology_new(const struct topology_params *params, struct topology **ret)
 	chain_init(&t->devices);
 	atomic_init(&t->drivers, NULL);
 	list_init(&t->pending);
+	list_init(&t->hidden);
+	pthread_mutex_init(&t->walks_lock, NULL);
+	pthread_cond_init(&t->walks_ended, NULL);
 	*ret = t;
 	return 0;
 }
@@ -117,9 +143,15 @@ void topology_free(struct topology *topology)
 {
 	if (!topology)
 		return;
+	list_for_each_safe(it, tmp, &topology->hidden) {
+		free_device(container_of(it, struct node, link));
+		free(container_of(it, struct node, link));
+	}
 	nodes_free(&topology->devices.first, free_device);
 	nodes_free(&topology->groups.first, free_group);
 	nodes_free(&topology->drivers, NULL);
+	pthread_cond_destroy(&topology->walks_ended);
+	pthread_mutex_destroy(&topology->walks_lock);
 	pthread_mutex_destroy(&topology->lock);
 	free(topology);
 }
@@ -191,6 +223,10 @@ static bool address_taken(struct topology *topology, struct pci_address address)
 		if (address_eq(it->address, address))
 			return true;
 	}
+	list_for_each(it, &topology->hidden) {
+		if (address_eq(container_of(it, struct node, link)->address, address))
+			return true;
+	}
 	list_for_each(it, &topology->pending) {
 		if (address_eq(container_of(it, struct reservation, link)->address,
 			       address))
@@ -245,19 +281,107 @@ int topology_add_device(struct topology *topology, struct group *group,
 	return r;
 }
 
+/* Wait until nobody walks, and keep new walks out until walks_resume(). Locks: topology.lock
+ * held. */
+static void walks_stop(struct topology *topology)
+{
+	pthread_mutex_lock(&topology->walks_lock);
+	while (topology->walks)
+		pthread_cond_wait(&topology->walks_ended, &topology->walks_lock);
+}
+
+static void walks_resume(struct topology *topology)
+{
+	pthread_mutex_unlock(&topology->walks_lock);
+}
+
+void topology_hide_device(struct topology *topology, struct device *device)
+{
+	struct node *node = NULL;
+
+	pthread_mutex_lock(&topology->lock);
+	node_for_each(it, &topology->devices.first) {
+		if (it->device == device)
+			node = it;
+	}
+	if (node) {
+		walks_stop(topology);
+		chain_remove(&topology->devices, node);
+		list_push_back(&topology->hidden, &node->link);
+		walks_resume(topology);
+	}
+	pthread_mutex_unlock(&topology->lock);
+}
+
+int topology_free_device(struct topology *topology, struct device *device)
+{
+	struct node *node = NULL;
+
+	if (device_is_open(device))
+		return -EBUSY;
+	pthread_mutex_lock(&topology->lock);
+	list_for_each(it, &topology->hidden) {
+		if (container_of(it, struct node, link)->device == device)
+			node = container_of(it, struct node, link);
+	}
+	if (node) {
+		walks_stop(topology);
+		list_remove(&node->link);
+		walks_resume(topology);
+	}
+	pthread_mutex_unlock(&topology->lock);
+	if (node) {
+		/* A last close can be on its way out of its group's lock, with the device. */
+		group_settle(node->device_group);
+		free_device(node);
+		free(node);
+	}
+	return 0;
+}
+
+bool topology_has_devices(struct topology *topology, const struct group *group)
+{
+	bool found = false;
+
+	topology_hold(topology);
+	node_for_each(it, &topology->devices.first)
+		found = found || it->device_group == group;
+	list_for_each(it, &topology->hidden)
+		found = found || container_of(it, struct node, link)->device_group == group;
+	topology_let_go(topology);
+	return found;
+}
+
+void topology_hold(struct topology *topology)
+{
+	pthread_mutex_lock(&topology->walks_lock);
+	topology->walks++;
+	pthread_mutex_unlock(&topology->walks_lock);
+}
+
+void topology_let_go(struct topology *topology)
+{
+	pthread_mutex_lock(&topology->walks_lock);
+	if (--topology->walks == 0)
+		pthread_cond_broadcast(&topology->walks_ended);
+	pthread_mutex_unlock(&topology->walks_lock);
+}
+
 int topology_each_device(struct topology *topology, struct group *group_or_null,
 			 int (*fn)(struct device *device, void *arg), void *arg)
 {
-	node_for_each(it, &topology->devices.first) {
-		int r;
+	int r = 0;
 
+	topology_hold(topology);
+	node_for_each(it, &topology->devices.first) {
 		if (group_or_null && it->device_group != group_or_null)
 			continue;
 		r = fn(it->device, arg);
 		if (r)
-			return r;
+			break;
 	}
-	return 0;
+	topology_let_go(topology);
+	return r;
 }
 
 /* ---- IOMMU drivers ---- */

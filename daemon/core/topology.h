@@ -77,8 +77,20 @@ int topology_add_device(struct topology *topology, struct group *group,
 			const struct device_params *params, struct device **ret,
 			struct cused_error *err);
 
-/* Walks, oldest first. Stops at the first non-zero return and returns it. No lock is held:
- * the callback may take any. What is added meanwhile may or may not be seen. */
+/*
+ * Take a device away, in two steps, as the kernel does when a driver is unbound. First it is
+ * hidden: no walk finds it, so no client can open it. Who has it open keeps it, and keeps its
+ * address taken. When it is closed, it can be freed.
+ * topology_hide_device() - waits for walks that are under way.
+ * topology_free_device() - of a hidden one. Return: 0; -EBUSY a client has it open.
+ * Locks: none held, in particular not in a walk.
+ */
+void topology_hide_device(struct topology *topology, struct device *device);
+int topology_free_device(struct topology *topology, struct device *device);
+
+/* Walks, oldest first. Stops at the first non-zero return and returns it. The callback may
+ * take any lock; what it is given stays at least until the walk's end. What is added
+ * meanwhile may or may not be seen. */
 int topology_each_group(struct topology *topology,
 			int (*fn)(struct group *group, void *arg), void *arg);
 int topology_each_device(struct topology *topology, struct group *group_or_null,

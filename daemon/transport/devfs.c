@@ -678,3 +678,20 @@ int devfs_add_device(struct devfs *devfs, const struct device *device, int memfd
 	pthread_mutex_unlock(&devfs->lock);
 	return 0;
 }
+
+void devfs_remove_device(struct devfs *devfs, const struct device *device)
+{
+	struct backed *found = NULL;
+
+	pthread_mutex_lock(&devfs->lock);
+	list_for_each(it, &devfs->backed) {
+		if (container_of(it, struct backed, item)->device == device)
+			found = container_of(it, struct backed, item);
+	}
+	if (found)
+		list_remove(&found->item);
+	pthread_mutex_unlock(&devfs->lock);
+	if (found)
+		devfs_wire_backing_close(devfs->fd, found->backing_id);
+	free(found);
+}

@@ -66,6 +66,9 @@ int devfs_mount(const struct devfs *devfs);
  * Return: 0, -ENOMEM, -errno of the kernel. */
 int devfs_add_device(struct devfs *devfs, const struct device *device, int memfd);
 
+/* No new files of @device come. Mappings that clients have stay. */
+void devfs_remove_device(struct devfs *devfs, const struct device *device);
+
 /*
  * A new file around an open device; the file owns it on success, until the last close or
  * devfs_revoke().

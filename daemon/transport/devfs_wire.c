@@ -19,6 +19,7 @@ struct wire_backing_map {
 	uint64_t padding;
 };
 #define WIRE_BACKING_OPEN _IOW(229, 1, struct wire_backing_map)
+#define WIRE_BACKING_CLOSE _IOW(229, 2, uint32_t)
 
 /* fuse_init_out.max_stack_depth, the first of the unused words of older headers. */
 #define WIRE_STACK_DEPTH unused[0]
@@ -49,6 +50,12 @@ void devfs_wire_open(uint32_t backing_id)
 {
 	amendment = AMEND_OPEN;
 	amendment_backing = backing_id;
+}
+
+void devfs_wire_backing_close(int fuse_fd, uint32_t id)
+{
+	/* It fails for an id that is not there, which is as good. */
+	(void)ioctl(fuse_fd, WIRE_BACKING_CLOSE, &id);
 }
 
 int devfs_wire_backing(int fuse_fd, int file)

@@ -32,5 +32,7 @@ void devfs_wire_open(uint32_t backing_id);
 /* Tell the kernel of a file that others are passed through to.
  * Return: an id > 0, or -errno. */
 int devfs_wire_backing(int fuse_fd, int file);
+/* The id is the kernel's to forget; files that were opened by it keep what is behind it. */
+void devfs_wire_backing_close(int fuse_fd, uint32_t id);
 
 #endif

@@ -105,6 +105,11 @@ int service_add_device(struct service *service, const struct device *device, int
 	return devfs_add_device(service->devfs, device, memfd);
 }
 
+void service_remove_device(struct service *service, const struct device *device)
+{
+	devfs_remove_device(service->devfs, device);
+}
+
 int service_start(struct service *service, struct topology *topology,
 		  struct cused_error *err)
 {

@@ -58,6 +58,8 @@ bool service_can_map(const struct service *service);
 
 /* A device's BAR memory, if clients can map. @memfd: borrowed. Return: 0, -errno. */
 int service_add_device(struct service *service, const struct device *device, int memfd);
+/* Before a device is freed: clients have closed it. */
+void service_remove_device(struct service *service, const struct device *device);
 
 /*
  * Begin to serve: the agent and /dev/vfio/vfio (mode 0666).

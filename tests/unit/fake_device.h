@@ -27,7 +27,7 @@ struct device_file {
 
 static int fake_new_error;		/* device_new() fails with it */
 static int fake_open_error;		/* CG-100 */
-static int fake_devices;		/* alive */
+static _Atomic int fake_devices;		/* alive */
 
 int device_new(struct topology *topology, struct group *group,
 	       const struct device_params *params, struct device **ret,
