@@ -14,7 +14,7 @@ struct instance {
 	void *iommu_state;
 	struct topology *topology;
 	size_t n_devices;
-	struct device **devices;	/* parallel to conf->devices; the topology owns them */
+	struct device **devices;	/* the topology owns them */
 };
 
 /* The kernel's noiommu driver registers with the container code, type1 with its module
@@ -52,18 +52,32 @@ static int make_topology(struct instance *instance, struct cused_error *err)
 	return 0;
 }
 
-static int add_device(struct instance *instance, size_t index,
-		      instance_backing_fn backing, void *backing_arg,
-		      struct cused_error *err)
+/* Room for one more. */
+static int grow(struct instance *instance, struct cused_error *err)
 {
-	const struct conf_device *device = &instance->conf->devices[index];
+	struct device **grown = realloc(instance->devices,
+					(instance->n_devices + 1) * sizeof(*grown));
+
+	if (!grown)
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	instance->devices = grown;
+	return 0;
+}
+
+int instance_add_device(struct instance *instance, const struct conf_device *device,
+			const struct instance_backing *where, struct device **ret,
+			struct cused_error *err)
+{
 	struct device_params params = {
 		.address = device->address, .ops = device->ops, .values = device->values,
+		.backing = where->ops, .backing_arg = where->arg,
+		.offset_base = where->offset_base, .no_mmap = where->no_mmap,
 	};
-	struct instance_backing where = { 0 };
 	struct group *group;
-	int r;
+	int r = grow(instance, err);
 
+	if (r)
+		return r;
 	group = topology_find_group(instance->topology, device->group, device->noiommu);
 	if (!group) {
 		r = topology_add_group(instance->topology, device->group,
@@ -72,46 +86,72 @@ static int add_device(struct instance *instance, size_t index,
 			return cused_error_set(err, r, "device %s: cannot make group %u: %s",
 					       device->id, device->group, strerror(-r));
 	}
-	if (backing) {
-		r = backing(backing_arg, (unsigned)index, &where);
-		if (r < 0)
-			return cused_error_set(err, r, "device %s: cannot make its BAR memory: "
-					       "%s", device->id, strerror(-r));
-	}
-	params.backing = where.ops;
-	params.backing_arg = where.arg;
-	params.offset_base = where.offset_base;
-	params.no_mmap = where.no_mmap;
 	r = topology_add_device(instance->topology, group, &params,
-				&instance->devices[index], err);
+				&instance->devices[instance->n_devices], err);
 	if (r == 0)
-		instance->n_devices++;
+		*ret = instance->devices[instance->n_devices++];
 	return r;
+}
+
+int instance_free_device(struct instance *instance, struct device *device)
+{
+	int r = topology_free_device(instance->topology, device);
+	size_t i = 0;
+
+	if (r)
+		return r;
+	while (instance->devices[i] != device)
+		i++;
+	instance->n_devices--;
+	memmove(&instance->devices[i], &instance->devices[i + 1],
+		(instance->n_devices - i) * sizeof(instance->devices[0]));
+	return 0;
+}
+
+int instance_begin(const struct conf *conf, struct instance **ret, struct cused_error *err)
+{
+	struct instance *instance = calloc(1, sizeof(*instance));
+	int r;
+
+	if (!instance)
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	instance->conf = conf;
+	r = make_topology(instance, err);
+	if (r < 0) {
+		instance_free(instance);
+		return r;
+	}
+	*ret = instance;
+	return 0;
 }
 
 int instance_new(const struct conf *conf, instance_backing_fn backing, void *backing_arg,
 		 struct instance **ret, struct cused_error *err)
 {
-	struct instance *instance = calloc(1, sizeof(*instance));
-	int r = -ENOMEM;
+	struct instance *instance;
+	int r = instance_begin(conf, &instance, err);
 
-	if (instance)
-		instance->devices = calloc(conf->n_devices + 1, sizeof(struct device *));
-	if (!instance || !instance->devices) {
-		cused_error_set(err, -ENOMEM, "out of memory");
-		goto err;
+	if (r)
+		return r;
+	for (size_t i = 0; r == 0 && i < conf->n_devices; i++) {
+		struct instance_backing where = { 0 };
+		struct device *device;
+
+		if (backing)
+			r = backing(backing_arg, (unsigned)i, &where);
+		if (r < 0)
+			cused_error_set(err, r, "device %s: cannot make its BAR memory: %s",
+					conf->devices[i].id, strerror(-r));
+		else
+			r = instance_add_device(instance, &conf->devices[i], &where, &device,
+						err);
 	}
-	instance->conf = conf;
-	r = make_topology(instance, err);
-	for (size_t i = 0; r == 0 && i < conf->n_devices; i++)
-		r = add_device(instance, i, backing, backing_arg, err);
-	if (r < 0)
-		goto err;
+	if (r < 0) {
+		instance_free(instance);
+		return r;
+	}
 	*ret = instance;
 	return 0;
-err:
-	instance_free(instance);
-	return r;
 }
 
 void instance_free(struct instance *instance)
@@ -178,7 +218,6 @@ static void describe_device(const struct instance *instance, size_t index,
 int instance_sysfs(const struct instance *instance, const char *sysfs,
 		   struct sysfs_plan **ret, struct cused_error *err)
 {
-	const struct conf *conf = instance->conf;
 	cleanup_free struct sysfs_device *devices = NULL;
 	cleanup_free struct sysfs_group *groups = NULL;
 	struct sysfs_desc desc = {
@@ -194,13 +233,14 @@ int instance_sysfs(const struct instance *instance, const char *sysfs,
 	if (!devices || !groups)
 		return cused_error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; r == 0 && i < desc.n_devices; i++) {
-		const struct conf_device *device = &conf->devices[i];
+		const struct group *group = device_group(instance->devices[i]);
 		size_t g = 0;
 
-		while (g < desc.n_groups && groups[g].id != device->group)
+		while (g < desc.n_groups && groups[g].id != group_id(group))
 			g++;
 		if (g == desc.n_groups)
-			r = describe_group(instance, device->group, device->noiommu,
+			r = describe_group(instance, group_id(group),
+					   group_kind(group) == GROUP_NOIOMMU,
 					   &groups[desc.n_groups++], &aperture_last);
 		describe_device(instance, i, &devices[i]);
 		devices[i].group = (unsigned)g;

@@ -23,7 +23,7 @@ struct instance_backing {
 
 /*
  * Asked once per device, before it is made.
- * @index: position in conf->devices
+ * @index: position in conf->devices, and among the instance's
  * @ret: zeroed
  * Return: 0 or a negative errno, which instance_new() passes on.
  */
@@ -39,6 +39,23 @@ typedef int (*instance_backing_fn)(void *arg, unsigned index,
  */
 int instance_new(const struct conf *conf, instance_backing_fn backing, void *backing_arg,
 		 struct instance **ret, struct cused_error *err);
+/* The same without any device yet. Return: as instance_new(). */
+int instance_begin(const struct conf *conf, struct instance **ret, struct cused_error *err);
+
+/*
+ * instance_add_device - make one more, and its group if there is none.
+ * @device: of a finished configuration, which has to outlive the device
+ * @where: see instance_backing_fn
+ * Return: 0; -EEXIST its address is taken; errors of the model and of the core, with @err set
+ * in all cases.  Locks: none held; not from several threads at once.
+ */
+int instance_add_device(struct instance *instance, const struct conf_device *device,
+			const struct instance_backing *where, struct device **ret,
+			struct cused_error *err);
+/* Of a device that was hidden, see topology.h. Devices behind it move up by one.
+ * Return: 0; -EBUSY a client has it open. */
+int instance_free_device(struct instance *instance, struct device *device);
+
 /* All devices must be closed. NULL is allowed. */
 void instance_free(struct instance *instance);
 
