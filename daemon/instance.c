@@ -14,6 +14,8 @@ struct instance {
 	void *iommu_state;
 	struct topology *topology;
 	size_t n_devices;
+	struct sysfs_host host;		/* of the machine, without us */
+	bool host_known;
 	struct device **devices;	/* the topology owns them */
 };
 
@@ -215,7 +217,7 @@ static void describe_device(const struct instance *instance, size_t index,
 	device_config_snapshot(device, ret->config, &ret->config_size);
 }
 
-int instance_sysfs(const struct instance *instance, const char *sysfs,
+int instance_sysfs(struct instance *instance, const char *sysfs,
 		   struct sysfs_plan **ret, struct cused_error *err)
 {
 	cleanup_free struct sysfs_device *devices = NULL;
@@ -248,7 +250,10 @@ int instance_sysfs(const struct instance *instance, const char *sysfs,
 	desc.devices = devices;
 	desc.groups = groups;
 	desc.address_bits = aperture_last ? 64 - (unsigned)__builtin_clzll(aperture_last) : 48;
-	sysfs_host_read(sysfs, &desc.host);
+	if (!instance->host_known)
+		sysfs_host_read(sysfs, &instance->host);
+	instance->host_known = true;
+	desc.host = instance->host;
 	if (r == 0)
 		r = sysfs_plan_new(&desc, ret);
 	if (r < 0)

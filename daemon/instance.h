@@ -63,9 +63,10 @@ struct topology *instance_topology(const struct instance *instance);
 size_t instance_n_devices(const struct instance *instance);
 struct device *instance_device(const struct instance *instance, size_t index);
 
-/* The plan of what clients see under /sys; see sysfs_mount(). @sysfs: "/sys".
+/* The plan of what clients see under /sys; see sysfs_mount(). @sysfs: "/sys", which is looked
+ * at by the first call alone, as later ones would find what was laid over it.
  * Return: 0, -ENOMEM, with @err set. */
-int instance_sysfs(const struct instance *instance, const char *sysfs,
+int instance_sysfs(struct instance *instance, const char *sysfs,
 		   struct sysfs_plan **ret, struct cused_error *err);
 
 #endif

@@ -6,7 +6,8 @@
  * memory, from a description of the simulated devices (sysfs.c; no I/O but the few host
  * facts in struct sysfs_host). The child that becomes the client lays it over the
  * machine's own /sys in a mount namespace of its own (sysfs_mount.c). The service lays it
- * over the host's own /sys, and takes it away again (sysfs_unmount.c).
+ * over the host's own /sys, changes it (sysfs_update.c) and takes it away again
+ * (sysfs_unmount.c).
  */
 #ifndef TRANSPORT_SYSFS_H
 #define TRANSPORT_SYSFS_H
@@ -103,6 +104,18 @@ const struct sysfs_node *sysfs_plan_find(const struct sysfs_plan *plan, const ch
  * see sysfs_unmount().
  */
 int sysfs_mount(const struct sysfs_plan *plan, const char *root, struct cused_error *err);
+
+/*
+ * sysfs_update - change what sysfs_mount() has laid over @root from one plan to another, where
+ * what is in both is there all the time.
+ * @old: what is laid there
+ * The caller has CAP_SYS_ADMIN. Changes the umask and puts it back.
+ * Return: 0; -EXDEV the plans do not cover the same directories; -EEXIST one of the machine's
+ * own has the name; another errno of making entries. @err is set on failure, and part may
+ * have been done: then sysfs_unmount() and sysfs_mount() make it whole.
+ */
+int sysfs_update(const struct sysfs_plan *old, const struct sysfs_plan *new, const char *root,
+		 struct cused_error *err);
 
 /*
  * sysfs_unmount - take away what sysfs_mount() has laid over @root, in the caller's mount

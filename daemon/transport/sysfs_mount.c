@@ -35,21 +35,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <transport/sysfs_internal.h>
 #include <util/cleanup.h>
-
-#include "sysfs.h"
 
 /* Enough for the links and small files of CONF_DEVICES_MAX devices; sparse files do not
  * count. */
 #define TMPFS_OPTIONS "mode=0755,size=64m"
-#define PATH_SIZE 512
 
-struct mounting {
-	char path[PATH_SIZE];		/* of the directory at hand, for messages */
-	struct cused_error *err;
-};
-
-static int fail(struct mounting *m, const char *what, const char *name)
+int sysfs_fail(struct sysfs_mounting *m, const char *what, const char *name)
 {
 	int e = errno;
 
@@ -61,7 +54,7 @@ static int fail(struct mounting *m, const char *what, const char *name)
 			       strerror(e));
 }
 
-static const struct sysfs_node *find_child(const struct sysfs_node *dir, const char *name)
+const struct sysfs_node *sysfs_find_child(const struct sysfs_node *dir, const char *name)
 {
 	for (const struct sysfs_node *child = dir->children; child; child = child->next)
 		if (!strcmp(child->name, name))
@@ -74,14 +67,13 @@ static bool is_dot(const char *name)
 	return !strcmp(name, ".") || !strcmp(name, "..");
 }
 
-/* Append a name to the path; *ret_length is what to cut it back to. */
-static int path_push(struct mounting *m, const char *name, size_t *ret_length)
+int sysfs_path_push(struct sysfs_mounting *m, const char *name, size_t *ret_length)
 {
 	size_t length = strlen(m->path);
 
-	if (length + 1 + strlen(name) >= PATH_SIZE) {
+	if (length + 1 + strlen(name) >= SYSFS_PATH_SIZE) {
 		errno = ENAMETOOLONG;
-		return fail(m, "enter", name);
+		return sysfs_fail(m, "enter", name);
 	}
 	m->path[length] = '/';
 	strcpy(m->path + length + 1, name);
@@ -89,7 +81,7 @@ static int path_push(struct mounting *m, const char *name, size_t *ret_length)
 	return 0;
 }
 
-static int write_file(struct mounting *m, int dir, const struct sysfs_node *node)
+static int write_file(struct sysfs_mounting *m, int dir, const struct sysfs_node *node)
 {
 	cleanup_close int fd = openat(dir, node->name,
 				      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
@@ -102,7 +94,7 @@ static int write_file(struct mounting *m, int dir, const struct sysfs_node *node
 	if (fd < 0 || n < (ssize_t)node->len ||
 	    (node->size > node->len && ftruncate(fd, (off_t)node->size) < 0) ||
 	    fchmod(fd, node->mode) < 0)
-		return fail(m, "make", node->name);
+		return sysfs_fail(m, "make", node->name);
 	return 0;
 }
 
@@ -120,42 +112,41 @@ static int bind_slave(int real, const char *name, const char *path)
 }
 
 /* One entry of the machine's own that the plan does not have: show it in @dir too. */
-static int show_real(struct mounting *m, int real, int dir, const char *name)
+static int show_real(struct sysfs_mounting *m, int real, int dir, const char *name)
 {
-	char target[PATH_SIZE], path[PATH_SIZE];
+	char target[SYSFS_PATH_SIZE], path[SYSFS_PATH_SIZE];
 	struct stat st;
 	ssize_t n;
 
 	if (fstatat(real, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : fail(m, "look at", name);	/* gone: hot-plug */
+		return errno == ENOENT ? 0 : sysfs_fail(m, "look at", name);	/* gone: hot-plug */
 	if (S_ISLNK(st.st_mode)) {
 		n = readlinkat(real, name, target, sizeof(target) - 1);
 		if (n < 0)
-			return errno == ENOENT ? 0 : fail(m, "read", name);
+			return errno == ENOENT ? 0 : sysfs_fail(m, "read", name);
 		target[n] = '\0';
-		return symlinkat(target, dir, name) < 0 ? fail(m, "make", name) : 0;
+		return symlinkat(target, dir, name) < 0 ? sysfs_fail(m, "make", name) : 0;
 	}
 	if (S_ISDIR(st.st_mode)) {
 		if (mkdirat(dir, name, 0755) < 0)
-			return fail(m, "make", name);
+			return sysfs_fail(m, "make", name);
 	} else {
 		cleanup_close int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL |
 					      O_NOFOLLOW | O_CLOEXEC, 0600);
 
 		if (fd < 0)
-			return fail(m, "make", name);
+			return sysfs_fail(m, "make", name);
 	}
 	if ((size_t)snprintf(path, sizeof(path), "%s/%s", m->path, name) >= sizeof(path)) {
 		errno = ENAMETOOLONG;
-		return fail(m, "bind", name);
+		return sysfs_fail(m, "bind", name);
 	}
-	return bind_slave(real, name, path) < 0 && errno != ENOENT ? fail(m, "bind", name) : 0;
+	return bind_slave(real, name, path) < 0 && errno != ENOENT ? sysfs_fail(m, "bind", name) : 0;
 }
 
-static int fill(struct mounting *m, int real, int dir, const struct sysfs_node *node);
+static int fill(struct sysfs_mounting *m, int real, int dir, const struct sysfs_node *node);
 
-/* One entry of the plan, in a directory of ours. @real: the machine's directory, or -1. */
-static int show_planned(struct mounting *m, int real, int dir,
+int sysfs_show(struct sysfs_mounting *m, int real, int dir,
 			const struct sysfs_node *node)
 {
 	cleanup_close int real_child = -1;
@@ -168,19 +159,19 @@ static int show_planned(struct mounting *m, int real, int dir,
 		return write_file(m, dir, node);
 	case SYSFS_LINK:
 		return symlinkat(node->data, dir, node->name) < 0 ?
-			fail(m, "make", node->name) : 0;
+			sysfs_fail(m, "make", node->name) : 0;
 	case SYSFS_DIR:
 		break;
 	}
 	if (mkdirat(dir, node->name, 0755) < 0)
-		return fail(m, "make", node->name);
+		return sysfs_fail(m, "make", node->name);
 	child = openat(dir, node->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (child < 0)
-		return fail(m, "open", node->name);
+		return sysfs_fail(m, "open", node->name);
 	if (real >= 0)
 		real_child = openat(real, node->name,
 				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	r = path_push(m, node->name, &length);
+	r = sysfs_path_push(m, node->name, &length);
 	if (r == 0) {
 		r = fill(m, real_child, child, node);
 		m->path[length] = '\0';
@@ -190,7 +181,7 @@ static int show_planned(struct mounting *m, int real, int dir,
 
 /* Fill the directory @dir of ours with what the machine has in @real and the plan in
  * @node. */
-static int fill(struct mounting *m, int real, int dir, const struct sysfs_node *node)
+static int fill(struct sysfs_mounting *m, int real, int dir, const struct sysfs_node *node)
 {
 	struct dirent *entry;
 	DIR *stream = NULL;
@@ -202,38 +193,38 @@ static int fill(struct mounting *m, int real, int dir, const struct sysfs_node *
 		if (!stream) {
 			if (fd >= 0)
 				close(fd);
-			return fail(m, "list", ".");
+			return sysfs_fail(m, "list", ".");
 		}
 	}
 	while (r == 0 && stream && (entry = readdir(stream)))
-		if (!is_dot(entry->d_name) && !find_child(node, entry->d_name))
+		if (!is_dot(entry->d_name) && !sysfs_find_child(node, entry->d_name))
 			r = show_real(m, real, dir, entry->d_name);
 	if (stream)
 		closedir(stream);
 	for (const struct sysfs_node *child = node->children; r == 0 && child;
 	     child = child->next)
-		r = show_planned(m, real, dir, child);
+		r = sysfs_show(m, real, dir, child);
 	return r;
 }
 
 /* Cover m->path, which is open as @real, with a tmpfs. */
-static int mirror(struct mounting *m, int real, const struct sysfs_node *node)
+static int mirror(struct sysfs_mounting *m, int real, const struct sysfs_node *node)
 {
 	cleanup_close int dir = -1;
 	int r;
 
-	if (mount(SYSFS_MOUNT_SOURCE, m->path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+	if (mount(SYSFS_MOUNT_SOURCE, m->path, "tmpfs", SYSFS_MOUNT_FLAGS,
 		  TMPFS_OPTIONS) < 0)
-		return fail(m, "mount a tmpfs on", ".");
+		return sysfs_fail(m, "mount a tmpfs on", ".");
 	dir = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
-		return fail(m, "open", ".");
+		return sysfs_fail(m, "open", ".");
 	r = fill(m, real, dir, node);
 	if (r < 0)
 		return r;
-	if (mount(NULL, m->path, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV |
-		  MS_NOEXEC, NULL) < 0)
-		return fail(m, "make read-only", ".");
+	if (mount(NULL, m->path, NULL, MS_REMOUNT | MS_RDONLY | SYSFS_MOUNT_FLAGS,
+		  NULL) < 0)
+		return sysfs_fail(m, "make read-only", ".");
 	return 0;
 }
 
@@ -250,19 +241,19 @@ static bool needs_mirror(int real, const struct sysfs_node *node)
 	return false;
 }
 
-static int lay(struct mounting *m, const struct sysfs_node *node)
+static int lay(struct sysfs_mounting *m, const struct sysfs_node *node)
 {
 	cleanup_close int real = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	size_t length = 0;
 	int r = 0;
 
 	if (real < 0)
-		return fail(m, "open", ".");
+		return sysfs_fail(m, "open", ".");
 	if (needs_mirror(real, node))
 		return mirror(m, real, node);
 	for (const struct sysfs_node *child = node->children; r == 0 && child;
 	     child = child->next) {
-		r = path_push(m, child->name, &length);
+		r = sysfs_path_push(m, child->name, &length);
 		if (r == 0) {
 			r = lay(m, child);
 			m->path[length] = '\0';
@@ -273,12 +264,12 @@ static int lay(struct mounting *m, const struct sysfs_node *node)
 
 int sysfs_mount(const struct sysfs_plan *plan, const char *root, struct cused_error *err)
 {
-	struct mounting m = { .err = err };
+	struct sysfs_mounting m = { .err = err };
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, saved;
 	mode_t mask;
 	int r;
 
-	if (strlen(root) >= PATH_SIZE / 2)
+	if (strlen(root) >= SYSFS_PATH_SIZE / 2)
 		return cused_error_set(err, -ENAMETOOLONG, "the path %s is too long", root);
 	if (access(root, F_OK) < 0)
 		return cused_error_set(err, -ENOENT, "there is no %s to show simulated devices "

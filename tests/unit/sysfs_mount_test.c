@@ -386,6 +386,124 @@ END_TEST
 
 /* Only the simulated devices' own files: others hold tmpfs, too, and the same source
  * elsewhere, or in a name that begins alike. */
+/* ---- from one plan to another ---- */
+
+/* What there is of ours, and beside it. */
+static char *listing(void)
+{
+	return strdup(output("cd /sys && find bus/pci class/vfio class/iommu class/misc "
+			     "devices/pci0000:c1 devices/pci0000:c2 devices/virtual/vfio "
+			     "devices/virtual/iommu kernel/iommu_groups module/vfio* "
+			     "-printf '%p %y %m %s %l\\n' 2>/dev/null | sort; "
+			     "cat kernel/iommu_groups/*/reserved_regions 2>/dev/null; true"));
+}
+
+/* The plan of the first @n devices alone. */
+static struct sysfs_plan *plan_of(size_t n)
+{
+	struct sysfs_desc desc = example.desc;
+	struct sysfs_plan *ret;
+
+	desc.n_devices = n;
+	desc.n_groups = n > 2 ? 2 : n ? 1 : 0;
+	ck_assert_int_eq(sysfs_plan_new(&desc, &ret), 0);
+	return ret;
+}
+
+static void update(const struct sysfs_plan *from, const struct sysfs_plan *to, const char *root)
+{
+	int r = sysfs_update(from, to, root, &err);
+
+	ck_assert_msg(r == 0, "%s (%d)", err.text, r);
+}
+
+START_TEST(an_update_gives_what_a_new_mount_gives)
+{
+	struct sysfs_plan *plans[EXAMPLE_DEVICES + 1];
+	char *fresh[EXAMPLE_DEVICES + 1], *now;
+
+	for (unsigned n = 1; n <= EXAMPLE_DEVICES; n++) {
+		plans[n] = plan_of(n);
+		ck_assert_int_eq(sysfs_mount(plans[n], "/sys", &err), 0);
+		fresh[n] = listing();
+		ck_assert_int_eq(sysfs_unmount("/sys", &err), 0);
+		ck_assert(n == 1 || strcmp(fresh[n], fresh[n - 1]));
+	}
+	for (unsigned a = 1; a <= EXAMPLE_DEVICES; a++)
+		for (unsigned b = 1; b <= EXAMPLE_DEVICES; b++) {
+			ck_assert_int_eq(sysfs_mount(plans[a], "/sys", &err), 0);
+			update(plans[a], plans[b], "/sys");
+			now = listing();
+			ck_assert_str_eq(now, fresh[b]);
+			free(now);
+			ck_assert_int_eq(mkdir("/sys/bus/pci/devices/x", 0700), -1);
+			ck_assert_int_eq(errno, EROFS);
+			ck_assert_int_eq(sysfs_unmount("/sys", &err), 0);
+		}
+	for (unsigned n = 1; n <= EXAMPLE_DEVICES; n++) {
+		sysfs_plan_free(plans[n]);
+		free(fresh[n]);
+	}
+}
+END_TEST
+
+START_TEST(what_is_in_both_plans_is_always_there)
+{
+	struct sysfs_plan *small = plan_of(1);
+	int stop[2], status;
+	pid_t watcher;
+	char c;
+
+	lay_over("/sys");
+	ck_assert_int_eq(pipe2(stop, O_NONBLOCK), 0);
+	watcher = fork();
+	if (watcher == 0) {
+		close(stop[1]);
+		while (read(stop[0], &c, 1) < 0) {
+			if (access("/sys/bus/pci/devices/" BDF "/vendor", R_OK) ||
+			    access("/sys/kernel/iommu_groups/4007/devices/" BDF "/driver", F_OK))
+				_exit(1);
+		}
+		_exit(0);
+	}
+	ck_assert_int_gt(watcher, 0);
+	for (unsigned i = 0; i < 50; i++) {
+		update(plan, small, "/sys");
+		ck_assert_int_eq(access("/sys/bus/pci/devices/0000:c1:00.1", F_OK), -1);
+		update(small, plan, "/sys");
+		ck_assert_int_eq(access("/sys/bus/pci/devices/0000:c1:00.1/vendor", F_OK), 0);
+	}
+	close(stop[1]);
+	ck_assert_int_eq(waitpid(watcher, &status, 0), watcher);
+	ck_assert_int_eq(status, 0);
+	sysfs_plan_free(small);
+}
+END_TEST
+
+START_TEST(updates_that_cannot_be)
+{
+	struct sysfs_plan *none = plan_of(0), *small = plan_of(1);
+
+	/* Other directories would have to be covered. */
+	ck_assert_int_eq(sysfs_mount(none, "/sys", &err), 0);
+	ck_assert_int_eq(sysfs_update(none, plan, "/sys", &err), -EXDEV);
+	ck_assert_ptr_nonnull(strstr(err.text, "/sys/"));
+	ck_assert_int_eq(sysfs_unmount("/sys", &err), 0);
+	lay_over("/sys");
+	ck_assert_int_eq(sysfs_update(plan, none, "/sys", &err), -EXDEV);
+	ck_assert_int_eq(sysfs_unmount("/sys", &err), 0);
+	/* Nothing lies there. */
+	ck_assert_int_lt(sysfs_update(small, plan, "/sys", &err), 0);
+	ck_assert_int_eq(sysfs_update(small, plan, "/no/such/folder", &err), -ENOENT);
+	/* It can be made whole by the long way. */
+	ck_assert_int_eq(sysfs_unmount("/sys", &err), 0);
+	lay_over("/sys");
+	ck_assert_int_eq(access("/sys/bus/pci/devices/" BDF "/vendor", F_OK), 0);
+	sysfs_plan_free(small);
+	sysfs_plan_free(none);
+}
+END_TEST
+
 START_TEST(unmount_leaves_others_alone)
 {
 	char *before;
@@ -592,6 +710,9 @@ int main(void)
 	tcase_add_test(tc, limit_on_file_sizes);
 	tcase_add_test(tc, mounts_below_stay);
 	tcase_add_test(tc, unmount_takes_all_away);
+	tcase_add_test(tc, an_update_gives_what_a_new_mount_gives);
+	tcase_add_test(tc, what_is_in_both_plans_is_always_there);
+	tcase_add_test(tc, updates_that_cannot_be);
 	tcase_add_test(tc, unmount_leaves_others_alone);
 	tcase_add_test(tc, unmount_leaves_shared_originals);
 	tcase_add_test(tc, unmount_tells_what_is_in_the_way);
