@@ -429,6 +429,41 @@ int conf_set_service(struct conf *conf, const char *text, struct cused_error *er
 	return r ? r : conf_take_service(conf, &list, err);
 }
 
+/* ---- what has changed ---- */
+
+static bool same_values(const struct cused_param *params, size_t n, const struct cused_value *a,
+			const struct cused_value *b)
+{
+	for (size_t i = 0; i < n; i++) {
+		bool text = params[i].type == CUSED_PARAM_STRING ||
+			    params[i].type == CUSED_PARAM_PATH;
+
+		if (a[i].set != b[i].set)
+			return false;
+		if (a[i].set && (text ? strcmp(a[i].string, b[i].string) != 0 :
+					a[i].number != b[i].number))
+			return false;
+	}
+	return true;
+}
+
+bool conf_device_same(const struct conf_device *a, const struct conf_device *b)
+{
+	return a->ops == b->ops && !strcmp(a->id, b->id) && !strcmp(a->bdf, b->bdf) &&
+	       a->group == b->group && a->noiommu == b->noiommu &&
+	       same_values(a->ops->params, a->ops->n_params, a->values, b->values);
+}
+
+bool conf_settings_same(const struct conf *a, const struct conf *b)
+{
+	return a->iommu == b->iommu &&
+	       same_values(conf_iommu_params, CONF_IOMMU_KEYS, a->iommu_common,
+			   b->iommu_common) &&
+	       same_values(a->iommu->params, a->iommu->n_params, a->iommu_values,
+			   b->iommu_values) &&
+	       same_values(conf_service_params, CONF_SERVICE_KEYS, a->service, b->service);
+}
+
 /* ---- what is shown ---- */
 
 static void dump_table(FILE *f, const struct cused_param *params, size_t n,

@@ -83,6 +83,15 @@ struct conf_device {
 	char id[32];			/* "nvme0" unless given */
 };
 
+/* A device of ours that is there already, while a service runs and loads its configuration
+ * again. */
+struct conf_running {
+	char id[32];
+	const struct cused_device_ops *ops;
+	struct pci_address address;
+	unsigned group;
+};
+
 struct conf {
 	struct conf_device *devices;
 	size_t n_devices;
@@ -100,6 +109,8 @@ struct conf {
 
 	const struct conf_source *source;	/* what it was loaded from; borrowed */
 	bool file_read;			/* then there is no default device */
+	const struct conf_running *running;	/* for conf_finish(); borrowed */
+	size_t n_running;
 	int verbose;			/* number of -v */
 	const char *agent_socket;	/* --socket; borrowed; NULL: the default */
 	const char *prefix;		/* --prefix; borrowed; NULL: what the service's key says */
@@ -150,6 +161,8 @@ int conf_set_prefix(struct conf *conf, const char *text, struct cused_error *err
  * conf_finish - choose what was left open and check the whole.
  * @sysfs: the machine's own, "/sys"; a test gives a directory of its own
  *
+ * What is running is not the machine's: its addresses and groups may be given again, and a
+ * device of the same id and model gets its old ones unless others are given.
  * Addresses: the first free bus >= 1 of segment 0, slot 0, function 0; a bus is free if
  * neither the machine nor another simulated device has a device on it. Groups: the first
  * number that neither the machine nor another simulated device has.
@@ -157,6 +170,11 @@ int conf_set_prefix(struct conf *conf, const char *text, struct cused_error *err
  * other; -ENOENT rights of a group without a device; -ENOSPC no bus or group is left; -ENOMEM; each with @err set.
  */
 int conf_finish(struct conf *conf, const char *sysfs, struct cused_error *err);
+
+/* Is it the same device, with the same values? After conf_finish() of both. */
+bool conf_device_same(const struct conf_device *a, const struct conf_device *b);
+/* Are all settings the same but devices and rights? After conf_finish() of both. */
+bool conf_settings_same(const struct conf *a, const struct conf *b);
 
 /* Write the effective configuration, a file that conf_load() takes and that gives the same
  * again: sections of key = value, in the words of the command line. After conf_finish(). */

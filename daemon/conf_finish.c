@@ -15,6 +15,42 @@ static void format_bdf(struct conf_device *device)
 		 device->address.function);
 }
 
+/* ---- what is ours already ---- */
+
+static bool address_eq(const struct pci_address *a, const struct pci_address *b)
+{
+	return a->segment == b->segment && a->bus == b->bus && a->slot == b->slot &&
+	       a->function == b->function;
+}
+
+static bool address_runs(const struct conf *conf, const struct pci_address *address)
+{
+	for (size_t i = 0; i < conf->n_running; i++)
+		if (address_eq(&conf->running[i].address, address))
+			return true;
+	return false;
+}
+
+static bool group_runs(const struct conf *conf, unsigned group)
+{
+	for (size_t i = 0; i < conf->n_running; i++)
+		if (conf->running[i].group == group)
+			return true;
+	return false;
+}
+
+/* What @device was until now; NULL: it is new. */
+static const struct conf_running *was(const struct conf *conf, const struct conf_device *device)
+{
+	for (size_t i = 0; i < conf->n_running; i++)
+		if (!strcmp(conf->running[i].id, device->id) &&
+		    conf->running[i].ops == device->ops)
+			return &conf->running[i];
+	return NULL;
+}
+
+/* ---- addresses ---- */
+
 static bool host_has(const char *sysfs, const char *dir, const char *name)
 {
 	char path[512];
@@ -23,12 +59,13 @@ static bool host_has(const char *sysfs, const char *dir, const char *name)
 	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static int check_host_address(const struct conf_device *device, const char *sysfs,
-			      struct cused_error *err)
+static int check_host_address(const struct conf *conf, const struct conf_device *device,
+			      const char *sysfs, struct cused_error *err)
 {
 	struct params_place place;
 
-	if (!host_has(sysfs, "bus/pci/devices", device->bdf))
+	if (address_runs(conf, &device->address) ||
+	    !host_has(sysfs, "bus/pci/devices", device->bdf))
 		return 0;
 	return cused_error_set(err, -EEXIST, "%s: bdf=%s is a device of this machine; choose an "
 			       "address that lspci -D does not list, or leave bdf out",
@@ -48,6 +85,9 @@ static void used_buses(const struct conf *conf, const char *sysfs, bool used[256
 	for (size_t i = 0; i < conf->n_devices; i++)
 		if (conf->devices[i].bdf[0] && conf->devices[i].address.segment == 0)
 			used[conf->devices[i].address.bus] = true;
+	for (size_t i = 0; i < conf->n_running; i++)
+		if (conf->running[i].address.segment == 0)
+			used[conf->running[i].address.bus] = true;
 	snprintf(path, sizeof(path), "%s/bus/pci/devices", sysfs);
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir)))
@@ -55,6 +95,28 @@ static void used_buses(const struct conf *conf, const char *sysfs, bool used[256
 			used[address.bus] = true;
 	if (dir)
 		closedir(dir);
+}
+
+static bool address_given(const struct conf *conf, const struct pci_address *address)
+{
+	for (size_t i = 0; i < conf->n_devices; i++)
+		if (conf->devices[i].bdf[0] && address_eq(&conf->devices[i].address, address))
+			return true;
+	return false;
+}
+
+/* Those for which nothing is given stay where they were, if they can. */
+static void keep_addresses(struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		struct conf_device *device = &conf->devices[i];
+		const struct conf_running *old = was(conf, device);
+
+		if (device->bdf[0] || !old || address_given(conf, &old->address))
+			continue;
+		device->address = old->address;
+		format_bdf(device);
+	}
 }
 
 static int finish_addresses(struct conf *conf, const char *sysfs, struct cused_error *err)
@@ -75,11 +137,12 @@ static int finish_addresses(struct conf *conf, const char *sysfs, struct cused_e
 					"too; give each its own, or leave bdf out",
 					params_place(&device->list, "bdf", &place), device->bdf,
 					params_place(&conf->devices[k].list, "bdf", &other));
-		int r = check_host_address(device, sysfs, err);
+		int r = check_host_address(conf, device, sysfs, err);
 
 		if (r < 0)
 			return r;
 	}
+	keep_addresses(conf);
 	used_buses(conf, sysfs, used);
 	for (size_t i = 0; i < conf->n_devices; i++) {
 		struct conf_device *device = &conf->devices[i];
@@ -106,7 +169,8 @@ static int check_group(const struct conf *conf, const struct conf_device *device
 	char name[16];
 
 	snprintf(name, sizeof(name), "%u", device->group);
-	if (host_has(sysfs, "kernel/iommu_groups", name))
+	if (!group_runs(conf, device->group) &&
+	    host_has(sysfs, "kernel/iommu_groups", name))
 		return cused_error_set(err, -EEXIST, "%s: group=%u is a group of this machine; "
 			"choose a number that %s/kernel/iommu_groups does not have, or leave "
 			"group out", params_place(&device->list, "group", &place), device->group,
@@ -152,12 +216,17 @@ static int finish_groups(struct conf *conf, const char *sysfs, struct cused_erro
 	}
 	for (size_t i = 0; i < conf->n_devices; i++) {
 		struct conf_device *device = &conf->devices[i];
+		const struct conf_running *old = was(conf, device);
 
 		if (device->common[CONF_DEVICE_GROUP].set)
 			continue;
+		if (old && !group_is_used(conf, i, old->group)) {
+			device->group = old->group;
+			continue;
+		}
 		for (;; next++) {
 			snprintf(name, sizeof(name), "%u", next);
-			if (!group_is_used(conf, i, next) &&
+			if (!group_is_used(conf, i, next) && !group_runs(conf, next) &&
 			    !host_has(sysfs, "kernel/iommu_groups", name))
 				break;
 			if (next == CONF_GROUP_MAX)
@@ -251,10 +320,10 @@ int conf_finish(struct conf *conf, const char *sysfs, struct cused_error *err)
 				"IOMMU %s unsafe_noiommu=on",
 				params_place(&conf->devices[i].list, "noiommu", &place),
 				conf->iommu->name);	/* SD-062 */
-	r = finish_addresses(conf, sysfs, err);
+	r = finish_ids(conf, err);
+	if (r == 0)
+		r = finish_addresses(conf, sysfs, err);
 	if (r == 0)
 		r = finish_groups(conf, sysfs, err);
-	if (r == 0)
-		r = finish_ids(conf, err);
 	return r ? r : check_rights(conf, err);
 }

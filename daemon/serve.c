@@ -12,30 +12,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <core/group.h>
-#include <core/topology.h>
 #include <transport/agent.h>
-#include <transport/backing.h>
 #include <transport/devnode.h>
 #include <transport/service.h>
 #include <transport/sysfs.h>
-#include <transport/window.h>
 #include <util/cleanup.h>
 #include <util/log.h>
 
 #include "cli.h"
-#include "instance.h"
+#include "conf_load.h"
 #include "serve.h"
+#include "serve_devices.h"
 
 #define SYSFS "/sys"
+#define SETTLE_MS 100		/* between two looks at devices that leave */
 
 struct serve {
 	const struct conf *conf;
 	struct service *service;
-	struct instance *instance;
-	struct backing *backings[CONF_DEVICES_MAX];
-	struct cused_error backing_err;
-	bool mounted;
+	struct serve_devices *devices;
+	bool file_read;			/* the last configuration had a file */
+	struct sysfs_plan *plan;	/* that lies over /sys; NULL: none */
 	const char *agent_argv[5];	/* of the agent's program; of each one's, if it dies */
 	int signals;
 };
@@ -94,78 +91,34 @@ int serve_prepare(const struct conf *conf)
 
 /* ---- set-up ---- */
 
-static int backing_make(void *arg, unsigned index, struct instance_backing *ret)
-{
-	struct serve *serve = arg;
-	int r;
-
-	if (!service_can_map(serve->service)) {
-		ret->no_mmap = true;
-		return 0;
-	}
-	r = backing_new(0, &serve->backings[index], &serve->backing_err);
-	if (r)
-		return r;
-	ret->ops = &backing_memfd_ops;
-	ret->arg = serve->backings[index];
-	return 0;
-}
-
-static int devices_make(struct serve *serve, struct cused_error *err)
-{
-	int r = instance_new(serve->conf, backing_make, serve, &serve->instance, err);
-
-	if (r && serve->backing_err.text[0])
-		*err = serve->backing_err;
-	for (size_t i = 0; r == 0 && i < serve->conf->n_devices; i++) {
-		struct backing *backing = serve->backings[i];
-
-		if (!backing)
-			continue;
-		r = backing_seal(backing);
-		if (r == 0)
-			r = service_add_device(serve->service,
-					       instance_device(serve->instance, i),
-					       backing_fd(backing));
-		if (r)
-			cused_error_set(err, r, "device %s: cannot share its memory with "
-					"clients: %s", serve->conf->devices[i].id,
-					strerror(-r));
-	}
-	return r;
-}
-
-struct adding {
-	struct serve *serve;
-	struct cused_error *err;
-	unsigned n;
-};
-
-static int add_group(struct group *group, void *arg)
-{
-	struct adding *adding = arg;
-	struct conf_rights given = conf_rights(adding->serve->conf, group_id(group));
-	struct access_rights rights = { .checked = given.given, .mode = given.mode,
-					.uid = given.uid, .gid = given.gid };
-
-	adding->n++;
-	return service_add_group(adding->serve->service, group, &rights, adding->err);
-}
-
+/* Lay what there is over /sys, or change what lies there to it. */
 static int sysfs_lay(struct serve *serve, struct cused_error *err)
 {
 	struct sysfs_plan *plan;
-	struct cused_error ignored;
-	int r = instance_sysfs(serve->instance, SYSFS, &plan, err);
+	struct cused_error why;
+	int r = instance_sysfs(serve_devices_instance(serve->devices), SYSFS, &plan, err);
 
 	if (r)
 		return r;
-	r = sysfs_mount(plan, SYSFS, err);
-	sysfs_plan_free(plan);
-	if (r)
-		sysfs_unmount(SYSFS, &ignored);
-	else
-		serve->mounted = true;
+	if (serve->plan && sysfs_update(serve->plan, plan, SYSFS, &why) == 0) {
+		sysfs_plan_free(serve->plan);
+		serve->plan = plan;
+		return 0;
+	}
+	if (serve->plan) {
+		/* For a moment there is nothing. */
+		cused_log(CUSED_LOG_INFO, "serve", "%s is laid anew: %s", SYSFS, why.text);
+		sysfs_plan_free(steal_ptr(serve->plan));
+		r = sysfs_unmount(SYSFS, err);
+	}
+	if (r == 0)
+		r = sysfs_mount(plan, SYSFS, err);
+	if (r) {
+		sysfs_plan_free(plan);
+		sysfs_unmount(SYSFS, &why);
+	} else {
+		serve->plan = plan;
+	}
 	return r;
 }
 
@@ -194,6 +147,17 @@ static void signals_take_over(struct serve *serve)
 	serve->signals = signalfd(-1, &mask, SFD_CLOEXEC);
 }
 
+static void tell_state(struct serve *serve, const char *what, const char *more)
+{
+	struct service_status status;
+	size_t devices = serve_devices_count(serve->devices);
+
+	service_get_status(serve->service, &status);
+	cused_log(CUSED_LOG_INFO, "serve", "%s: /dev/%s/vfio, %u group%s, %zu device%s%s",
+		  what, serve->conf->service[CONF_SERVICE_PREFIX].string, status.nodes - 1, status.nodes == 2 ? "" : "s", devices,
+		  devices == 1 ? "" : "s", more);
+}
+
 static int start(struct serve *serve, struct cused_error *err)
 {
 	bool sysfs = serve->conf->service[CONF_SERVICE_SYSFS].number;
@@ -206,7 +170,6 @@ static int start(struct serve *serve, struct cused_error *err)
 		.retry = !strcmp(serve->conf->service[CONF_SERVICE_MEMORY].string, "retry"),
 		.courier = serve->conf->service[CONF_SERVICE_COURIER].number,
 	};
-	struct adding adding = { .err = err };
 	int r;
 
 	serve->agent_argv[0] = "vfio-cused";
@@ -216,34 +179,117 @@ static int start(struct serve *serve, struct cused_error *err)
 	r = service_new(&params, &serve->service, err);
 
 	if (r == 0)
-		r = devices_make(serve, err);
+		r = serve_devices_new(serve->conf, serve->service, &serve->devices, err);
 	if (r == 0)
-		r = service_start(serve->service, instance_topology(serve->instance), err);
-	adding.serve = serve;
+		r = serve_devices_make(serve->devices, err);
 	if (r == 0)
-		r = topology_each_group(instance_topology(serve->instance), add_group,
-					&adding);
+		r = service_start(serve->service,
+				  instance_topology(serve_devices_instance(serve->devices)),
+				  err);
+	if (r == 0)
+		r = serve_devices_show(serve->devices, err);
 	if (r == 0 && sysfs)
 		r = sysfs_lay(serve, err);
 	if (r == 0)
-		cused_log(CUSED_LOG_INFO, "serve", "ready: /dev/%s/vfio, %u group%s, %zu "
-			  "device%s%s", params.prefix, adding.n, adding.n == 1 ? "" : "s",
-			  serve->conf->n_devices, serve->conf->n_devices == 1 ? "" : "s",
-			  service_can_map(serve->service) ? "" : "; this kernel has no FUSE "
-			  "passthrough (Linux 6.9), so no region can be mapped");
+		tell_state(serve, "ready", service_can_map(serve->service) ? "" :
+			   "; this kernel has no FUSE passthrough (Linux 6.9), so no region can "
+			   "be mapped");
 	return r;
+}
+
+/* ---- a new configuration ---- */
+
+/* Return: 0; -errno with @err set, and nothing has changed. */
+static int load_again(struct serve *serve, struct conf *conf, struct cused_error *err)
+{
+	struct conf_running *running = NULL;
+	int r = serve_devices_running(serve->devices, &running, &conf->n_running);
+
+	if (r)
+		return cused_error_set(err, r, "out of memory");
+	conf->running = running;
+	r = conf_load(conf, serve->conf->source, err);
+	/* To take everything away is done by an empty file. */
+	if (r == 0 && serve->file_read && !conf->file_read)
+		r = cused_error_set(err, -ENOENT, "%s is not there any more",
+				    serve->conf->source->file);
+	if (r == 0)
+		r = conf_finish(conf, SYSFS, err);
+	free(running);
+	conf->running = NULL;
+	conf->n_running = 0;
+	return r;
+}
+
+/* Return: is it another configuration now? */
+static bool reload(struct serve *serve)
+{
+	struct cused_error err;
+	struct conf conf;
+	bool same, file_read;
+	int r;
+
+	conf_init(&conf);
+	r = load_again(serve, &conf, &err);
+	same = r || conf_settings_same(serve->conf, &conf);
+	file_read = conf.file_read;
+	if (r == 0)
+		r = serve_devices_want(serve->devices, &conf);
+	conf_done(&conf);
+	if (r) {
+		cused_log(CUSED_LOG_ERROR, "serve", "the configuration stays as it was: %s",
+			  r == -ENOMEM ? "out of memory" : err.text);
+		return false;
+	}
+	serve->file_read = file_read;
+	if (!same)
+		cused_log(CUSED_LOG_WARNING, "serve", "settings of [iommu] and [service] have "
+			  "changed; they take effect when the service is started again");
+	return true;
+}
+
+static void sysfs_again(struct serve *serve)
+{
+	struct cused_error err;
+
+	if (!serve->conf->service[CONF_SERVICE_SYSFS].number)
+		return;
+	if (sysfs_lay(serve, &err))
+		cused_log(CUSED_LOG_ERROR, "serve", "%s", err.text);
+}
+
+/* Return: as serve_devices_settle(). */
+static bool settle(struct serve *serve)
+{
+	bool changed, left = serve_devices_settle(serve->devices, &changed);
+
+	if (changed)
+		sysfs_again(serve);
+	return left;
 }
 
 /* ---- the end ---- */
 
-static void wait_for_the_end(const struct serve *serve)
+/* SIGHUP is for a new configuration; a terminal that hangs up is no reason to end. */
+static void wait_for_the_end(struct serve *serve)
 {
+	struct pollfd p = { .fd = serve->signals, .events = POLLIN };
 	struct signalfd_siginfo info;
+	bool left = false;
 
-	while (read(serve->signals, &info, sizeof(info)) == sizeof(info)) {
-		/* A terminal that hangs up is no reason for a service. */
-		if (info.ssi_signo != SIGHUP)
-			return;
+	for (;;) {
+		if (poll(&p, 1, left ? SETTLE_MS : -1) > 0) {
+			if (read(serve->signals, &info, sizeof(info)) != sizeof(info))
+				return;
+			if (info.ssi_signo != SIGHUP)
+				return;
+			if (!reload(serve))
+				continue;
+			left = settle(serve);
+			tell_state(serve, "reloaded", left ? ", and others that leave" : "");
+		} else {
+			left = settle(serve);
+		}
 	}
 }
 
@@ -252,16 +298,15 @@ static int stop(struct serve *serve)
 	struct cused_error err;
 	int status = 0;
 
-	if (serve->mounted && sysfs_unmount(SYSFS, &err))
+	if (serve->plan && sysfs_unmount(SYSFS, &err))
 		status = complain(err.text);
+	sysfs_plan_free(serve->plan);
 	if (service_stop(serve->service)) {
 		cused_log(CUSED_LOG_WARNING, "serve", "a call is still stalled by the memory of "
 			  "its client; ending nevertheless");
 		_exit(status);
 	}
-	instance_free(serve->instance);
-	for (size_t i = 0; i < CONF_DEVICES_MAX; i++)
-		backing_free(serve->backings[i]);
+	serve_devices_free(serve->devices);
 	if (serve->signals >= 0)
 		close(serve->signals);
 	return status;
@@ -269,7 +314,7 @@ static int stop(struct serve *serve)
 
 int serve_command(const struct conf *conf, char **args)
 {
-	struct serve serve = { .conf = conf };
+	struct serve serve = { .conf = conf, .file_read = conf->file_read };
 	struct cused_error err;
 	int r, status;
 

@@ -7,7 +7,8 @@
  *   serve is root's. It makes the devices of the configuration, /dev/vfio/vfio and a node
  *   for each group (transport/service.h), and lays what clients look for over the
  *   machine's /sys, last, so that who finds a device there can open it. It stays in the
- *   foreground until SIGTERM or SIGINT, then takes everything away again.
+ *   foreground until SIGTERM or SIGINT, then takes everything away again. SIGHUP makes it
+ *   load its configuration again (serve_devices.h); one with a mistake changes nothing.
  *
  *   The agent, `vfio-cused agent`, is a child in a session of its own (transport/agent.h).
  *   It outlives a serve that is killed for as long as it takes to clean up /sys and to

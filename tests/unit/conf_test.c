@@ -347,6 +347,91 @@ START_TEST(dump_uses_the_words_of_the_command_line)
 }
 END_TEST
 
+/* A service that runs loads its configuration again; its devices are in the machine's /sys. */
+static void run_again(struct conf_running *running, size_t n)
+{
+	conf_done(&conf);
+	ck_assert_int_eq(conf_set_iommu(&conf, "wires", &err), 0);
+	conf.running = running;
+	conf.n_running = n;
+}
+
+START_TEST(what_runs_keeps_its_place)
+{
+	struct conf_running running[] = {
+		{ "widget0", &widget_ops, { .bus = 1 }, 0 },
+		{ "b", &widget_ops, { .bus = 2 }, 1 },
+		{ "", &widget_ops, { .bus = 3 }, 2 },	/* it is leaving */
+	};
+
+	shell("cd %s && mkdir -p bus/pci/devices/0000:01:00.0 bus/pci/devices/0000:02:00.0 "
+	      "bus/pci/devices/0000:03:00.0 kernel/iommu_groups/0 kernel/iommu_groups/1 "
+	      "kernel/iommu_groups/2 kernel/iommu_groups/9", sysfs);
+	/* In another order, and with others before and behind. */
+	run_again(running, 3);
+	add("widget,id=new");
+	add("widget,id=b");
+	add("widget");
+	add("widget");
+	finish();
+	ck_assert_str_eq(conf.devices[0].bdf, "0000:04:00.0");
+	ck_assert_uint_eq(conf.devices[0].group, 3);
+	ck_assert_str_eq(conf.devices[1].bdf, "0000:02:00.0");
+	ck_assert_uint_eq(conf.devices[1].group, 1);
+	ck_assert_str_eq(conf.devices[2].bdf, "0000:01:00.0");
+	ck_assert_uint_eq(conf.devices[2].group, 0);
+	ck_assert_str_eq(conf.devices[3].bdf, "0000:05:00.0");
+	/* Given ones go before, and may be ours; the machine's may not. */
+	run_again(running, 3);
+	add("widget,id=b");
+	add("widget,id=new,bdf=2:0.0,group=1");
+	add("widget,bdf=3:0.0,group=2");
+	finish();
+	ck_assert_str_eq(conf.devices[0].bdf, "0000:04:00.0");
+	ck_assert_uint_eq(conf.devices[0].group, 3);
+	run_again(running, 3);
+	add("widget,group=9");
+	ck_assert_int_eq(conf_finish(&conf, sysfs, &err), -EEXIST);
+	run_again(running, 1);
+	add("widget,bdf=3:0.0");
+	ck_assert_int_eq(conf_finish(&conf, sysfs, &err), -EEXIST);
+}
+END_TEST
+
+START_TEST(what_has_changed)
+{
+	static const struct { const char *device; bool same; } cases[] = {
+		{ "widget,bdf=1:0.0,group=0", true }, { "widget,id=widget0,size=65536K", true },
+		{ "widget,size=65M", false }, { "widget,image=x", false },
+		{ "widget,group=1", false }, { "widget,bdf=2:0.0", false },
+		{ "widget,id=other", false },
+	};
+	struct conf old;
+
+	add("widget");
+	finish();
+	old = conf;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		conf_init(&conf);
+		ck_assert_int_eq(conf_set_iommu(&conf, "wires", &err), 0);
+		add(cases[i].device);
+		finish();
+		ck_assert_msg(conf_device_same(&old.devices[0], &conf.devices[0]) ==
+				      cases[i].same, "%s", cases[i].device);
+		ck_assert(conf_settings_same(&old, &conf));
+		ck_assert_int_eq(conf_set_service(&conf, "courier=off", &err), 0);
+		ck_assert(!conf_settings_same(&old, &conf));
+		ck_assert_int_eq(conf_set_service(&conf, "", &err), 0);
+		ck_assert_int_eq(conf_set_iommu(&conf, "wires,aperture=40", &err), 0);
+		ck_assert(!conf_settings_same(&old, &conf));
+		ck_assert_int_eq(conf_set_iommu(&conf, "wires,memlock=enforce", &err), 0);
+		ck_assert(!conf_settings_same(&old, &conf));
+		conf_done(&conf);
+	}
+	conf = old;
+}
+END_TEST
+
 /* Without --device and --iommu; as far as the models are part of this build. */
 START_TEST(nothing_given)
 {
@@ -386,6 +471,8 @@ int main(void)
 	tcase_add_test(tc, sd_062_noiommu_has_to_be_enabled);
 	tcase_add_test(tc, as_many_devices_as_an_offset_can_name);
 	tcase_add_test(tc, dump_uses_the_words_of_the_command_line);
+	tcase_add_test(tc, what_runs_keeps_its_place);
+	tcase_add_test(tc, what_has_changed);
 	tcase_add_test(tc, nothing_given);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);

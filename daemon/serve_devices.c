@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <core/device.h>
+#include <core/group.h>
+#include <transport/backing.h>
+#include <util/cleanup.h>
+#include <util/list.h>
+#include <vfio-cused/log.h>
+
+#include "serve_devices.h"
+
+/* A configuration that was loaded. */
+struct generation {
+	const struct conf *conf;
+	struct conf own;		/* what conf points to, but for the first one */
+	unsigned users;			/* devices, and being wanted */
+	enum { NEW, WAITING, FAILED } tried[CONF_DEVICES_MAX];	/* those that are not there */
+};
+
+struct entry {
+	struct list item;		/* all->entries */
+	struct generation *generation;
+	const struct conf_device *conf;	/* in it */
+	struct device *device;
+	struct backing *backing;	/* NULL: clients cannot map */
+	bool leaving;
+	uint64_t asked;			/* monotonic milliseconds */
+};
+
+/* A group that has a node. */
+struct shown {
+	struct list item;		/* all->shown */
+	struct group *group;
+	struct access_rights rights;	/* that we gave it; by hand it may have got others */
+};
+
+struct serve_devices {
+	struct service *service;
+	struct instance *instance;
+	struct generation *wanted;
+	bool want_changed;		/* since the last serve_devices_settle() */
+	struct list entries, shown;
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- configurations ---- */
+
+static void generation_unuse(struct generation *generation)
+{
+	if (--generation->users)
+		return;
+	conf_done(&generation->own);
+	free(generation);
+}
+
+int serve_devices_new(const struct conf *conf, struct service *service,
+		      struct serve_devices **ret, struct cused_error *err)
+{
+	struct serve_devices *all = calloc(1, sizeof(*all));
+	struct generation *generation = calloc(1, sizeof(*generation));
+	int r;
+
+	if (!all || !generation) {
+		free(all);
+		free(generation);
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	}
+	conf_init(&generation->own);
+	generation->conf = conf;
+	generation->users = 1;
+	all->service = service;
+	all->wanted = generation;
+	list_init(&all->entries);
+	list_init(&all->shown);
+	r = instance_begin(conf, &all->instance, err);
+	if (r) {
+		serve_devices_free(all);
+		return r;
+	}
+	*ret = all;
+	return 0;
+}
+
+void serve_devices_free(struct serve_devices *all)
+{
+	if (!all)
+		return;
+	instance_free(all->instance);	/* and the devices, before what they use */
+	list_for_each_safe(it, tmp, &all->entries) {
+		struct entry *entry = container_of(it, struct entry, item);
+
+		backing_free(entry->backing);
+		generation_unuse(entry->generation);
+		free(entry);
+	}
+	list_for_each_safe(it, tmp, &all->shown)
+		free(container_of(it, struct shown, item));
+	generation_unuse(all->wanted);
+	free(all);
+}
+
+struct instance *serve_devices_instance(const struct serve_devices *all)
+{
+	return all->instance;
+}
+
+size_t serve_devices_count(const struct serve_devices *all)
+{
+	size_t n = 0;
+
+	list_for_each(it, &all->entries)
+		n += !container_of(it, struct entry, item)->leaving;
+	return n;
+}
+
+/* ---- coming ---- */
+
+/* What the model has and clients map. Return: 0; -errno with @err set. */
+static int make_backed(struct serve_devices *all, struct entry *entry, struct cused_error *err)
+{
+	struct instance_backing where = { .no_mmap = true };
+	const char *id = entry->conf->id;
+	int r;
+
+	if (service_can_map(all->service)) {
+		r = backing_new(0, &entry->backing, err);
+		if (r)
+			return r;
+		where = (struct instance_backing){ .ops = &backing_memfd_ops,
+						   .arg = entry->backing };
+	}
+	r = instance_add_device(all->instance, entry->conf, &where, &entry->device, err);
+	if (r || !entry->backing)
+		return r;
+	r = backing_seal(entry->backing);
+	if (r == 0)
+		r = service_add_device(all->service, entry->device, backing_fd(entry->backing));
+	if (r) {
+		topology_hide_device(instance_topology(all->instance), entry->device);
+		instance_free_device(all->instance, entry->device);
+		cused_error_set(err, r, "device %s: cannot share its memory with clients: %s", id,
+				strerror(-r));
+	}
+	return r;
+}
+
+/* The @index-th of those that are wanted. */
+static int make(struct serve_devices *all, size_t index, struct cused_error *err)
+{
+	struct entry *entry = calloc(1, sizeof(*entry));
+	int r;
+
+	if (!entry)
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	entry->generation = all->wanted;
+	entry->conf = &all->wanted->conf->devices[index];
+	r = make_backed(all, entry, err);
+	if (r) {
+		backing_free(entry->backing);
+		free(entry);
+		return r;
+	}
+	all->wanted->users++;
+	list_push_back(&all->entries, &entry->item);
+	return 0;
+}
+
+int serve_devices_make(struct serve_devices *all, struct cused_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < all->wanted->conf->n_devices; i++)
+		r = make(all, i, err);
+	return r;
+}
+
+/* ---- groups ---- */
+
+static struct shown *find_shown(const struct serve_devices *all, const struct group *group)
+{
+	list_for_each(it, &all->shown) {
+		struct shown *shown = container_of(it, struct shown, item);
+
+		if (shown->group == group)
+			return shown;
+	}
+	return NULL;
+}
+
+static int show_group(struct serve_devices *all, struct group *group,
+		      const struct access_rights *rights, struct cused_error *err)
+{
+	struct shown *shown = calloc(1, sizeof(*shown));
+	int r;
+
+	if (!shown)
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	r = service_add_group(all->service, group, rights, err);
+	if (r) {
+		free(shown);
+		return r;
+	}
+	shown->group = group;
+	shown->rights = *rights;
+	list_push_back(&all->shown, &shown->item);
+	return 0;
+}
+
+/* Only what is another than before is set: what was done by hand stays. */
+static int change_rights(struct serve_devices *all, struct shown *shown,
+			 const struct access_rights *rights, struct cused_error *err)
+{
+	const struct access_rights *old = &shown->rights;
+
+	if (old->checked == rights->checked && old->mode == rights->mode &&
+	    old->uid == rights->uid && old->gid == rights->gid)
+		return 0;
+	shown->rights = *rights;
+	return service_set_rights(all->service, shown->group, rights, err);
+}
+
+int serve_devices_show(struct serve_devices *all, struct cused_error *err)
+{
+	struct cused_error why;
+	int first = 0, r;
+
+	list_for_each(it, &all->entries) {
+		struct entry *entry = container_of(it, struct entry, item);
+		struct group *group = device_group(entry->device);
+		struct shown *shown = find_shown(all, group);
+		struct conf_rights given = conf_rights(all->wanted->conf, group_id(group));
+		struct access_rights rights = { .checked = given.given, .mode = given.mode,
+						.uid = given.uid, .gid = given.gid };
+
+		/* A group that goes has the rights that it had. */
+		if (entry->leaving)
+			continue;
+		r = shown ? change_rights(all, shown, &rights, &why) :
+			    show_group(all, group, &rights, &why);
+		if (r && first == 0) {
+			first = r;
+			*err = why;
+		}
+	}
+	return first;
+}
+
+static void hide_group_if_empty(struct serve_devices *all, struct group *group)
+{
+	struct shown *shown = find_shown(all, group);
+	struct cused_error err;
+
+	list_for_each(it, &all->entries) {
+		if (device_group(container_of(it, struct entry, item)->device) == group)
+			return;
+	}
+	if (!shown)
+		return;
+	list_remove(&shown->item);
+	free(shown);
+	if (service_remove_group(all->service, group, &err))
+		cused_log(CUSED_LOG_WARNING, "serve", "%s", err.text);
+}
+
+/* ---- leaving ---- */
+
+/* Return: true: it has gone. */
+static bool leave(struct serve_devices *all, struct entry *entry)
+{
+	struct group *group = device_group(entry->device);
+	uint64_t now = now_ms();
+
+	/* A call that is still at work on a file keeps the device open as the file does. */
+	if (device_is_open(entry->device)) {
+		if (entry->asked == 0)
+			cused_log(CUSED_LOG_INFO, "serve", "device %s (%s) is in use: its client "
+				  "is asked to close it, and it goes then", entry->conf->id,
+				  entry->conf->bdf);
+		if (entry->asked == 0 || now - entry->asked >= SERVE_ASK_MS) {
+			device_signal_req(entry->device);
+			entry->asked = now;
+		}
+		return false;
+	}
+	service_remove_device(all->service, entry->device);
+	if (instance_free_device(all->instance, entry->device))
+		return false;
+	list_remove(&entry->item);
+	hide_group_if_empty(all, group);
+	cused_log(CUSED_LOG_INFO, "serve", "device %s (%s) has gone", entry->conf->id,
+		  entry->conf->bdf);
+	backing_free(entry->backing);
+	generation_unuse(entry->generation);
+	free(entry);
+	return true;
+}
+
+/* ---- change ---- */
+
+int serve_devices_running(const struct serve_devices *all, struct conf_running **ret,
+			  size_t *ret_n)
+{
+	struct conf_running *running;
+	size_t n = 0;
+
+	list_for_each(it, &all->entries)
+		n++;
+	running = calloc(n + 1, sizeof(*running));
+	if (!running)
+		return -ENOMEM;
+	n = 0;
+	list_for_each(it, &all->entries) {
+		const struct entry *entry = container_of(it, struct entry, item);
+		struct conf_running *one = &running[n++];
+
+		/* The place of one that leaves is ours, but no other's to inherit. */
+		if (!entry->leaving)
+			memcpy(one->id, entry->conf->id, sizeof(one->id));
+		one->ops = entry->conf->ops;
+		one->address = entry->conf->address;
+		one->group = entry->conf->group;
+	}
+	*ret = running;
+	*ret_n = n;
+	return 0;
+}
+
+static const struct entry *find_same(const struct serve_devices *all,
+				     const struct conf_device *device)
+{
+	list_for_each(it, &all->entries) {
+		const struct entry *entry = container_of(it, struct entry, item);
+
+		if (!entry->leaving && conf_device_same(entry->conf, device))
+			return entry;
+	}
+	return NULL;
+}
+
+static bool is_wanted(const struct serve_devices *all, const struct conf_device *device)
+{
+	const struct conf *conf = all->wanted->conf;
+
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		if (conf_device_same(&conf->devices[i], device))
+			return true;
+	}
+	return false;
+}
+
+static void show_or_tell(struct serve_devices *all)
+{
+	struct cused_error err;
+
+	if (serve_devices_show(all, &err))
+		cused_log(CUSED_LOG_ERROR, "serve", "%s", err.text);
+}
+
+int serve_devices_want(struct serve_devices *all, struct conf *conf)
+{
+	struct generation *generation = calloc(1, sizeof(*generation)), *old = all->wanted;
+
+	if (!generation)
+		return -ENOMEM;
+	generation->own = *conf;
+	generation->conf = &generation->own;
+	generation->users = 1;
+	conf_init(conf);
+	all->wanted = generation;
+	all->want_changed = true;
+	list_for_each(it, &all->entries) {
+		struct entry *entry = container_of(it, struct entry, item);
+
+		if (entry->leaving || is_wanted(all, entry->conf))
+			continue;
+		entry->leaving = true;
+		topology_hide_device(instance_topology(all->instance), entry->device);
+	}
+	show_or_tell(all);
+	generation_unuse(old);
+	return 0;
+}
+
+/* Return: has one of them gone? @ret_left: is one still there? */
+static bool settle_leaving(struct serve_devices *all, bool *ret_left)
+{
+	bool gone = false;
+
+	*ret_left = false;
+	list_for_each_safe(it, tmp, &all->entries) {
+		struct entry *entry = container_of(it, struct entry, item);
+
+		if (!entry->leaving)
+			continue;
+		if (leave(all, entry))
+			gone = true;
+		else
+			*ret_left = true;
+	}
+	return gone;
+}
+
+static void tell_failure(struct generation *wanted, size_t i, bool may_wait, const char *why)
+{
+	const struct conf_device *device = &wanted->conf->devices[i];
+
+	if (may_wait && wanted->tried[i] == NEW)
+		cused_log(CUSED_LOG_INFO, "serve", "device %s cannot be made as long as another "
+			  "is leaving: %s", device->id, why);
+	if (!may_wait)
+		cused_log(CUSED_LOG_ERROR, "serve", "device %s cannot be made: %s", device->id,
+			  why);
+	wanted->tried[i] = may_wait ? WAITING : FAILED;
+}
+
+/* Return: has one come? @may_wait: one that leaves may be in the way of what fails. */
+static bool settle_coming(struct serve_devices *all, bool may_wait)
+{
+	struct generation *wanted = all->wanted;
+	struct cused_error err;
+	bool come = false;
+
+	for (size_t i = 0; i < wanted->conf->n_devices; i++) {
+		const struct conf_device *device = &wanted->conf->devices[i];
+
+		if (wanted->tried[i] == FAILED || find_same(all, device))
+			continue;
+		if (make(all, i, &err)) {
+			tell_failure(wanted, i, may_wait, err.text);
+			continue;
+		}
+		come = true;
+		cused_log(CUSED_LOG_INFO, "serve", "device %s (%s) is there", device->id,
+			  device->bdf);
+	}
+	return come;
+}
+
+bool serve_devices_settle(struct serve_devices *all, bool *ret_changed)
+{
+	bool left, gone = settle_leaving(all, &left);
+	bool come = (gone || all->want_changed) && settle_coming(all, left);
+
+	all->want_changed = false;
+	if (come)
+		show_or_tell(all);
+	*ret_changed = gone || come;
+	return left;
+}
