@@ -79,7 +79,7 @@ static int collect_bus(struct device *self, struct bus_walk *walk)
 		return -ENODEV;
 	walk->self = self;
 	walk->n = 0;
-	topology_each_device(self->topology, NULL, collect, walk);
+	topology_each_present(self->topology, collect, walk);
 	return 0;
 }
 

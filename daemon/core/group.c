@@ -86,11 +86,16 @@ void group_settle(struct group *group)
 	pthread_mutex_unlock(&group->lock);
 }
 
+static int is_ours(struct device *device, void *arg)
+{
+	return device_group(device) == arg;
+}
+
 /* As in the kernel, a device that is being taken away is one of the group's until it is
  * closed. */
 static bool has_devices(struct group *group)
 {
-	return topology_has_devices(group->topology, group);
+	return topology_each_present(group->topology, is_ours, group);
 }
 
 /* ---- ownership of DMA; called back by container.c with the lock held ---- */

@@ -54,8 +54,9 @@ struct topology *group_topology(const struct group *group);
  * May be nested, and lie around walks. Locks: any may be held, or be taken within. */
 void topology_hold(struct topology *topology);
 void topology_let_go(struct topology *topology);
-/* Hidden ones count, as long as they are not freed. Locks: any may be held. */
-bool topology_has_devices(struct topology *topology, const struct group *group);
+/* As topology_each_device(), with hidden ones that are not freed yet. Locks: any may be held. */
+int topology_each_present(struct topology *topology,
+			  int (*fn)(struct device *device, void *arg), void *arg);
 /* Newest first; as the walks of topology.h. */
 int topology_each_driver(struct topology *topology,
 			 int (*fn)(const struct iommu_driver *driver, void *arg),

@@ -339,17 +339,18 @@ int topology_free_device(struct topology *topology, struct device *device)
 	return 0;
 }
 
-bool topology_has_devices(struct topology *topology, const struct group *group)
+int topology_each_present(struct topology *topology,
+			  int (*fn)(struct device *device, void *arg), void *arg)
 {
-	bool found = false;
+	int r;
 
 	topology_hold(topology);
-	node_for_each(it, &topology->devices.first)
-		found = found || it->device_group == group;
-	list_for_each(it, &topology->hidden)
-		found = found || container_of(it, struct node, link)->device_group == group;
+	r = topology_each_device(topology, NULL, fn, arg);
+	for (struct list *it = topology->hidden.next; r == 0 && it != &topology->hidden;
+	     it = it->next)
+		r = fn(container_of(it, struct node, link)->device, arg);
 	topology_let_go(topology);
-	return found;
+	return r;
 }
 
 void topology_hold(struct topology *topology)

@@ -163,6 +163,7 @@ START_TEST(a_device_is_hidden_then_freed)
 	struct device_params params = { .address = { .bus = 2 } };
 	struct device *devices[3], *other;
 	struct group *a, *b;
+	int n = 0;
 
 	topology_add_group(topology, 1, GROUP_REAL, &a);
 	topology_add_group(topology, 2, GROUP_REAL, &b);
@@ -173,6 +174,9 @@ START_TEST(a_device_is_hidden_then_freed)
 	topology_hide_device(topology, devices[1]);
 	ck_assert_uint_eq(seen(a), 1);
 	ck_assert_uint_eq(seen(NULL), 2);
+	/* It is on its bus all the same, for hot resets. */
+	ck_assert_int_eq(topology_each_present(topology, count, &n), 0);
+	ck_assert_int_eq(n, 3);
 	/* Open: it stays, and so does its address. */
 	ck_assert_int_eq(topology_free_device(topology, devices[1]), -EBUSY);
 	ck_assert_int_eq(topology_add_device(topology, b, &params, &other, NULL), -EEXIST);
