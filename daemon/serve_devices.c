@@ -10,7 +10,7 @@
 #include <transport/backing.h>
 #include <util/cleanup.h>
 #include <util/list.h>
-#include <vfio-cused/log.h>
+#include <util/log.h>
 
 #include "serve_devices.h"
 
@@ -279,15 +279,16 @@ static void hide_group_if_empty(struct serve_devices *all, struct group *group)
 /* Return: true: it has gone. */
 static bool leave(struct serve_devices *all, struct entry *entry)
 {
+	struct log_about about = { .device = entry->conf->bdf, .row = "PCI-104" };
 	struct group *group = device_group(entry->device);
 	uint64_t now = now_ms();
 
 	/* A call that is still at work on a file keeps the device open as the file does. */
 	if (device_is_open(entry->device)) {
 		if (entry->asked == 0)
-			cused_log(CUSED_LOG_INFO, "serve", "device %s (%s) is in use: its client "
-				  "is asked to close it, and it goes then", entry->conf->id,
-				  entry->conf->bdf);
+			log_about(&about, CUSED_LOG_INFO, "serve", "device %s (%s) is in use: "
+				  "its client is asked to close it, and it goes then",
+				  entry->conf->id, entry->conf->bdf);
 		if (entry->asked == 0 || now - entry->asked >= SERVE_ASK_MS) {
 			device_signal_req(entry->device);
 			entry->asked = now;
@@ -299,7 +300,8 @@ static bool leave(struct serve_devices *all, struct entry *entry)
 		return false;
 	list_remove(&entry->item);
 	hide_group_if_empty(all, group);
-	cused_log(CUSED_LOG_INFO, "serve", "device %s (%s) has gone", entry->conf->id,
+	about.row = NULL;
+	log_about(&about, CUSED_LOG_INFO, "serve", "device %s (%s) has gone", entry->conf->id,
 		  entry->conf->bdf);
 	backing_free(entry->backing);
 	generation_unuse(entry->generation);

@@ -25,6 +25,7 @@
 #define CALL_STRING_MAX 4096	/* CG-088: one page, the NUL included */
 
 struct call_row {
+	const char *name;
 	enum object_kind object;
 	bool typed;			/* container: for `driver` alone */
 	enum container_driver driver;

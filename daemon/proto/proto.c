@@ -16,12 +16,12 @@
 #define ON_DEVICE .object = OBJECT_DEVICE
 
 #define BY_VALUE(object_, cmd_, run_, ...) \
-	{ ON_##object_, .cmd = (cmd_), .run = (run_), __VA_ARGS__ },
+	{ ON_##object_, .name = #cmd_, .cmd = (cmd_), .run = (run_), __VA_ARGS__ },
 #define POINTER(object_, cmd_, min_, ...) \
-	{ ON_##object_, .cmd = (cmd_), .min = (min_), __VA_ARGS__ },
+	{ ON_##object_, .name = #cmd_, .cmd = (cmd_), .min = (min_), __VA_ARGS__ },
 #define ARGSZ(object_, cmd_, min_, flags_, ...) \
-	{ ON_##object_, .cmd = (cmd_), .min = (min_), .argsz = true, .flags = (flags_), \
-	  __VA_ARGS__ },
+	{ ON_##object_, .name = #cmd_, .cmd = (cmd_), .min = (min_), .argsz = true, \
+	  .flags = (flags_), __VA_ARGS__ },
 
 static const struct call_row rows[] = {
 #include <proto/ioctls.def>
@@ -43,6 +43,15 @@ bool call_needs_caller(enum object_kind kind, unsigned cmd)
 			return true;
 	}
 	return false;
+}
+
+const char *call_name(enum object_kind kind, unsigned cmd)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (rows[i].cmd == cmd && rows[i].object == kind)
+			return rows[i].name;
+	}
+	return NULL;
 }
 
 void call_init(struct call *call, struct object object, unsigned cmd, uint64_t arg,

@@ -116,6 +116,8 @@ struct call {
 /* Does it matter who makes this call? To find out takes some system calls; if not, the
  * caller may be all zero. No locks. */
 bool call_needs_caller(enum object_kind kind, unsigned cmd);
+/* "VFIO_GROUP_GET_STATUS"; NULL: there is no such call on this kind of object. No locks. */
+const char *call_name(enum object_kind kind, unsigned cmd);
 /* Prepare; only object, cmd, arg and caller are read. No allocation. */
 void call_init(struct call *call, struct object object, unsigned cmd, uint64_t arg,
 	       const struct caller *caller);

@@ -4,14 +4,17 @@
 #include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <transport/access.h>
 #include <util/cleanup.h>
+#include <util/log.h>
 
 #define READ_OR_WRITE 06u
 
 struct access {
+	char group[32];
 	atomic_uint refs;
 	atomic_bool checked;		/* rights.checked, for who needs to know no more */
 	pthread_mutex_t lock;
@@ -19,12 +22,13 @@ struct access {
 	unsigned rules;			/* lock; number of the rules, from 1 on */
 };
 
-int access_new(const struct access_rights *rights, struct access **ret)
+int access_new(const char *group, const struct access_rights *rights, struct access **ret)
 {
 	struct access *access = calloc(1, sizeof(*access));
 
 	if (!access)
 		return -ENOMEM;
+	snprintf(access->group, sizeof(access->group), "%s", group);
 	atomic_init(&access->refs, 1);
 	pthread_mutex_init(&access->lock, NULL);
 	access_set(access, rights);
@@ -93,6 +97,16 @@ static bool judge(const struct access_rights *rights, const struct request *requ
 						mode & READ_OR_WRITE;
 }
 
+static void tell_refused(const struct access *access, const struct request *request)
+{
+	struct log_about about = { .pid = request->tid, .group = access->group };
+
+	/* Without a number it would be no client's line, and so have no limit. */
+	if (request->tid)
+		log_about(&about, CUSED_LOG_INFO, "access", "process %d of user %u may not use "
+			  "group %s", (int)request->tid, request->uid, access->group);
+}
+
 bool access_allows(struct access *access, struct access_seen *seen,
 		   const struct request *request)
 {
@@ -109,8 +123,10 @@ bool access_allows(struct access *access, struct access_seen *seen,
 	pthread_mutex_unlock(&access->lock);
 	if (known)
 		return true;
-	if (rights.checked && !judge(&rights, request))
+	if (rights.checked && !judge(&rights, request)) {
+		tell_refused(access, request);
 		return false;
+	}
 	pthread_mutex_lock(&access->lock);
 	*seen = (struct access_seen){ request->uid, request->gid, rules };
 	pthread_mutex_unlock(&access->lock);

@@ -12,6 +12,8 @@
  * other look until the rules change. (A process of the same user with fewer groups passes;
  * such processes can do to each other what they like.)
  *
+ * Who is refused is an info line, limited per client (util/log.h).
+ *
  * Not asked: closing, mmap() of a device file, which the kernel does by itself, and the use
  * of memory that is mapped.
  *
@@ -45,8 +47,8 @@ struct access_seen {
 	unsigned rules;			/* number of the rules; 0: of none */
 };
 
-/* Return: 0, -ENOMEM. */
-int access_new(const struct access_rights *rights, struct access **ret);
+/* @group: name of its node, for messages. Return: 0, -ENOMEM. */
+int access_new(const char *group, const struct access_rights *rights, struct access **ret);
 struct access *access_ref(struct access *access);
 void access_unref(struct access *access);		/* NULL is allowed */
 /* New rules, for every request that comes from now on. */

@@ -20,11 +20,12 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <transport/call_log.h>
 #include <transport/client_mm.h>
 #include <transport/service_abi.h>
 #include <transport/service_internal.h>
 #include <util/cleanup.h>
-#include <vfio-cused/log.h>
+#include <util/log.h>
 
 #define RANGES_MAX 8		/* the fixed part, a tail, the answer; pages of a string */
 #define PAGE_BYTES 4096u
@@ -68,12 +69,13 @@ int service_caller(struct service *service, const struct request *request,
 
 static void tell_memory(struct service_call *c)
 {
+	struct log_about about = { .pid = c->ioctl->request->tid };
+
 	if (!atomic_exchange(&c->ioctl->service->told_memory, true))
-		cused_log(CUSED_LOG_WARNING, "service", "the memory of process %d may not be "
-			  "looked at: its calls are slower, and devices cannot reach it; "
+		log_about(&about, CUSED_LOG_WARNING, "service", "the memory of process %d may "
+			  "not be looked at: its calls are slower, and devices cannot reach it; "
 			  "give the service CAP_SYS_PTRACE, and see to "
-			  "/proc/sys/kernel/yama/ptrace_scope (at most 2)",
-			  (int)c->ioctl->request->tid);
+			  "/proc/sys/kernel/yama/ptrace_scope (at most 2)", (int)about.pid);
 }
 
 /* Of ours: nothing about the client. */
@@ -296,11 +298,13 @@ static void answer_armed(void *arg)
 	request_error(arg, EIO);
 }
 
-static void tell_courier(struct service *service, int r)
+static void tell_courier(struct service_ioctl *ioctl, int r)
 {
-	if (!atomic_exchange(&service->told_courier, true))
-		cused_log(CUSED_LOG_WARNING, "service", "a client cannot be given a device "
-			  "file: %s; start it by vfio-cused exec, or see in "
+	struct log_about about = { .pid = ioctl->request->tid, .row = "CG-102" };
+
+	if (!atomic_exchange(&ioctl->service->told_courier, true))
+		log_about(&about, CUSED_LOG_WARNING, "service", "a client cannot be given a "
+			  "device file: %s; start it by vfio-cused exec, or see in "
 			  "vfio-cused-serve(8) what stops the courier", strerror(-r));
 }
 
@@ -322,7 +326,7 @@ static void grant_fd(struct service_ioctl *ioctl, struct device_file *file)
 			      ioctl->request) : -EPERM;
 	devfs_revoke(service->devfs, token);	/* of no effect if it was used */
 	if (r == -EPERM)
-		tell_courier(service, r);
+		tell_courier(ioctl, r);
 	if (r < 0)
 		request_error(ioctl->request, -r);
 }
@@ -439,6 +443,8 @@ static void run(struct service_call *c, bool by_token)
 		result = -EFAULT;
 	if (done && result >= 0)
 		grant = steal_ptr(c->call.grant);
+	if (done)
+		call_log(ioctl->request->tid, ioctl->object, c->call.cmd, result);
 	/* All that the call holds is given back before it is answered. */
 	call_done(&c->call);
 	held_put(c);

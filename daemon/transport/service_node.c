@@ -366,26 +366,29 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 
 	if (!node)
 		return cused_error_set(err, -ENOMEM, "out of memory");
-	if (kind == OBJECT_CONTAINER) {
-		rights = &container;
-	} else if (access_new(rights, &node->access)) {
-		free(node);
-		return cused_error_set(err, -ENOMEM, "out of memory");
-	}
 	node->service = service;
 	node->kind = kind;
 	node->group = group;
+	r = node_name(node, err);
+	if (r) {
+		free(node);
+		return r;
+	}
+	if (kind == OBJECT_CONTAINER) {
+		rights = &container;
+	} else if (access_new(strchr(node->name, '/') + 1, rights, &node->access)) {
+		free(node);
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	}
 	list_init(&node->files);
 	pthread_mutex_init(&node->lock, NULL);
 	thread_cond_init(&node->changed);
-	r = node_name(node, err);
 	pthread_mutex_lock(&service->lock);
 	node->minor = free_minor(service);
 	list_push_back(&service->nodes, &node->item);
 	pthread_mutex_unlock(&service->lock);
-	if (r == 0)
-		r = node->minor < SERVICE_MINORS ? channel_make(node, err) :
-			cused_error_set(err, -ENOSPC, "cannot make /dev/%s: there are %u nodes, and no "
+	r = node->minor < SERVICE_MINORS ? channel_make(node, err) :
+		cused_error_set(err, -ENOSPC, "cannot make /dev/%s: there are %u nodes, and no "
 				"more can be", node->name, SERVICE_MINORS);
 	if (r == 0)
 		r = read_number(node, err);

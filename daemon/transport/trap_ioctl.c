@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <proto/proto.h>
+#include <transport/call_log.h>
 #include <transport/trap_internal.h>
 #include <util/cleanup.h>
 #include <vfio-cused/log.h>
@@ -271,6 +272,8 @@ void trap_ioctl(struct trap_call *call)
 	if (data->arch == TRAP_ARCH) {
 		int64_t result = run_call(call, thread, handle_object(handle));
 
+		call_log((pid_t)call->req->pid, handle_object(handle), (unsigned)data->args[1],
+			 result);
 		handle_put(handle);
 		trap_answer(call, result);
 	} else {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * unit/instance_alloc_test.c - each allocation between the command line and the first
+ * unit/instance_alloc_test.c - each allocation between file, command line and the first
  * client fails once: options, topology, groups, devices, the plan of sysfs. Start-up says
  * so, -ENOMEM with a sentence, and leaves nothing behind (leaks show under ASan). Then
  * each allocation of opening a device of each model.
@@ -9,16 +9,30 @@
 #include <stdio.h>
 
 #include "unit/alloc_fail.h"
-#include <conf.h>
+#include <conf_load.h>
 #include <core/internal.h>
 #include <instance.h>
 
 static struct cused_error err;
 
+static const char conf_text[] =
+	"[device \"one\"]\nbackend = edu\ngroup = 9\n[device \"two\"]\nbackend = nvme\nsize = 1M\n"
+	"[group \"9\"]\nmode = 0640\nowner = 7\n[iommu]\nbackend = sim\naperture = 39\n"
+	"[service]\ncourier = on\n";
+
+/* A file, and options over each of its sections. */
 static int configure(struct conf *conf)
 {
-	int r = conf_set_iommu(conf, "sim,aperture=40,unsafe_noiommu=on", &err);
+	int r = conf_parse(conf, "file", conf_text, sizeof(conf_text) - 1, &err);
 
+	if (!r)
+		r = conf_set_iommu(conf, "sim,aperture=40,unsafe_noiommu=on", &err);
+	if (!r)
+		r = conf_add_device(conf, "edu,id=one,group=9", &err);
+	if (!r)
+		r = conf_set_group(conf, "9,mode=0660", &err);
+	if (!r)
+		r = conf_set_group(conf, "5,owner=8", &err);
 	if (!r)
 		r = conf_add_device(conf, "edu,bdf=0000:01:00.0,group=5,delay=1", &err);
 	if (!r)

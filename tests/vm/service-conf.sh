@@ -6,7 +6,7 @@
 
 programs=()
 for program in "$VFIO_CUSED" "$SYSTEM_BIN/vfioc-static" \
-	"$(dirname "$VFIO_CUSED")/tests/vm/vm-holder"; do
+	"$(dirname "$VFIO_CUSED")"/tests/vm/vm-{holder,journal}; do
 	programs+=(--program "$program")
 done
 vm --module cuse --module fuse --smp 2 --memory 1024 --seconds 300 "${programs[@]}" \

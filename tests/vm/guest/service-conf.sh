@@ -208,3 +208,36 @@ wait "$holder" 2>/dev/null || :
 no_processes || fail "left: $(processes)"
 no_node 7 || fail "a node is left"
 not_in_sysfs "$NVME" || fail "a device is left in sysfs"
+
+# ---- what it says, to a journal ----
+mkdir -p /run/systemd/journal
+vm-journal /run/systemd/journal/socket >/tmp/journal.out 2>&1 </dev/null &
+journal=$!
+wait_for 20 test -S /run/systemd/journal/socket || fail "no journal"
+{
+	device one "$EDU" 7
+	printf '[group "7"]\nowner = user\n'
+} >$conf
+: >/tmp/stream
+JOURNAL_STREAM=$(stat -c %d:%i /tmp/stream) vfio-cused serve -c $conf </dev/null 2>/tmp/stream &
+service=$!
+wait_for 20 grep -q '^MESSAGE=ready' /tmp/journal.out || { cat /tmp/stream; fail "not in the journal"; }
+vm-holder "$EDU" 7 as 12345 >/tmp/out &
+holder=$!
+wait "$holder"
+wait_for 20 grep -q "^MESSAGE=process $holder of user 12345 may not use group 7" /tmp/journal.out ||
+	{ cat /tmp/journal.out; fail "who is refused is not in the journal"; }
+for field in PRIORITY=6 SYSLOG_IDENTIFIER=vfio-cused CUSED_MODULE=access CUSED_GROUP=7 \
+	"OBJECT_PID=$holder"; do
+	grep -qx "$field" /tmp/journal.out || { cat /tmp/journal.out; fail "no field $field"; }
+done
+stop_service
+[ ! -s /tmp/stream ] || { cat /tmp/stream; fail "lines beside the journal"; }
+# Without a journal they are not lost.
+kill "$journal"
+wait "$journal" 2>/dev/null || :
+rm /run/systemd/journal/socket
+JOURNAL_STREAM=$(stat -c %d:%i /tmp/stream) vfio-cused serve -c $conf </dev/null 2>/tmp/stream &
+service=$!
+wait_for 20 grep -q ready /tmp/stream || fail "lines are lost where there is no journal"
+stop_service
