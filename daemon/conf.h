@@ -24,6 +24,7 @@
 #include "params.h"
 
 #define CONF_DEVICES_MAX 128		/* one byte of a region offset names the device */
+#define CONF_GROUPS_MAX CONF_DEVICES_MAX	/* with rights; each has a device */
 #define CONF_GROUP_MAX 65535u		/* highest group number */
 #define CONF_DEFAULT_DEVICE "nvme,size=64M"	/* for `run` without --device */
 
@@ -131,7 +132,7 @@ int conf_set_iommu(struct conf *conf, const char *text, struct cused_error *err)
 /* --service; the last one wins. Errors as conf_add_device(). */
 int conf_set_service(struct conf *conf, const char *text, struct cused_error *err);
 /* --group, "NUMBER[,key=value]…"; the last one of a number wins. Errors as conf_add_device();
- * -ENOENT no such user or group of the machine. */
+ * -ENOENT no such user or group of the machine; -E2BIG there are CONF_GROUPS_MAX. */
 int conf_set_group(struct conf *conf, const char *text, struct cused_error *err);
 
 /*

@@ -118,24 +118,31 @@ static struct conf_group *find_group(const struct conf *conf, unsigned id)
 	return NULL;
 }
 
-/* A place for the rules of group @id. Return: NULL: no memory. */
-static struct conf_group *new_group(struct conf *conf, unsigned id)
+/* A place for the rules of group @id. Return: 0; -E2BIG, -ENOMEM with @err set. */
+static int new_group(struct conf *conf, const struct params_list *list, unsigned id,
+		     struct conf_group **ret, struct cused_error *err)
 {
-	struct conf_group *grown = realloc(conf->groups,
-					   (conf->n_groups + 1) * sizeof(*grown));
+	struct params_place place;
+	struct conf_group *grown;
 
+	if (conf->n_groups == CONF_GROUPS_MAX)
+		return cused_error_set(err, -E2BIG, "%s: there are rights of %d groups already, "
+				       "and that is the most; leave one out",
+				       params_place(list, NULL, &place), CONF_GROUPS_MAX);
+	grown = realloc(conf->groups, (conf->n_groups + 1) * sizeof(*grown));
 	if (!grown)
-		return NULL;
+		return cused_error_set(err, -ENOMEM, "%s: out of memory",
+				       params_place(list, NULL, &place));
 	conf->groups = grown;
 	grown[conf->n_groups] = (struct conf_group){ .id = id };
-	return &grown[conf->n_groups++];
+	*ret = &grown[conf->n_groups++];
+	return 0;
 }
 
 int conf_take_group(struct conf *conf, struct params_list *list, struct cused_error *err)
 {
 	struct conf_group group = { 0 }, *old = NULL;
 	struct params_table table = { conf_group_params, CONF_GROUP_KEYS, group.values };
-	struct params_place place;
 	bool is_new = false;
 	int r = parse_number(list, &group.id, err);
 
@@ -144,10 +151,7 @@ int conf_take_group(struct conf *conf, struct params_list *list, struct cused_er
 		is_new = !old;
 	}
 	if (is_new)
-		old = new_group(conf, group.id);
-	if (r == 0 && !old)
-		r = cused_error_set(err, -ENOMEM, "%s: out of memory",
-				    params_place(list, NULL, &place));
+		r = new_group(conf, list, group.id, &old, err);
 	if (r == 0)
 		r = params_lay(list, &old->list, err);
 	if (r == 0)

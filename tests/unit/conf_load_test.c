@@ -335,6 +335,26 @@ START_TEST(limit_of_devices)
 }
 END_TEST
 
+START_TEST(limit_of_groups)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	for (unsigned i = 0; i < CONF_GROUPS_MAX; i++)
+		fprintf(f, "[group \"%u\"]\n", i);
+	fflush(f);
+	good(text);
+	ck_assert_int_eq(conf_set_group(&conf, "1,mode=0660", &err), 0);
+	ck_assert_int_eq(conf_set_group(&conf, "9999", &err), -E2BIG);
+	ck_assert_uint_eq(conf.n_groups, CONF_GROUPS_MAX);
+	fputs("[group \"9999\"]\n", f);
+	fclose(f);
+	refused(text, -E2BIG, "F:129: [group \"9999\"]", "128");
+	free(text);
+}
+END_TEST
+
 START_TEST(files_that_cannot_be_read)
 {
 	struct conf_source source = { .file = path };
@@ -426,6 +446,7 @@ int main(void)
 	tcase_add_test(tc, what_is_no_text);
 	tcase_add_test(tc, limits_of_lines_and_values);
 	tcase_add_test(tc, limit_of_devices);
+	tcase_add_test(tc, limit_of_groups);
 	tcase_add_test(tc, files_that_cannot_be_read);
 	tcase_add_test(tc, rights);
 	tcase_add_test(tc, words_that_no_file_can_hold);
