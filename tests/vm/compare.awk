@@ -36,7 +36,7 @@ function read_known(file,   line, f, needed, at)
 		needed = f[1] !~ /\?$/
 		sub(/\?$/, "", f[1])
 		if (recordings) {
-			if (("," f[1] ",") !~ ("," side ",") && (f[1] != "ours" || side == "32"))
+			if (("," f[1] ",") !~ ("," side ",") && (f[1] != "ours" || side ~ /^[0-9]/))
 				continue
 			f[1] = "either"
 		}
