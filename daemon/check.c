@@ -129,8 +129,12 @@ static void print_finding(const char *name, const struct finding *f, const char 
 	if (f->ok && !f->limited)
 		return;
 	help_wrap(stdout, 9, f->cure);
-	for (const char *line = f->commands; *line; line += strcspn(line, "\n") + 1)
-		printf("%*s%.*s\n", 11, "", (int)strcspn(line, "\n"), line);
+	for (const char *line = f->commands; *line;) {
+		int len = (int)strcspn(line, "\n");
+
+		printf("%*s%.*s\n", 11, "", len, line);
+		line += len + (line[len] == '\n');
+	}
 }
 
 /* Return: the exit status. */

@@ -204,11 +204,16 @@ static void cure_group(const struct host_group *group, struct finding *f)
 	case HOST_NOT_VIABLE:
 		check_cure(f, "all devices of a group are given away together: take the others "
 			   "from their drivers, if the machine can do without them (as root):");
-		for (size_t i = 0; i < group->n_devices && at < sizeof(f->commands); i++)
-			if (group->devices[i].use == HOST_USE_TAKEN)
-				at += (size_t)snprintf(f->commands + at, sizeof(f->commands) - at,
-						       "%s", host_unbind_command(&group->devices[i],
-						       command, sizeof(command)));
+		/* As many as there is room for: check is run again afterwards. */
+		for (size_t i = 0; i < group->n_devices; i++) {
+			if (group->devices[i].use != HOST_USE_TAKEN)
+				continue;
+			host_unbind_command(&group->devices[i], command, sizeof(command));
+			if (at + strlen(command) >= sizeof(f->commands))
+				break;
+			strcpy(f->commands + at, command);
+			at += strlen(command);
+		}
 		break;
 	case HOST_NOIOMMU:
 		check_cure(f, "iommufd does not take it: boot with an IOMMU");
