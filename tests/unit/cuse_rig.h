@@ -14,6 +14,8 @@
  * The agent is a fake: it knows the client's fds from rig.files, asks nodes who they are
  * as the real one does, and delivers a device file into a free place.
  *
+ * A node may be taken away: its channel ends, and its files are to be forgotten, not closed.
+ *
  * One call at a time; a question of the agent is served in between.
  */
 #ifndef UNIT_CUSE_RIG_H
@@ -48,7 +50,7 @@
 #define RIG_FILES 16
 #define RIG_FD 3		/* the first file's number */
 #define RIG_EVENTFD 40		/* numbers from here on are eventfds */
-#define RIG_CHANNELS 8
+#define RIG_CHANNELS 16
 #define RIG_ROUNDS 8		/* of a retry, then the client is killed */
 #define RIG_ARG_MAX (CHANNEL_DATA_MAX + 4096u)
 
@@ -163,6 +165,11 @@ static inline void rig_take(int channel)
 	ssize_t n = recv(rig.kernel[channel], bytes, sizeof(bytes), 0);
 	struct rig_wait *wait;
 
+	if (n == 0) {		/* the node was taken away */
+		close(rig.kernel[channel]);
+		rig.kernel[channel] = -1;
+		return;
+	}
 	RIG_INSIST(n >= (ssize_t)sizeof(*header) && header->len == n);
 	RIG_INSIST(header->error <= 0 && header->error > -1000);
 	RIG_INSIST(header->error == 0 || n == (ssize_t)sizeof(*header));
@@ -536,8 +543,8 @@ int __wrap_fsmount(int fd, unsigned flags, unsigned attributes)
 
 /* ---- life ---- */
 
-/* @retry: service_params.retry */
-static inline void rig_start(bool retry)
+/* The service, without what it serves. @retry: service_params.retry */
+static inline void rig_begin(bool retry)
 {
 	struct service_params params = { .prefix = "vfio", .retry = retry, .courier = true };
 	struct cused_error err;
@@ -547,9 +554,16 @@ static inline void rig_start(bool retry)
 	sem_init(&rig.agents.posted, 0, 0);
 	rig_client_start();
 	rig.tid = rig.client;
-	world_init(&rig.world, NULL);
 	RIG_INSIST(service_new(&params, &rig.service, &err) == 0);
 	RIG_INSIST(rig_answer() == 0);
+}
+
+static inline void rig_start(bool retry)
+{
+	struct cused_error err;
+
+	rig_begin(retry);
+	world_init(&rig.world, NULL);
 	RIG_INSIST(service_start(rig.service, rig.world.topology, &err) == 0);
 	RIG_INSIST(service_add_group(rig.service, rig.world.g1, NULL, &err) == 0);
 	RIG_INSIST(service_add_group(rig.service, rig.world.g2, NULL, &err) == 0);
@@ -562,17 +576,25 @@ static inline int rig_node(enum rig_node node)
 	return 1 + (int)node;
 }
 
+/* The service has stopped, and what it served is gone. */
+static inline void rig_end(void)
+{
+	for (int i = 0; i < rig.n_channels; i++) {
+		if (rig.kernel[i] >= 0)
+			close(rig.kernel[i]);
+	}
+	kill(rig.client, SIGKILL);
+	waitpid(rig.client, NULL, 0);
+	munmap(rig_memory, RIG_PAGES * RIG_PAGE);
+}
+
 static inline void rig_stop(void)
 {
 	for (int i = 0; i < RIG_FILES; i++)
 		rig_close(i + RIG_FD);
 	RIG_INSIST(service_stop(rig.service) == 0);
 	world_done(&rig.world);
-	for (int i = 0; i < rig.n_channels; i++)
-		close(rig.kernel[i]);
-	kill(rig.client, SIGKILL);
-	waitpid(rig.client, NULL, 0);
-	munmap(rig_memory, RIG_PAGES * RIG_PAGE);
+	rig_end();
 }
 
 #endif
