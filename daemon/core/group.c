@@ -34,6 +34,8 @@ struct group {
 	struct topology *topology;	/* constant, as are id and kind */
 	unsigned id;
 	enum group_kind kind;
+	const struct cused_iommu_ops *iommu;	/* constant once there are devices */
+	void *iommu_state;
 	pthread_mutex_t lock;
 	unsigned file_refs;		/* lock */
 	struct container *container;	/* a reference, or NULL; lock */
@@ -52,6 +54,8 @@ int group_new(struct topology *topology, unsigned id, enum group_kind kind,
 	g->topology = topology;
 	g->id = id;
 	g->kind = kind;
+	g->iommu = topology_params(topology)->iommu;
+	g->iommu_state = topology_params(topology)->iommu_state;
 	pthread_mutex_init(&g->lock, NULL);
 	*ret = g;
 	return 0;
@@ -78,6 +82,18 @@ enum group_kind group_kind(const struct group *group)
 struct topology *group_topology(const struct group *group)
 {
 	return group->topology;
+}
+
+const struct cused_iommu_ops *group_iommu(const struct group *group, void **ret_state)
+{
+	*ret_state = group->iommu_state;
+	return group->iommu;
+}
+
+void group_set_iommu(struct group *group, const struct cused_iommu_ops *ops, void *state)
+{
+	group->iommu = ops;
+	group->iommu_state = state;
 }
 
 void group_settle(struct group *group)

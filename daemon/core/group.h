@@ -39,6 +39,15 @@ int group_get_device(struct group *group, const struct caller *caller, const cha
 unsigned group_id(const struct group *group);
 enum group_kind group_kind(const struct group *group);
 
+/*
+ * The IOMMU backend that the group is behind; the topology's, unless another was set.
+ * @ret_state: of the backend, from its create()
+ * Locks: none; constant once the group has a device.
+ */
+const struct cused_iommu_ops *group_iommu(const struct group *group, void **ret_state);
+/* Put the group behind a backend of its own, before it has devices. @state is borrowed. */
+void group_set_iommu(struct group *group, const struct cused_iommu_ops *ops, void *state);
+
 /* Some other driver owns the group's DMA ("not viable"): CG-062, CG-073, CG-138. For
  * tests and fault injection. Return: 0, -EBUSY a container owns it (CG-141). */
 int group_set_foreign_owner(struct group *group, bool owned);

@@ -10,8 +10,9 @@
  *   and programmed) or mere *records* (emulated groups only). The first real group turns
  *   all records into real mappings, the last one that leaves turns them back.
  *
- *   One domain of the backend serves all real groups of a container: they all belong to
- *   the same backend, so the second always fits where the first is (T1-122).
+ *   One domain of a backend serves all real groups of a container, so that the second
+ *   always fits where the first is (T1-122). Groups of different backends do not meet in
+ *   a container: the second is refused as one that its domain cannot take (T1-117).
  *
  *   v1 and v2 differ in the range rules of UNMAP_DMA and in DIRTY_PAGES, nowhere else.
  */
@@ -41,13 +42,11 @@ void type1_unlock(struct container *container)
 }
 
 /* CG-028. With emulated groups alone there is no domain to say no. */
-static int type1_coherent(struct topology *topology, const struct type1 *t)
+static int type1_coherent(const struct type1 *t)
 {
-	const struct topology_params *p = topology_params(topology);
-
 	if (!t)
 		return 0;
-	return t->n_real == 0 || p->iommu->flags(p->iommu_state) & CUSED_IOMMU_COHERENT;
+	return t->n_real == 0 || type1_backend_flags(t) & CUSED_IOMMU_COHERENT;
 }
 
 static int type1_check_extension(struct topology *topology, void *data, uint64_t id)
@@ -62,7 +61,7 @@ static int type1_check_extension(struct topology *topology, void *data, uint64_t
 	case TYPE1_NESTING_ID:						/* CG-030 */
 		return topology_params(topology)->reports_nesting;
 	case VFIO_DMA_CC_IOMMU:
-		return type1_coherent(topology, t) != 0;
+		return type1_coherent(t) != 0;
 	case VFIO_UPDATE_VADDR:						/* CG-034 */
 		return t && t->n_emulated == 0;
 	default:

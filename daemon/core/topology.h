@@ -35,7 +35,7 @@ struct pci_address {
 };
 
 struct topology_params {
-	const struct cused_iommu_ops *iommu;	/* backend of all real groups */
+	const struct cused_iommu_ops *iommu;	/* backend of real groups; see group_set_iommu() */
 	void *iommu_state;			/* from its create(); topology does not own it */
 	uint32_t dma_entry_limit;		/* 0: 65535, the kernel's default */
 	bool unsafe_noiommu;			/* enable_unsafe_noiommu_mode */

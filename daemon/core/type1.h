@@ -39,7 +39,10 @@ struct type1 {
 	bool v2;
 	struct list groups;		/* struct type1_group */
 	unsigned n_real, n_emulated;
-	void *domain;			/* the backend's; exists while n_real > 0 */
+	/* Of all real groups; while n_real > 0: */
+	const struct cused_iommu_ops *backend;
+	void *backend_state;
+	void *domain;
 	struct type1_layout layout;
 	struct ioas *ioas;
 	uint32_t dma_avail;
@@ -53,9 +56,11 @@ static inline uint64_t type1_pgsize(const struct type1 *t)
 	return t->layout.page_sizes & -t->layout.page_sizes;
 }
 
-static inline const struct cused_iommu_ops *type1_backend(const struct type1 *t)
+/* What the backend says of itself while there is a real group, enum cused_iommu_flags. */
+static inline unsigned type1_backend_flags(const struct type1 *t)
 {
-	return topology_params(t->topology)->iommu;
+	return CUSED_HAS(t->backend, domain_flags) ? t->backend->domain_flags(t->domain) :
+						     t->backend->flags(t->backend_state);
 }
 
 /* Lock the container and get its type1 data. Return: as container_driver_lock(). */
@@ -66,11 +71,11 @@ void type1_unlock(struct container *container);
 
 /*
  * Pin, charge and program one mapping, as MAP_DMA and the first real group do.
- * @limit: of the caller, bytes
+ * @caller: who asks for it, whose limit counts
  * Return: 0; -ENOMEM (T1-031); what the mm or the backend answers (T1-032 … T1-035).
  * Nothing is left behind on failure.
  */
-int type1_pin(struct type1 *t, const struct ioas_mapping *m, uint64_t limit);
+int type1_pin(struct type1 *t, const struct ioas_mapping *m, const struct caller *caller);
 void type1_unpin(struct type1 *t, const struct ioas_mapping *m);
 /* Remove every mapping. Return: their bytes. */
 uint64_t type1_unmap_all(struct type1 *t);

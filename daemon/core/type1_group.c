@@ -158,7 +158,7 @@ static int replay(struct type1 *t, const struct caller *caller)
 	struct ioas_mapping m;
 
 	while (ioas_find(t->ioas, rest, &m)) {
-		int r = type1_pin(t, &m, caller->memlock_limit);
+		int r = type1_pin(t, &m, caller);
 
 		if (r) {
 			replay_undo(t, m.iova.first);
@@ -197,19 +197,24 @@ static int attach_layout(struct type1 *t, const struct caller *caller)
 /* T1-116 … T1-124. @g is in the list. */
 static int attach_real(struct type1 *t, struct type1_group *g, const struct caller *caller)
 {
-	const struct topology_params *p = topology_params(t->topology);
 	unsigned id = group_id(g->group);
+	void *state;
+	const struct cused_iommu_ops *backend = group_iommu(g->group, &state);
 	int r;
 
 	if (t->n_real == 0) {
-		r = p->iommu->domain_new(p->iommu_state, &t->domain);
+		r = backend->domain_new(state, &t->domain);
 		if (r)
 			return r;					/* T1-116 */
+		t->backend = backend;
+		t->backend_state = state;
+	} else if (t->backend != backend) {
+		return -EINVAL;						/* T1-117 */
 	}
-	r = p->iommu->attach(t->domain, id);
+	r = backend->attach(t->domain, id);
 	if (r)
 		goto err_domain;					/* T1-117 */
-	r = p->iommu->geometry(p->iommu_state, id, &g->geometry);
+	r = backend->geometry(state, id, &g->geometry);
 	if (r)
 		goto err_detach;
 	r = attach_layout(t, caller);
@@ -219,11 +224,12 @@ static int attach_real(struct type1 *t, struct type1_group *g, const struct call
 	return 0;
 
 err_detach:
-	p->iommu->detach(t->domain, id);
+	backend->detach(t->domain, id);
 err_domain:
 	if (t->n_real == 0) {
-		p->iommu->domain_free(t->domain);
+		backend->domain_free(t->domain);
 		t->domain = NULL;
+		t->backend = NULL;
 	}
 	return r;
 }
@@ -268,7 +274,7 @@ int type1_attach_group(void *data, struct group *group, const struct caller *cal
 
 static void detach_real(struct type1 *t, struct type1_group *g)
 {
-	const struct cused_iommu_ops *backend = type1_backend(t);
+	const struct cused_iommu_ops *backend = t->backend;
 	struct type1_layout layout;
 
 	if (t->n_real == 1)
@@ -278,6 +284,7 @@ static void detach_real(struct type1 *t, struct type1_group *g)
 	if (t->n_real == 0) {
 		backend->domain_free(t->domain);
 		t->domain = NULL;
+		t->backend = NULL;
 		type1_dirty_real(t, false);
 	}
 	/* T1-127, T1-128. Only TYPE1_RANGES_MAX can be in the way (a large hole that went

@@ -9,14 +9,16 @@
 /* ---- accounting, 3.1 ---- */
 
 /*
- * T1-045 … T1-048. The counter belongs to a process, which may be charged by several
- * containers at once, hence the loop.
+ * T1-045 … T1-048. Hardware pins what it is given, so there the limit is always kept. The
+ * counter belongs to a process, which may be charged by several containers at once, hence
+ * the loop.
  * Return: 0; -ENOMEM.
  */
 static int type1_charge(const struct type1 *t, struct mm *mm, uint64_t pages, bool exempt,
 			uint64_t limit)
 {
-	bool enforced = topology_params(t->topology)->memlock_enforced && !exempt &&
+	bool pins = !(type1_backend_flags(t) & CUSED_IOMMU_SIMULATED);
+	bool enforced = (pins || topology_params(t->topology)->memlock_enforced) && !exempt &&
 			limit != UINT64_MAX;
 	uint_fast64_t old = atomic_load(&mm->locked_pages);
 
@@ -38,13 +40,17 @@ static uint64_t mapping_pages(const struct ioas_mapping *m)
 	return range_size(m->iova) / TYPE1_PAGE;
 }
 
-int type1_pin(struct type1 *t, const struct ioas_mapping *m, uint64_t limit)
+int type1_pin(struct type1 *t, const struct ioas_mapping *m, const struct caller *caller)
 {
-	const struct cused_iommu_ops *backend = type1_backend(t);
-	struct cused_iommu_map map = { m->iova, m->vaddr, m->prot, m->mm };
+	const struct cused_iommu_ops *backend = t->backend;
+	struct cused_iommu_map map = {
+		.iova = m->iova, .vaddr = m->vaddr, .prot = m->prot, .memory = m->mm,
+		.lender = m->mm == caller->mm ? caller->lender : NULL,
+	};
 	int r;
 
-	r = type1_charge(t, m->mm, mapping_pages(m), m->lock_exempt, limit);
+	r = type1_charge(t, m->mm, mapping_pages(m), m->lock_exempt,
+			 caller->memlock_limit);
 	if (r)
 		return r;						/* T1-031 */
 	r = m->mm->ops->check(m->mm, m->vaddr, range_size(m->iova), m->prot);
@@ -57,7 +63,7 @@ int type1_pin(struct type1 *t, const struct ioas_mapping *m, uint64_t limit)
 
 void type1_unpin(struct type1 *t, const struct ioas_mapping *m)
 {
-	const struct cused_iommu_ops *backend = type1_backend(t);
+	const struct cused_iommu_ops *backend = t->backend;
 
 	if (backend->unmap)
 		backend->unmap(t->domain, m->iova);
@@ -124,7 +130,7 @@ static int map_new(struct type1 *t, const struct caller *caller,
 	if (!map_valid(t, mapping->iova))
 		return -EINVAL;						/* T1-028 */
 	if (real) {							/* else T1-030 */
-		r = type1_pin(t, mapping, caller->memlock_limit);
+		r = type1_pin(t, mapping, caller);
 		if (r)
 			return r;
 	}

@@ -21,6 +21,12 @@
 
 #define CUSED_API_VERSION 1
 
+/* Does the backend whose ops these are have a callback that may be left out, or that is
+ * younger than the backend? */
+#define CUSED_HAS(ops, member)							\
+	((ops)->size >= offsetof(__typeof__(*(ops)), member) + sizeof((ops)->member) &&	\
+	 (ops)->member)
+
 /* An inclusive range of addresses or offsets. Valid only if first <= last. */
 struct cused_range {
 	uint64_t first;

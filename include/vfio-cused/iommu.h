@@ -59,7 +59,38 @@ struct cused_iommu_map {
 	uint64_t vaddr;
 	unsigned prot;
 	void *memory;
+	struct cused_lender *lender;	/* for map() alone; NULL: there is none */
 };
+
+/*
+ * What hardware needs of the process whose memory is mapped, and only that process, or who
+ * may look into it, can give. Made by a transport, for the length of one call of map().
+ */
+struct cused_lender {
+	size_t size;
+
+	/*
+	 * The memory as a file: it is one shared mapping of a file of memory (memfd, shared
+	 * anonymous memory, tmpfs, hugetlbfs), with all of @prot.
+	 * @ret_fd: to be closed; @ret_offset: in the file, of @vaddr
+	 * Return: 0; -EOPNOTSUPP it is other memory, or this way is not open; -errno.
+	 */
+	int (*file)(struct cused_lender *lender, uint64_t vaddr, uint64_t len, unsigned prot,
+		    int *ret_fd, uint64_t *ret_offset);
+
+	/*
+	 * Have the owner itself make an ioctl, on a file of ours that it has for that long.
+	 * Others in the process can reach the file and @arg meanwhile.
+	 * @cmd: its argument is @arg, @len bytes (at most CUSED_LENDER_ARG), copied there and back
+	 * @ret_result: what the ioctl returned, or its -errno
+	 * Return: 0; -EOPNOTSUPP this way is not open; -errno: the ioctl may or may not have
+	 * been made, but is over.
+	 */
+	int (*call)(struct cused_lender *lender, int fd, unsigned long cmd, void *arg,
+		    size_t len, int *ret_result);
+};
+
+#define CUSED_LENDER_ARG 64
 
 struct cused_iommu_ops {
 	size_t size;
@@ -85,6 +116,9 @@ struct cused_iommu_ops {
 	/* NULL for a simulated backend that has nothing to program. */
 	int (*map)(void *domain, const struct cused_iommu_map *map);
 	void (*unmap)(void *domain, struct cused_range iova);
+
+	/* What flags() says, where it depends on the groups attached. NULL: it does not. */
+	unsigned (*domain_flags)(void *domain);
 };
 
 #define CUSED_IOMMU(ops_) \

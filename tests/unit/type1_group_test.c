@@ -329,6 +329,52 @@ START_TEST(the_last_group_takes_everything)
 }
 END_TEST
 
+/* T1-117: groups behind different backends are not for one container. */
+START_TEST(backends_do_not_mix)
+{
+	struct cused_iommu_ops hardware = backend_ops;
+
+	start();
+	group_set_iommu(real[1], &hardware, &hardware);
+	with(real[0], VFIO_TYPE1v2_IOMMU);
+	ck_assert_int_eq(attach(real[1]), -EINVAL);
+	ck_assert_int_eq(backend.attached, 1);
+	detach(real[0]);
+	/* The container is free for the other kind then. */
+	with(real[1], VFIO_TYPE1v2_IOMMU);
+	ck_assert_int_eq(attach(real[0]), -EINVAL);
+	fixture_end(&real[1], 1);
+}
+END_TEST
+
+static unsigned of_domain;
+
+static unsigned flags_of_domain(void *domain)
+{
+	ck_assert_ptr_eq(domain, &backend.domains);
+	return of_domain;
+}
+
+/* CG-028: what is coherent can depend on the groups, if the backend is new enough. */
+START_TEST(coherency_of_a_domain)
+{
+	struct cused_iommu_ops hardware = backend_ops;
+
+	start();
+	hardware.domain_flags = flags_of_domain;
+	group_set_iommu(real[0], &hardware, NULL);
+	of_domain = 0;
+	with(real[0], VFIO_TYPE1v2_IOMMU);
+	ck_assert_int_eq(container_check_extension(container, VFIO_DMA_CC_IOMMU), 0);
+	of_domain = CUSED_IOMMU_COHERENT;
+	ck_assert_int_eq(container_check_extension(container, VFIO_DMA_CC_IOMMU), 1);
+	of_domain = 0;
+	hardware.size = offsetof(struct cused_iommu_ops, domain_flags);
+	ck_assert_int_eq(container_check_extension(container, VFIO_DMA_CC_IOMMU), 1);
+	fixture_end(&real[0], 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("type1_group");
@@ -346,6 +392,8 @@ int main(void)
 	tcase_add_test(tc, records_become_mappings);
 	tcase_add_test(tc, replays_that_fail);
 	tcase_add_test(tc, the_last_group_takes_everything);
+	tcase_add_test(tc, backends_do_not_mix);
+	tcase_add_test(tc, coherency_of_a_domain);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }

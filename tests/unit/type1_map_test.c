@@ -272,6 +272,40 @@ static void setup_enforced(void)
 	caller.memlock_limit = 4 * PAGE + 100;
 }
 
+/* T1-045: what hardware pins is limited, whatever the settings say. */
+START_TEST(hardware_is_always_limited)
+{
+	caller.memlock_limit = 2 * PAGE;
+	ck_assert_int_eq(map(RW, CLIENT, 0, 3 * PAGE), 0);
+	ck_assert_int_eq(unmap(UNMAP_ALL, 0, 0), 3 * PAGE);
+	backend.flags = CUSED_IOMMU_COHERENT;
+	ck_assert_int_eq(map(RW, CLIENT, 0, 3 * PAGE), -ENOMEM);
+	ck_assert_int_eq(map(RW, CLIENT, 0, 2 * PAGE), 0);
+	caller.cap_ipc_lock = true;
+	ck_assert_int_eq(map(RW, CLIENT, GIB, PAGE), 0);
+}
+END_TEST
+
+/* The backend gets what the caller's transport lends, and nobody else's. */
+START_TEST(the_callers_lender_is_passed_on)
+{
+	struct cused_lender lender = { .size = sizeof(lender) };
+
+	ck_assert_int_eq(attach(emulated[0]), 0);
+	caller.lender = &lender;
+	ck_assert_int_eq(map(RW, CLIENT, 0, PAGE), 0);
+	ck_assert_ptr_eq(backend.last_map.lender, &lender);
+	ck_assert_ptr_eq(backend.last_map.memory, &client.mm);
+	/* Replayed, when another process attaches the first real group. */
+	detach(real[0]);
+	stranger.lender = &lender;
+	ck_assert_int_eq(container_attach_group(container, real[0], &stranger), 0);
+	ck_assert_int_eq(backend.maps, 2);
+	ck_assert_ptr_null(backend.last_map.lender);
+	detach(emulated[0]);
+}
+END_TEST
+
 /* T1-031 T1-045 T1-046: up to the limit and not a page further. */
 START_TEST(the_limit_can_be_reached)
 {
@@ -424,6 +458,8 @@ int main(void)
 	tcase_add_test(emu, info_of_emulated_groups);
 	tcase_add_test(emu, emulated_groups_only_record);
 	tcase_add_test(budget, the_budget_runs_out);
+	tcase_add_test(v2, hardware_is_always_limited);
+	tcase_add_test(v2, the_callers_lender_is_passed_on);
 	tcase_add_test(limit, the_limit_can_be_reached);
 	tcase_add_test(limit, the_privileged_are_exempt);
 	tcase_add_test(limit, charged_once_per_mapping);
