@@ -16,7 +16,8 @@
  *                                          beside the open file it came through
  *     thread T is to get a device file  ─▶ a *courier*, a child for this one job, opens
  *                                          the file by its token and hands it over
- *                                          (courier.h)
+ *                                          (courier.h); a file of the kernel's comes
+ *                                          with the job instead
  *     exec connects to the socket       ─▶ it gets the root of the devices' file system
  *
  *   Each job has a socket of its own for its answer, so that the service sees at once when
@@ -40,9 +41,12 @@
 #include <sys/types.h>
 #include <transport/service_abi.h>
 #include <vfio-cused/cused.h>
+#include <vfio-cused/iommu.h>
 
 #define AGENT_ANSWER_MS 2000u	/* for one job; a debugger or a busy machine takes time */
 #define COURIER_ANSWER_MS 6000u	/* a courier's own deadlines come before, see courier.h */
+#define LEND_CALL_MS 20000u	/* for one ioctl of a client: the pinning of 1 GiB, at most */
+#define LEND_ANSWER_MS 26000u	/* for the word of it */
 #define AGENT_FDS_MAX 64u	/* looked at in one job */
 #define AGENT_RESTARTS_MAX 1000u /* in the life of a service */
 
@@ -88,6 +92,46 @@ int agent_deliver(struct agent *agent, pid_t tid, const uint8_t token[SERVICE_TO
 		  void (*armed)(void *arg), void *arg);
 
 /*
+ * agent_deliver_file - the same with a file that exists.
+ * @fd: closed here, when the agent has it: if the client's copy is the only one or none is
+ * when this returns, depends on the agent being alive
+ * Return: as agent_deliver().
+ */
+int agent_deliver_file(struct agent *agent, pid_t tid, int fd, void (*armed)(void *arg),
+		       void *arg);
+
+/*
+ * agent_deliver_copy - the same with a copy of a file that a client has.
+ * @from: a thread of that client; @node: of the file, whose description holds a lock on its
+ * first byte (host_file.h)
+ * Return: as agent_deliver(); -EBUSY, before armed(), there is no such file there.
+ */
+int agent_deliver_copy(struct agent *agent, pid_t tid, pid_t from, dev_t node,
+		       void (*armed)(void *arg), void *arg);
+
+/*
+ * A thread that waits in a system call makes ioctls for us, on files that it is lent: the
+ * courier, who has stopped it, waits for our word.
+ *
+ *   agent_lend_begin ─ agent_lend_call* ─ agent_lend_end
+ */
+struct agent_lending;
+
+/* @armed: as agent_deliver(). Return: 0 after armed(); -ENOMEM; as agent_deliver(). Waits. */
+int agent_lend_begin(struct agent *agent, pid_t tid, void (*armed)(void *arg), void *arg,
+		     struct agent_lending **ret);
+/*
+ * @arg: @len bytes, at most CUSED_LENDER_ARG, copied to the client and back
+ * @ret_result: what the ioctl returned, or its -errno
+ * Return: 0; -EOPNOTSUPP a 32-bit client; -ESRCH it is gone; -EIO the courier is; others of
+ * courier_ioctl(). After an error nothing is known of the ioctl but that it is over.
+ */
+int agent_lend_call(struct agent_lending *lending, int fd, unsigned long cmd, void *arg,
+		    size_t len, int *ret_result);
+/* The thread's own call returns @result. Frees. */
+void agent_lend_end(struct agent_lending *lending, int result);
+
+/*
  * agent_ensure - see to it that there is an agent for those who come to the socket: who
  * has no job for it would not find out that it is dead.
  * Return: 0, -errno of starting one.  Locks: takes the agent's.
@@ -111,13 +155,17 @@ int agent_serve(void (*gone)(void));
 
 /* ---- between the two ---- */
 
-enum agent_job_kind { AGENT_JOB_LOOK, AGENT_JOB_DELIVER };
+enum agent_job_kind {
+	AGENT_JOB_LOOK, AGENT_JOB_DELIVER, AGENT_JOB_DELIVER_FILE, AGENT_JOB_DELIVER_COPY,
+	AGENT_JOB_LEND,
+};
 
-/* To the agent; the socket for the answers comes beside it. */
+/* To the agent; the socket for the answers comes beside it, and then the file. */
 struct agent_job {
 	uint32_t kind;
 	int32_t tid;
-	uint32_t major, n;
+	int32_t from;			/* of a copy */
+	uint32_t major, minor, n;
 	uint8_t token[SERVICE_TOKEN_SIZE];
 	struct {
 		int32_t fd;
@@ -125,7 +173,7 @@ struct agent_job {
 	} fds[AGENT_FDS_MAX];
 };
 
-enum agent_stage { AGENT_ARMED, AGENT_DONE };
+enum agent_stage { AGENT_ARMED, AGENT_CALLED, AGENT_DONE };
 
 /* From it; of a look, copies come beside it, in order, for those with is_event. */
 struct agent_result {
@@ -135,6 +183,16 @@ struct agent_result {
 		int32_t err;
 		uint32_t is_event;
 	} fds[AGENT_FDS_MAX];
+	int32_t call_result;		/* of AGENT_CALLED, if result is 0 */
+	uint8_t arg[CUSED_LENDER_ARG];
+};
+
+/* To a courier that lends, over the job's socket; a file comes beside a call. */
+struct agent_word {
+	uint32_t is_call, len;
+	int32_t result;			/* not a call: what the client's ioctl returns */
+	uint64_t cmd;
+	uint8_t arg[CUSED_LENDER_ARG];
 };
 
 #endif

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -193,20 +194,23 @@ int agent_ensure(struct agent *agent)
 
 /* ---- jobs ---- */
 
-/* Send a job; a dead agent is replaced once. @ret: the socket for the answers; @ret_pid: of
- * the agent that has it. */
-static int job_send(struct agent *agent, const struct agent_job *job, int *ret,
+/* Send a job; a dead agent is replaced once. @file: that goes with it, or -1; @ret: the socket
+ * for the answers; @ret_pid: of the agent that has it. */
+static int job_send(struct agent *agent, const struct agent_job *job, int file, int *ret,
 		    pid_t *ret_pid)
 {
-	int pair[2], r = 0;
+	int pair[2], fds[2], r = 0;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return errno == EMFILE ? -EMFILE : -EIO;
+	fds[0] = pair[1];
+	fds[1] = file;
 	pthread_mutex_lock(&agent->lock);
 	for (unsigned attempt = 0; attempt < 2; attempt++) {
 		r = agent->jobs < 0 ? start(agent) : 0;
 		if (r == 0)
-			r = fd_message_send(agent->jobs, job, sizeof(*job), &pair[1], 1);
+			r = fd_message_send(agent->jobs, job, sizeof(*job), fds,
+					    file < 0 ? 1 : 2);
 		if (r == 0)
 			break;
 		drop(agent);
@@ -267,7 +271,7 @@ static int look_some(struct agent *agent, pid_t tid, unsigned major, struct agen
 		job.fds[i].fd = fds[i].fd;
 		job.fds[i].cookie = fds[i].cookie;
 	}
-	r = job_send(agent, &job, &socket, &pid);
+	r = job_send(agent, &job, -1, &socket, &pid);
 	if (r)
 		return r;
 	r = job_receive(socket, AGENT_ANSWER_MS, &result, copies, &n_copies);
@@ -308,17 +312,18 @@ int agent_look(struct agent *agent, pid_t tid, unsigned major, struct agent_fd *
 	return 0;
 }
 
-int agent_deliver(struct agent *agent, pid_t tid, const uint8_t token[SERVICE_TOKEN_SIZE],
-		  void (*armed)(void *arg), void *arg)
+/* @file: closed here; -1: none */
+static int deliver(struct agent *agent, const struct agent_job *job, int file,
+		   void (*armed)(void *arg), void *arg)
 {
-	struct agent_job job = { .kind = AGENT_JOB_DELIVER, .tid = tid };
 	struct agent_result result;
 	size_t none;
 	int r, socket;
 	pid_t pid;
 
-	memcpy(job.token, token, SERVICE_TOKEN_SIZE);
-	r = job_send(agent, &job, &socket, &pid);
+	r = job_send(agent, job, file, &socket, &pid);
+	if (file >= 0)
+		close(file);
 	if (r)
 		return r;
 	do {
@@ -329,4 +334,102 @@ int agent_deliver(struct agent *agent, pid_t tid, const uint8_t token[SERVICE_TO
 	} while (r == 0 && result.stage != AGENT_DONE);
 	close(socket);
 	return r ? r : result.result;
+}
+
+int agent_deliver(struct agent *agent, pid_t tid, const uint8_t token[SERVICE_TOKEN_SIZE],
+		  void (*armed)(void *arg), void *arg)
+{
+	struct agent_job job = { .kind = AGENT_JOB_DELIVER, .tid = tid };
+
+	memcpy(job.token, token, SERVICE_TOKEN_SIZE);
+	return deliver(agent, &job, -1, armed, arg);
+}
+
+int agent_deliver_file(struct agent *agent, pid_t tid, int fd, void (*armed)(void *arg),
+		       void *arg)
+{
+	const struct agent_job job = { .kind = AGENT_JOB_DELIVER_FILE, .tid = tid };
+
+	return deliver(agent, &job, fd, armed, arg);
+}
+
+int agent_deliver_copy(struct agent *agent, pid_t tid, pid_t from, dev_t node,
+		       void (*armed)(void *arg), void *arg)
+{
+	const struct agent_job job = { .kind = AGENT_JOB_DELIVER_COPY, .tid = tid,
+				       .from = from, .major = major(node),
+				       .minor = minor(node) };
+
+	return deliver(agent, &job, -1, armed, arg);
+}
+
+/* ---- lending ---- */
+
+struct agent_lending {
+	int socket;			/* to the courier */
+	bool over;			/* it has given up */
+};
+
+int agent_lend_begin(struct agent *agent, pid_t tid, void (*armed)(void *arg), void *arg,
+		     struct agent_lending **ret)
+{
+	const struct agent_job job = { .kind = AGENT_JOB_LEND, .tid = tid };
+	struct agent_lending *lending = calloc(1, sizeof(*lending));
+	struct agent_result result;
+	size_t none = 0;
+	pid_t pid;
+	int r;
+
+	if (!lending)
+		return -ENOMEM;
+	r = job_send(agent, &job, -1, &lending->socket, &pid);
+	if (r)
+		goto err_free;
+	r = job_receive(lending->socket, COURIER_ANSWER_MS, &result, NULL, &none);
+	if (r == 0 && result.stage != AGENT_ARMED)
+		r = result.result < 0 ? result.result : -EIO;
+	if (r)
+		goto err_close;
+	armed(arg);
+	*ret = lending;
+	return 0;
+err_close:
+	close(lending->socket);
+err_free:
+	free(lending);
+	return r;
+}
+
+int agent_lend_call(struct agent_lending *lending, int fd, unsigned long cmd, void *arg,
+		    size_t len, int *ret_result)
+{
+	struct agent_word word = { .is_call = true, .len = (uint32_t)len, .cmd = cmd };
+	struct agent_result result;
+	size_t none = 0;
+	int r;
+
+	if (lending->over)
+		return -EIO;
+	memcpy(word.arg, arg, len);
+	r = fd_message_send(lending->socket, &word, sizeof(word), &fd, 1);
+	if (r == 0)
+		r = job_receive(lending->socket, LEND_ANSWER_MS, &result, NULL, &none);
+	lending->over = r || result.stage != AGENT_CALLED;
+	if (lending->over)
+		return !r && result.result < 0 ? result.result : -EIO;
+	if (result.result)
+		return result.result;
+	memcpy(arg, result.arg, len);
+	*ret_result = result.call_result;
+	return 0;
+}
+
+void agent_lend_end(struct agent_lending *lending, int result)
+{
+	const struct agent_word word = { .result = result };
+
+	if (!lending->over)
+		fd_message_send(lending->socket, &word, sizeof(word), NULL, 0);
+	close(lending->socket);
+	free(lending);
 }

@@ -5,6 +5,7 @@
  *
  * Connections of exec get their message at once and are closed: nobody can keep others out.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -17,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,7 +31,8 @@
 #include <vfio-cused/log.h>
 
 #define COURIER_DEADLINE_MS 1000u
-#define COURIER_LIFE_S 30
+#define COURIER_LIFE_S 60
+#define LEND_WORD_MS 10000		/* for the service to say what comes next */
 
 struct server_state {
 	struct clients *clients;
@@ -143,9 +146,55 @@ static int device_open_token(const uint8_t token[SERVICE_TOKEN_SIZE])
 	return fd < 0 ? -errno : fd;
 }
 
+/* Return: a copy of that fd, if it is the file whose description has the lock; -EBUSY. */
+static int copy_locked(const struct agent_job *job, struct clients *clients, int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+	struct client_thread *thread;
+	struct stat st;
+	int got;
+
+	if (client_get(clients, job->from, true, &thread))
+		return -EBUSY;
+	got = client_dup_fd(thread, fd);
+	client_put(thread);
+	if (got < 0)
+		return -EBUSY;
+	if (fstat(got, &st) == 0 && S_ISCHR(st.st_mode) &&
+	    st.st_rdev == makedev(job->major, job->minor) &&
+	    fcntl(got, F_OFD_SETLK, &lock) == 0)
+		return got;
+	close(got);
+	return -EBUSY;
+}
+
+/* The file is looked for among the client's: it may have any number by now. */
+static int device_open_copy(const struct agent_job *job, struct clients *clients)
+{
+	struct dirent *entry;
+	int found = -EBUSY;
+	struct statx st;
+	char path[64];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)job->from);
+	dir = opendir(path);
+	while (dir && found < 0 && (entry = readdir(dir))) {
+		if (entry->d_name[0] != '.' &&
+		    statx(dirfd(dir), entry->d_name, AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0 &&
+		    S_ISCHR(st.stx_mode) && st.stx_rdev_major == job->major &&
+		    st.stx_rdev_minor == job->minor)
+			found = copy_locked(job, clients, atoi(entry->d_name));
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
 struct delivery {
 	int socket;			/* for the answers */
 	int file;
+	int parent;			/* a pipe's end: it ends when the agent has no copy */
 };
 
 static int armed(void *arg)
@@ -159,26 +208,45 @@ static int armed(void *arg)
 static void leaving(void *arg)
 {
 	struct delivery *delivery = arg;
+	char byte;
 
 	close(steal_fd(&delivery->file));
+	while (read(delivery->parent, &byte, sizeof(byte)) < 0 && errno == EINTR)
+		;
 }
 
 /* A client can hang its courier, in the close of a file of a file system of the client's.
  * Long after the courier's own deadlines, there is nothing to lose. */
 static void end_in_time(void)
 {
+	static bool made;
+	static timer_t timer;
 	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
 	struct itimerspec when = { .it_value.tv_sec = COURIER_LIFE_S };
-	timer_t timer;
 
-	if (timer_create(CLOCK_MONOTONIC, &event, &timer) == 0)
+	if (!made)
+		made = timer_create(CLOCK_MONOTONIC, &event, &timer) == 0;
+	if (made)
 		timer_settime(timer, 0, &when, NULL);
 }
 
-/* In a child of its own. */
-static void deliver(const struct agent_job *job, int socket)
+static int file_for(const struct agent_job *job, struct clients *clients, int file)
 {
-	struct delivery delivery = { socket, device_open_token(job->token) };
+	switch (job->kind) {
+	case AGENT_JOB_DELIVER_FILE:
+		return file;
+	case AGENT_JOB_DELIVER_COPY:
+		return device_open_copy(job, clients);
+	default:
+		return device_open_token(job->token);
+	}
+}
+
+/* In a child of its own. */
+static void deliver(const struct agent_job *job, struct clients *clients, int socket, int file,
+		    int parent)
+{
+	struct delivery delivery = { socket, file_for(job, clients, file), parent };
 	struct courier_job courier = { .tid = job->tid, .fd = delivery.file,
 				       .cloexec = true,	/* CG-102 */
 				       .deadline_ms = COURIER_DEADLINE_MS, .armed = armed,
@@ -191,17 +259,82 @@ static void deliver(const struct agent_job *job, int socket)
 	fd_message_send(socket, &result, sizeof(result), NULL, 0);
 }
 
-static void deliver_start(const struct agent_job *job, int socket)
+/* One ioctl of the client, as the service has ordered. Return: false: it does not listen. */
+static bool lend_call(struct courier *courier, struct agent_word *word, int fd, int socket)
+{
+	struct agent_result result = { .stage = AGENT_CALLED };
+
+	end_in_time();
+	if (fd < 0 || word->len > sizeof(word->arg))
+		result.result = -EINVAL;
+	else
+		result.result = courier_ioctl(courier, fd, word->cmd, word->arg, word->len,
+					      LEND_CALL_MS, &result.call_result);
+	memcpy(result.arg, word->arg, sizeof(result.arg));
+	return fd_message_send(socket, &result, sizeof(result), NULL, 0) == 0;
+}
+
+static int lend_work(struct courier *courier, void *arg)
+{
+	const struct delivery *delivery = arg;
+	struct pollfd p = { .fd = delivery->socket, .events = POLLIN };
+	struct agent_word word;
+	bool goes_on = true;
+
+	while (goes_on) {
+		size_t n = 1;
+		int fd = -1;
+
+		if (poll(&p, 1, LEND_WORD_MS) <= 0 ||
+		    fd_message_receive(delivery->socket, &word, sizeof(word), &fd, &n) !=
+			    (int)sizeof(word))
+			return -EIO;	/* the service has gone, or is stuck */
+		if (!word.is_call)
+			return word.result;
+		goes_on = lend_call(courier, &word, n ? fd : -1, delivery->socket);
+		if (n)
+			close(fd);
+	}
+	return -EIO;
+}
+
+/* In a child of its own. */
+static void lend(const struct agent_job *job, int socket)
+{
+	struct delivery delivery = { .socket = socket, .file = -1 };
+	struct courier_job courier = { .tid = job->tid, .fd = -1,
+				       .deadline_ms = COURIER_DEADLINE_MS, .armed = armed,
+				       .work = lend_work, .arg = &delivery };
+	struct agent_result result = { .stage = AGENT_DONE };
+
+	result.result = courier_deliver(&courier);
+	fd_message_send(socket, &result, sizeof(result), NULL, 0);
+}
+
+/* @file: of the job, which the client's copy has to outlive; -1: none. Closed here. */
+static void deliver_start(struct server_state *state, const struct agent_job *job, int socket,
+			  int file)
 {
 	struct agent_result result = { .stage = AGENT_DONE };
-	pid_t pid = fork();
+	int ends[2] = { -1, -1 };
+	pid_t pid = pipe2(ends, O_CLOEXEC) ? -1 : fork();
 
 	if (pid == 0) {
 		close(AGENT_FD_JOBS);
+		close(ends[1]);
 		prctl(PR_SET_NAME, "vfio-courier");
 		end_in_time();
-		deliver(job, socket);
+		if (job->kind == AGENT_JOB_LEND)
+			lend(job, socket);
+		else
+			deliver(job, state->clients, socket, file, ends[0]);
 		_exit(0);
+	}
+	if (file >= 0)
+		close(file);
+	for (int i = 0; i < 2; i++) {
+		if (ends[i] >= 0)
+			close(ends[i]);
 	}
 	if (pid > 0)
 		return;
@@ -234,24 +367,24 @@ static void connection_serve(void)
 static bool job_take(struct server_state *state)
 {
 	struct agent_job job;
-	size_t n = 1;
-	int socket = -1;
-	int r = fd_message_receive(AGENT_FD_JOBS, &job, sizeof(job), &socket, &n);
+	size_t n = 2;
+	int fds[2] = { -1, -1 };
+	int r = fd_message_receive(AGENT_FD_JOBS, &job, sizeof(job), fds, &n);
 
 	if (r == -EINTR)
 		return true;
 	if (r == 0 || r == -ECONNRESET)
 		return false;
-	if (r != (int)sizeof(job) || n != 1) {
-		if (r > 0 && n == 1)
-			close(socket);
+	if (r != (int)sizeof(job) || n != (job.kind == AGENT_JOB_DELIVER_FILE ? 2 : 1)) {
+		for (size_t i = 0; r > 0 && i < n; i++)
+			close(fds[i]);
 		return r != -EPIPE;
 	}
 	if (job.kind == AGENT_JOB_LOOK)
-		look(state, &job, socket);
+		look(state, &job, fds[0]);
 	else
-		deliver_start(&job, socket);
-	close(socket);
+		deliver_start(state, &job, fds[0], fds[1]);
+	close(fds[0]);
 	return true;
 }
 

@@ -30,6 +30,11 @@
  *   its own call would; and the client never has, nor closes, a second fd of the file,
  *   which might need the daemon to answer.
  *
+ *   Lending. Instead of an fd that stays, the client can be given a file for the length of a
+ *   call that it makes for us, as nobody else can make it: courier_ioctl(). All as above,
+ *   but between recvmsg() and the end there are ioctl() and close(). Whoever ordered the
+ *   calls decides what the client's own ioctl returns.
+ *
  *   Limits. The client has to have room for the fd alone, but socketpair() wants two
  *   numbers, and mmap() may meet limits of memory: if so, the limit is raised for the
  *   moment of that call. recvmsg() runs under the limit that the client has set.
@@ -85,6 +90,7 @@
 #endif
 
 #define SCRATCH_SIZE 4096u		/* of the client's page; the kernel rounds it up */
+#define ARG_AT 256u			/* in that page, of courier_ioctl() */
 #define FDS_LENT 64			/* numbers above the limit, while socketpair() runs */
 #define UNDO_MS 2000			/* after the deadline; see courier.h */
 #define NS_PER_MS 1000000ll
@@ -92,6 +98,8 @@
 
 struct courier {
 	const struct courier_job *job;
+	int fd;				/* ours, that the client gets */
+	bool cloexec;
 	pid_t tid;
 	int pidfd;
 	int lost;			/* an errno: no longer there, or no longer stopped */
@@ -419,7 +427,7 @@ static bool same_file(struct courier *c, int fd)
 {
 	struct statx ours, theirs;
 	cleanup_close int copy = -1;
-	long r = syscall(SYS_kcmp, getpid(), c->tid, KCMP_FILE, (long)c->job->fd, (long)fd);
+	long r = syscall(SYS_kcmp, getpid(), c->tid, KCMP_FILE, (long)c->fd, (long)fd);
 
 	if (r >= 0)
 		return r == 0;
@@ -427,7 +435,7 @@ static bool same_file(struct courier *c, int fd)
 	copy = (int)syscall(SYS_pidfd_getfd, c->pidfd, fd, 0);
 	return copy >= 0 &&
 	       statx(copy, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &theirs) == 0 &&
-	       statx(c->job->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO,
+	       statx(c->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO,
 		     &ours) == 0 &&
 	       ours.stx_ino == theirs.stx_ino && ours.stx_dev_major == theirs.stx_dev_major &&
 	       ours.stx_dev_minor == theirs.stx_dev_minor;
@@ -438,7 +446,7 @@ static int receive_fd(struct courier *c, int end)
 {
 	const uint64_t args[COURIER_ARGS] = {
 		(uint32_t)end, c->page + COURIER_BLOCK_MSG,
-		MSG_DONTWAIT | (c->job->cloexec ? (unsigned)MSG_CMSG_CLOEXEC : 0),
+		MSG_DONTWAIT | (c->cloexec ? (unsigned)MSG_CMSG_CLOEXEC : 0),
 	};
 	uint8_t block[COURIER_BLOCK_SIZE];
 	int64_t value;
@@ -470,12 +478,63 @@ static int carry(struct courier *c)
 	if (r)
 		return r;
 	ours = (int)syscall(SYS_pidfd_getfd, c->pidfd, ends[0], 0);
-	r = ours < 0 ? -errno : send_fd(ours, c->job->fd);
+	r = ours < 0 ? -errno : send_fd(ours, c->fd);
 	client_close(c, ends[0]);
 	if (r == 0)
 		r = c->late ? -ETIMEDOUT : receive_fd(c, ends[1]);
 	client_close(c, ends[1]);
 	return r;
+}
+
+static int carry_in_time(struct courier *c)
+{
+	int r = carry(c);
+
+	if (r < 0 || !c->late)
+		return r;
+	client_close(c, r);
+	return -ETIMEDOUT;
+}
+
+int courier_ioctl(struct courier *c, int fd, unsigned long cmd, void *arg, size_t len,
+		  unsigned deadline_ms, int *ret_result)
+{
+	uint64_t args[COURIER_ARGS] = { 0, cmd, c->page + ARG_AT };
+	int64_t value = 0;
+	int theirs, r;
+
+	if (c->abi->narrow)
+		return -EOPNOTSUPP;
+	if (len > COURIER_ARG_MAX)
+		return -E2BIG;
+	if (c->late)
+		return -ETIMEDOUT;
+	c->end = now() + deadline_ms * NS_PER_MS;
+	c->fd = fd;
+	c->cloexec = true;
+	theirs = carry_in_time(c);
+	if (theirs < 0)
+		return theirs;
+	args[0] = (uint32_t)theirs;
+	r = client_write(c->tid, c->page + ARG_AT, arg, len);
+	if (r == 0)
+		r = client_call(c, COURIER_IOCTL, args, &value);
+	if (r == 0)
+		r = client_read(c->tid, c->page + ARG_AT, arg, len);
+	client_close(c, theirs);
+	if (r)
+		return r;
+	*ret_result = value <= -512 && value >= -516 ? -EINTR : (int)value;
+	return c->lost;
+}
+
+/* What is asked for, and then time to take it all back. */
+static int work(struct courier *c)
+{
+	int r = c->job->work(c, c->job->arg);
+
+	c->end = now() + c->job->deadline_ms * NS_PER_MS;
+	return c->lost ? c->lost : r;
 }
 
 /* The thread is in the call that it shall return from. Return: its number, or an error. */
@@ -492,11 +551,7 @@ static int carry_undisturbed(struct courier *c)
 		return r;
 	r = map_page(c);
 	if (r == 0) {
-		r = c->late ? -ETIMEDOUT : carry(c);
-		if (r >= 0 && c->late) {
-			client_close(c, r);
-			r = -ETIMEDOUT;
-		}
+		r = c->late ? -ETIMEDOUT : c->job->work ? work(c) : carry_in_time(c);
 		unmap_page(c);
 	}
 	request(c, PTRACE_SETSIGMASK, sizeof(mask), &mask);
@@ -666,7 +721,8 @@ static int open_thread(pid_t tid)
 int courier_deliver(const struct courier_job *job)
 {
 	const struct sigaction standard = { .sa_handler = SIG_DFL };
-	struct courier c = { .job = job, .tid = job->tid };
+	struct courier c = { .job = job, .fd = job->fd, .cloexec = job->cloexec,
+			     .tid = job->tid };
 	struct sigaction action_before;
 	sigset_t chld, mask_before;
 	int r;

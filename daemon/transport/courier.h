@@ -21,7 +21,10 @@
 #define TRANSPORT_COURIER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
+
+struct courier;
 
 struct courier_job {
 	pid_t tid;			/* the thread that waits in ioctl() */
@@ -40,6 +43,12 @@ struct courier_job {
 	/* Called before the thread goes on, after armed(): let go of what must not outlive
 	 * the client's copy, as the next close of that may have to be the last. NULL: nothing. */
 	void (*leaving)(void *arg);
+	/*
+	 * Not NULL: there is no fd to be delivered. Called while the thread is in our hands, to
+	 * have it make calls by courier_ioctl(); what it returns is the result of the client's
+	 * own ioctl. The thread is stopped for as long as this takes.
+	 */
+	int (*work)(struct courier *courier, void *arg);
 	void *arg;
 };
 
@@ -63,5 +72,20 @@ struct courier_job {
  * Locks: none; see above for threads and signals.
  */
 int courier_deliver(const struct courier_job *job);
+
+#define COURIER_ARG_MAX 256u		/* bytes of an argument */
+
+/*
+ * From inside of work(): the client makes an ioctl, as itself, on a file of ours, of which it
+ * has an fd for that long. Its other threads can reach that and the argument meanwhile.
+ * @arg: @len bytes, at most COURIER_ARG_MAX, copied to the client and back
+ * @deadline_ms: for all of it
+ * @ret_result: what the ioctl returned, or its -errno
+ * Return: 0; -EOPNOTSUPP for a 32-bit call, whose ioctls are not the same; errors of
+ * courier_deliver(): whether the ioctl was made is not known then.
+ * Locks: none.
+ */
+int courier_ioctl(struct courier *courier, int fd, unsigned long cmd, void *arg, size_t len,
+		  unsigned deadline_ms, int *ret_result);
 
 #endif

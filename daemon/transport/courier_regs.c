@@ -127,7 +127,7 @@ static void aarch64_set_result(struct courier_regs *regs, int64_t value)
 
 #define I386_CALLS { [COURIER_MMAP] = 192 /* mmap2 */, [COURIER_MUNMAP] = 91,		\
 		     [COURIER_SOCKETPAIR] = 360, [COURIER_RECVMSG] = 372,		\
-		     [COURIER_CLOSE] = 6 }
+		     [COURIER_CLOSE] = 6, [COURIER_IOCTL] = 54 }
 
 static const struct courier_abi abis[] = {
 	{
@@ -136,7 +136,7 @@ static const struct courier_abi abis[] = {
 		.code_len = 2, .code = { 0x0f, 0x05 },
 		.nr = { [COURIER_MMAP] = 9, [COURIER_MUNMAP] = 11,
 			[COURIER_SOCKETPAIR] = 53, [COURIER_RECVMSG] = 47,
-			[COURIER_CLOSE] = 3 },
+			[COURIER_CLOSE] = 3, [COURIER_IOCTL] = 16 },
 		.in_ioctl = x86_64_in_ioctl,
 		.set_call = x86_64_set_call,
 		.set_result = x86_64_set_result,
@@ -167,7 +167,7 @@ static const struct courier_abi abis[] = {
 		.code_len = 4, .code = { 0x01, 0x00, 0x00, 0xd4 },
 		.nr = { [COURIER_MMAP] = 222, [COURIER_MUNMAP] = 215,
 			[COURIER_SOCKETPAIR] = 199, [COURIER_RECVMSG] = 212,
-			[COURIER_CLOSE] = 57 },
+			[COURIER_CLOSE] = 57, [COURIER_IOCTL] = 29 },
 		.in_ioctl = aarch64_in_ioctl,
 		.set_call = aarch64_set_call,
 		.set_result = aarch64_set_result,

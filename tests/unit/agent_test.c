@@ -364,11 +364,16 @@ static void deliver(struct request *request)
 	deliveries++;
 }
 
-static int deliver_setup(void)
+static int hook_setup(void (*hook)(struct request *request))
 {
 	delivered = -1;
-	rig.hook = deliver;
+	rig.hook = hook;
 	return rig_file(0, rig.device);
+}
+
+static int deliver_setup(void)
+{
+	return hook_setup(deliver);
 }
 
 START_TEST(a_device_file_is_delivered)
@@ -582,6 +587,184 @@ START_TEST(a_new_agent_has_the_socket)
 }
 END_TEST
 
+/* ---- files of the kernel's ---- */
+
+static atomic_int probe = -1;	/* sees whether the file that was delivered is open */
+
+static bool file_is_open(void)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_len = 1 };
+
+	ck_assert_int_eq(fcntl(probe, F_OFD_GETLK, &lock), 0);
+	return lock.l_type != F_UNLCK;
+}
+
+static void deliver_file(struct request *request)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_len = 1 };
+	int fd = memfd_create("file", MFD_CLOEXEC), r;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	probe = open(path, O_RDWR | O_CLOEXEC);
+	ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &lock), 0);
+	r = agent_deliver_file(agent, request->tid, fd, armed, request);
+	if (r < 0)
+		request_error(request, -r);
+	delivered = r;
+	deliveries++;
+}
+
+START_TEST(a_file_of_the_kernels_is_delivered)
+{
+	int fd = hook_setup(deliver_file);
+	long expected = remote_call(0, SYS_dup, 0), got;
+
+	remote_call(0, SYS_close, expected);
+	for (unsigned i = 0; i < 50; i++) {
+		got = remote_ioctl(0, fd, RIG_HOOK);
+		ck_assert_int_eq(got, expected);
+		ck_assert(file_is_open());
+		/* The client's is the only one, when its call returns. */
+		ck_assert_int_eq(remote_call(0, SYS_close, got), 0);
+		ck_assert(!file_is_open());
+		UNTIL(deliveries == i + 1);
+		close(probe);
+	}
+}
+END_TEST
+
+START_TEST(a_file_that_nobody_takes_is_closed)
+{
+	int fd = hook_setup(deliver_file);
+
+	on_armed = SIGKILL;
+	remote_fork(0, 1);
+	remote_begin(1, SYS_ioctl, fd, RIG_HOOK);
+	remote_wait(1);
+	UNTIL(deliveries == 1);
+	ck_assert_int_lt(delivered, 0);
+	UNTIL(!file_is_open());
+	on_armed = 0;
+	close(probe);
+}
+END_TEST
+
+/* ---- lending ---- */
+
+#define LENT_BYTES 5
+#define LENT_RESULT 1234
+
+static atomic_int lent_r[3], lent_result[3], lent_arg[3];
+static atomic_int lent_end;
+
+/* A pipe with some bytes, a file that knows no ioctl, and a pipe again. */
+static void lend(struct request *request)
+{
+	struct agent_lending *lending = NULL;
+	int ends[2], memfd = memfd_create("lent", MFD_CLOEXEC), r;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	ck_assert_int_eq(write(ends[1], "12345", LENT_BYTES), LENT_BYTES);
+	r = agent_lend_begin(agent, request->tid, armed, request, &lending);
+	delivered = r;
+	for (unsigned i = 0; r == 0 && i < 3; i++) {
+		int arg = -1, result = -1;
+
+		lent_r[i] = agent_lend_call(lending, i == 1 ? memfd : ends[0],
+					    i == 1 ? 0x5401 : FIONREAD, &arg, sizeof(arg),
+					    &result);
+		lent_result[i] = result;
+		lent_arg[i] = arg;
+	}
+	close(ends[0]);
+	close(ends[1]);
+	close(memfd);
+	if (r)
+		request_error(request, -r);
+	else
+		agent_lend_end(lending, lent_end);
+	deliveries++;
+}
+
+START_TEST(a_client_makes_ioctls_for_us)
+{
+	int fd = hook_setup(lend);
+	long lowest = remote_call(0, SYS_dup, 0);
+
+	remote_call(0, SYS_close, lowest);
+	for (unsigned i = 0; i < 20; i++) {
+		/* Its own call returns what we say, an errno or not. */
+		lent_end = i % 2 ? -ENOSPC : LENT_RESULT;
+		ck_assert_int_eq(remote_ioctl(0, fd, RIG_HOOK), lent_end);
+		UNTIL(deliveries == i + 1);
+		ck_assert_int_eq(delivered, 0);
+		for (unsigned k = 0; k < 3; k++) {
+			ck_assert_int_eq(lent_r[k], 0);
+			ck_assert_int_eq(lent_result[k], k == 1 ? -ENOTTY : 0);
+			ck_assert_int_eq(lent_arg[k], k == 1 ? -1 : LENT_BYTES);
+		}
+		/* Nothing of it stays with the client. */
+		ck_assert_int_eq(remote_call(0, SYS_dup, 0), lowest);
+		remote_call(0, SYS_close, lowest);
+	}
+}
+END_TEST
+
+START_TEST(a_client_is_killed_as_it_makes_ioctls)
+{
+	int fd = hook_setup(lend);
+
+	on_armed = SIGKILL;
+	for (unsigned i = 0; i < 10; i++) {
+		remote_fork(0, 1);
+		remote_begin(1, SYS_ioctl, fd, RIG_HOOK);
+		remote_wait(1);
+		UNTIL(deliveries == i + 1);
+		ck_assert_int_lt(lent_r[0], 0);
+		ck_assert_int_lt(lent_r[2], 0);
+	}
+	on_armed = 0;
+	/* At any other time. */
+	for (unsigned i = 10; i < 30; i++) {
+		remote_fork(0, 1);
+		remote_begin(1, SYS_ioctl, fd, RIG_HOOK);
+		for (unsigned n = 0; n < i * 40; n++)
+			sched_yield();
+		remote_kill(1);
+	}
+	lent_end = LENT_RESULT;
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_HOOK), LENT_RESULT);
+}
+END_TEST
+
+START_TEST(lending_outlives_the_agent)
+{
+	int fd = hook_setup(lend);
+
+	lent_end = LENT_RESULT;
+	kill_agent = true;
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_HOOK), LENT_RESULT);
+	UNTIL(deliveries == 1);
+	ck_assert_int_eq(lent_arg[2], LENT_BYTES);
+	kill_agent = false;
+}
+END_TEST
+
+START_TEST(a_debugged_client_makes_no_ioctl)
+{
+	int fd = hook_setup(lend);
+
+	remote_fork(0, 1);
+	ck_assert_int_eq(remote_call(1, SYS_ptrace, PTRACE_SEIZE, remotes.pids[0], 0, 0),
+			 0);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_HOOK), -EPERM);
+	UNTIL(deliveries == 1);
+	ck_assert_int_eq(delivered, -EPERM);
+	remote_kill(1);
+}
+END_TEST
+
 /* ---- the program ---- */
 
 static const char *agent_says_gone;
@@ -629,6 +812,12 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, a_client_is_killed_as_it_gets_a_file);
 	tcase_add_test(tc, a_debugged_client_gets_no_file);
 	tcase_add_test(tc, a_delivery_without_a_token);
+	tcase_add_test(tc, a_file_of_the_kernels_is_delivered);
+	tcase_add_test(tc, a_file_that_nobody_takes_is_closed);
+	tcase_add_test(tc, a_client_makes_ioctls_for_us);
+	tcase_add_test(tc, a_client_is_killed_as_it_makes_ioctls);
+	tcase_add_test(tc, lending_outlives_the_agent);
+	tcase_add_test(tc, a_debugged_client_makes_no_ioctl);
 	tcase_add_test(tc, a_token_names_a_file);
 	tcase_add_test(tc, the_root_leads_nowhere_else);
 	tcase_add_test(tc, idle_connections_keep_nobody_out);
