@@ -80,6 +80,13 @@ const struct cused_param conf_service_params[CONF_SERVICE_KEYS] = {
 			"loaded, and put its node back at the end; meanwhile no program can "
 			"begin to use the kernel's VFIO, what is open goes on",
 	},
+	[CONF_SERVICE_DMA] = {
+		.name = "dma", .type = CUSED_PARAM_STRING, .preset = "auto",
+		.text = "auto, file or courier: how memory is mapped for devices of the machine; "
+			"file: by the file behind it, for shared memory alone; courier: by the "
+			"client itself, which is stopped for a moment; auto: by file where "
+			"possible, else by courier",
+	},
 };
 
 const struct cused_param conf_group_params[CONF_GROUP_KEYS] = {
@@ -167,13 +174,43 @@ static int check_id(const struct params_list *list, const char *id, struct cused
 	return 0;
 }
 
+bool conf_is_host(const struct conf_device *device)
+{
+	return CUSED_HAS(device->ops, flags) && device->ops->flags & CUSED_DEVICE_HOST;
+}
+
+/* A device of the machine is where it is. */
+static int check_host(const struct conf_device *device, struct cused_error *err)
+{
+	const struct cused_value *common = device->common;
+	struct params_place place;
+
+	if (!common[CONF_DEVICE_BDF].string)
+		return cused_error_set(err, -EINVAL, "%s: no bdf; say which device of this "
+				       "machine, as lspci -D writes it: bdf=0000:01:00.0",
+				       params_place(&device->list, NULL, &place));
+	if (common[CONF_DEVICE_GROUP].given)
+		return cused_error_set(err, -EINVAL, "%s: group=%llu cannot be chosen: it is the "
+				       "machine's; leave it out",
+				       params_place(&device->list, "group", &place),
+				       (unsigned long long)common[CONF_DEVICE_GROUP].number);
+	if (common[CONF_DEVICE_NOIOMMU].number)
+		return cused_error_set(err, -EINVAL, "%s: noiommu=on is for simulated devices; "
+				       "leave it out",
+				       params_place(&device->list, "noiommu", &place));
+	return 0;
+}
+
 /* What can be judged of one device alone. */
 static int check_device(struct conf_device *device, struct cused_error *err)
 {
 	const struct cused_value *common = device->common;
 	const char *bdf = common[CONF_DEVICE_BDF].string;
 	struct params_place place;
+	int r = conf_is_host(device) ? check_host(device, err) : 0;
 
+	if (r)
+		return r;
 	if (bdf && conf_parse_bdf(bdf, &device->address) < 0)
 		return cused_error_set(err, -EINVAL, "%s: bdf=%.60s is not a PCI address; write "
 				       "it like 0000:01:00.0",
@@ -387,6 +424,18 @@ static int parse_prefix(const char *option, const char *text, const char **ret,
 	return 0;
 }
 
+static int check_dma(const struct params_list *list, const char *value,
+		     struct cused_error *err)
+{
+	struct params_place place;
+
+	if (!strcmp(value, "auto") || !strcmp(value, "file") || !strcmp(value, "courier"))
+		return 0;
+	return cused_error_set(err, -EINVAL, "%s: dma=%.60s is neither auto nor file nor "
+			       "courier; write one of them", params_place(list, "dma", &place),
+			       value);
+}
+
 int conf_take_service(struct conf *conf, struct params_list *list, struct cused_error *err)
 {
 	struct cused_value values[CONF_SERVICE_KEYS];
@@ -400,6 +449,8 @@ int conf_take_service(struct conf *conf, struct params_list *list, struct cused_
 	if (r == 0)
 		r = check_choice(list, "memory", values[CONF_SERVICE_MEMORY].string, "auto",
 				 "retry", err);
+	if (r == 0)
+		r = check_dma(list, values[CONF_SERVICE_DMA].string, err);
 	snprintf(option, sizeof(option), "%s: prefix=", params_place(list, "prefix", &place));
 	if (r == 0)
 		r = parse_prefix(option, values[CONF_SERVICE_PREFIX].string,
@@ -483,9 +534,11 @@ void conf_dump(const struct conf *conf, FILE *f)
 	for (size_t i = 0; i < conf->n_devices; i++) {
 		const struct conf_device *device = &conf->devices[i];
 
-		fprintf(f, "[device \"%s\"]\nbackend = %s\nbdf = %s\ngroup = %u\nnoiommu = %s\n",
-			device->id, device->ops->name, device->bdf, device->group,
-			device->noiommu ? "on" : "off");
+		fprintf(f, "[device \"%s\"]\nbackend = %s\nbdf = %s\n", device->id,
+			device->ops->name, device->bdf);
+		if (!conf_is_host(device))
+			fprintf(f, "group = %u\nnoiommu = %s\n", device->group,
+				device->noiommu ? "on" : "off");
 		dump_table(f, device->ops->params, device->ops->n_params, device->values);
 		fputc('\n', f);
 	}

@@ -45,7 +45,7 @@ extern const struct cused_param conf_iommu_params[CONF_IOMMU_KEYS];
 /* Keys of --service, and their places in conf.service. */
 enum conf_service_key {
 	CONF_SERVICE_MEMORY, CONF_SERVICE_COURIER, CONF_SERVICE_SYSFS, CONF_SERVICE_PREFIX,
-	CONF_SERVICE_REPLACE, CONF_SERVICE_KEYS
+	CONF_SERVICE_REPLACE, CONF_SERVICE_DMA, CONF_SERVICE_KEYS
 };
 extern const struct cused_param conf_service_params[CONF_SERVICE_KEYS];
 
@@ -83,6 +83,9 @@ struct conf_device {
 	bool noiommu;
 	char id[32];			/* "nvme0" unless given */
 };
+
+/* Is it a device of this machine (CUSED_DEVICE_HOST)? */
+bool conf_is_host(const struct conf_device *device);
 
 /* A device of ours that is there already, while a service runs and loads its configuration
  * again. */
@@ -166,9 +169,12 @@ int conf_set_prefix(struct conf *conf, const char *text, struct cused_error *err
  * device of the same id and model gets its old ones unless others are given.
  * Addresses: the first free bus >= 1 of segment 0, slot 0, function 0; a bus is free if
  * neither the machine nor another simulated device has a device on it. Groups: the first
- * number that neither the machine nor another simulated device has.
+ * number that neither the machine nor another simulated device has. A device of the machine
+ * has the address that was given and the group that it is in.
  * Return: 0; -EEXIST an address, id or group is taken; -EINVAL keys that exclude each
- * other; -ENOENT rights of a group without a device; -ENOSPC no bus or group is left; -ENOMEM; each with @err set.
+ * other; -ENOENT rights of a group without a device; -ENODEV the machine has no such device,
+ * or has it in no group; -ENOSPC no bus or group is left; -ENOMEM; errors of reading
+ * @sysfs; each with @err set.
  */
 int conf_finish(struct conf *conf, const char *sysfs, struct cused_error *err);
 

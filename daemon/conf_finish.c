@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "conf.h"
+#include "host.h"
 
 static void format_bdf(struct conf_device *device)
 {
@@ -64,7 +65,7 @@ static int check_host_address(const struct conf *conf, const struct conf_device 
 {
 	struct params_place place;
 
-	if (address_runs(conf, &device->address) ||
+	if (conf_is_host(device) || address_runs(conf, &device->address) ||
 	    !host_has(sysfs, "bus/pci/devices", device->bdf))
 		return 0;
 	return cused_error_set(err, -EEXIST, "%s: bdf=%s is a device of this machine; choose an "
@@ -162,6 +163,49 @@ static int finish_addresses(struct conf *conf, const char *sysfs, struct cused_e
 	return 0;
 }
 
+/* ---- groups ---- */
+
+/* The group that the machine has put a device of its own in. */
+static int take_host_group(const struct conf *conf, struct conf_device *device,
+			   const struct host *host, struct cused_error *err)
+{
+	const struct host_device *found = host_find_device(host, device->bdf);
+	const struct host_group *group = found ? host_find_group(host, found->group) : NULL;
+	struct params_place place;
+
+	params_place(&device->list, "bdf", &place);
+	if (!found || address_runs(conf, &device->address))
+		return cused_error_set(err, -ENODEV, "%s: bdf=%s is no device of this machine; "
+				       "vfio-cused list shows them", place.text, device->bdf);
+	if (!group || group->number == HOST_NO_GROUP || group->noiommu)
+		return cused_error_set(err, -ENODEV, "%s: bdf=%s has no IOMMU group: this machine "
+				       "has no IOMMU, or it is off; switch it on in the firmware "
+				       "and on the kernel's command line (intel_iommu=on)",
+				       place.text, device->bdf);
+	device->group = (unsigned)group->number;
+	return 0;
+}
+
+static int finish_host_groups(struct conf *conf, const char *sysfs, struct cused_error *err)
+{
+	struct host host;
+	bool any = false;
+	int r = 0;
+
+	for (size_t i = 0; i < conf->n_devices; i++)
+		any |= conf_is_host(&conf->devices[i]);
+	if (!any)
+		return 0;
+	r = host_read(sysfs, &host, err);
+	if (r)
+		return r;
+	for (size_t i = 0; r == 0 && i < conf->n_devices; i++)
+		if (conf_is_host(&conf->devices[i]))
+			r = take_host_group(conf, &conf->devices[i], &host, err);
+	host_free(&host);
+	return r;
+}
+
 static int check_group(const struct conf *conf, const struct conf_device *device,
 		       const char *sysfs, struct cused_error *err)
 {
@@ -202,8 +246,10 @@ static int finish_groups(struct conf *conf, const char *sysfs, struct cused_erro
 	struct params_place place;
 	unsigned next = 0;
 	char name[16];
-	int r;
+	int r = finish_host_groups(conf, sysfs, err);
 
+	if (r)
+		return r;
 	for (size_t i = 0; i < conf->n_devices; i++) {
 		struct conf_device *device = &conf->devices[i];
 
@@ -218,7 +264,7 @@ static int finish_groups(struct conf *conf, const char *sysfs, struct cused_erro
 		struct conf_device *device = &conf->devices[i];
 		const struct conf_running *old = was(conf, device);
 
-		if (device->common[CONF_DEVICE_GROUP].set)
+		if (device->common[CONF_DEVICE_GROUP].set || conf_is_host(device))
 			continue;
 		if (old && !group_is_used(conf, i, old->group)) {
 			device->group = old->group;

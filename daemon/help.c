@@ -123,9 +123,13 @@ static void help_device(const struct cused_device_ops *ops)
 	printf("%s - %s\n\n", ops->name, ops->summary);
 	if (ops->description)
 		help_wrap(stdout, 0, ops->description);
-	print_params(stdout, "Keys of this model:", ops->params, ops->n_params);
+	if (ops->n_params)
+		print_params(stdout, "Keys of this model:", ops->params, ops->n_params);
 	print_params(stdout, "Keys of every device:", conf_device_params, CONF_DEVICE_KEYS);
-	printf("\nExample: vfio-cused run --device %s -- lspci -nnk\n", ops->name);
+	if (CUSED_HAS(ops, flags) && ops->flags & CUSED_DEVICE_HOST)
+		printf("\nExample: vfio-cused serve --device %s,bdf=0000:01:00.0\n", ops->name);
+	else
+		printf("\nExample: vfio-cused run --device %s -- lspci -nnk\n", ops->name);
 }
 
 static void help_iommu(const struct cused_iommu_ops *ops)

@@ -12,6 +12,8 @@
 struct instance {
 	const struct conf *conf;
 	void *iommu_state;
+	const struct cused_iommu_ops *host_iommu;	/* of the machine's devices, or NULL */
+	void *host_iommu_state;
 	struct topology *topology;
 	size_t n_devices;
 	struct sysfs_host host;		/* of the machine, without us */
@@ -66,6 +68,21 @@ static int grow(struct instance *instance, struct cused_error *err)
 	return 0;
 }
 
+/* The backend that devices of the machine are behind. */
+static int need_host_iommu(struct instance *instance, const struct conf_device *device,
+			   struct cused_error *err)
+{
+	const struct cused_iommu_ops *iommu = device->ops->iommu;
+	int r;
+
+	if (instance->host_iommu)
+		return 0;
+	r = iommu->create(NULL, &instance->host_iommu_state, err);
+	if (r == 0)
+		instance->host_iommu = iommu;
+	return r;
+}
+
 int instance_add_device(struct instance *instance, const struct conf_device *device,
 			const struct instance_backing *where, struct device **ret,
 			struct cused_error *err)
@@ -75,9 +92,12 @@ int instance_add_device(struct instance *instance, const struct conf_device *dev
 		.backing = where->ops, .backing_arg = where->arg,
 		.offset_base = where->offset_base, .no_mmap = where->no_mmap,
 	};
+	bool is_host = conf_is_host(device);
 	struct group *group;
 	int r = grow(instance, err);
 
+	if (r == 0 && is_host)
+		r = need_host_iommu(instance, device, err);
 	if (r)
 		return r;
 	group = topology_find_group(instance->topology, device->group, device->noiommu);
@@ -87,6 +107,9 @@ int instance_add_device(struct instance *instance, const struct conf_device *dev
 		if (r < 0)
 			return cused_error_set(err, r, "device %s: cannot make group %u: %s",
 					       device->id, device->group, strerror(-r));
+		if (is_host)
+			group_set_iommu(group, instance->host_iommu,
+					instance->host_iommu_state);
 	}
 	r = topology_add_device(instance->topology, group, &params,
 				&instance->devices[instance->n_devices], err);
@@ -163,6 +186,8 @@ void instance_free(struct instance *instance)
 	topology_free(instance->topology);
 	if (instance->iommu_state && instance->conf->iommu->destroy)
 		instance->conf->iommu->destroy(instance->iommu_state);
+	if (instance->host_iommu)
+		instance->host_iommu->destroy(instance->host_iommu_state);
 	free(instance->devices);
 	free(instance);
 }
@@ -170,6 +195,15 @@ void instance_free(struct instance *instance)
 struct topology *instance_topology(const struct instance *instance)
 {
 	return instance->topology;
+}
+
+size_t instance_n_simulated(const struct instance *instance)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < instance->n_devices; i++)
+		n += !device_is_host(instance->devices[i]);
+	return n;
 }
 
 size_t instance_n_devices(const struct instance *instance)
@@ -223,29 +257,30 @@ int instance_sysfs(struct instance *instance, const char *sysfs,
 	cleanup_free struct sysfs_device *devices = NULL;
 	cleanup_free struct sysfs_group *groups = NULL;
 	struct sysfs_desc desc = {
-		.n_devices = instance->n_devices,
 		.dma_entry_limit = topology_params(instance->topology)->dma_entry_limit,
 		.unsafe_noiommu = topology_params(instance->topology)->unsafe_noiommu,
 	};
 	uint64_t aperture_last = 0;
 	int r = 0;
 
-	devices = calloc(desc.n_devices + 1, sizeof(*devices));
-	groups = calloc(desc.n_devices + 1, sizeof(*groups));
+	devices = calloc(instance->n_devices + 1, sizeof(*devices));
+	groups = calloc(instance->n_devices + 1, sizeof(*groups));
 	if (!devices || !groups)
 		return cused_error_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; r == 0 && i < desc.n_devices; i++) {
+	for (size_t i = 0; r == 0 && i < instance->n_devices; i++) {
 		const struct group *group = device_group(instance->devices[i]);
 		size_t g = 0;
 
+		if (device_is_host(instance->devices[i]))
+			continue;	/* the machine shows it itself */
 		while (g < desc.n_groups && groups[g].id != group_id(group))
 			g++;
 		if (g == desc.n_groups)
 			r = describe_group(instance, group_id(group),
 					   group_kind(group) == GROUP_NOIOMMU,
 					   &groups[desc.n_groups++], &aperture_last);
-		describe_device(instance, i, &devices[i]);
-		devices[i].group = (unsigned)g;
+		describe_device(instance, i, &devices[desc.n_devices]);
+		devices[desc.n_devices++].group = (unsigned)g;
 	}
 	desc.devices = devices;
 	desc.groups = groups;

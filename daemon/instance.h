@@ -60,6 +60,8 @@ int instance_free_device(struct instance *instance, struct device *device);
 void instance_free(struct instance *instance);
 
 struct topology *instance_topology(const struct instance *instance);
+/* Without the machine's own. */
+size_t instance_n_simulated(const struct instance *instance);
 size_t instance_n_devices(const struct instance *instance);
 struct device *instance_device(const struct instance *instance, size_t index);
 

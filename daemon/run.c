@@ -196,12 +196,32 @@ static void run_done(struct run *run, int status)
 	supervise_end(&run->supervisor);
 }
 
+/* A command of run has no right to the machine's devices that it could give away. */
+static int refuse_host(const struct conf *conf, struct cused_error *err)
+{
+	for (size_t i = 0; i < conf->n_devices; i++) {
+		const struct conf_device *device = &conf->devices[i];
+
+		if (conf_is_host(device))
+			return cused_error_set(err, -EINVAL, "--device %s: %s is a device of this "
+					       "machine, which only vfio-cused serve gives to "
+					       "clients; use that", device->ops->name,
+					       device->bdf);
+	}
+	return 0;
+}
+
 int run_command(const struct conf *conf, char **argv)
 {
 	struct run run = { .conf = conf, .guard = -1 };
 	struct cused_error err;
 	int r, status;
 
+	r = refuse_host(conf, &err);
+	if (r) {
+		cused_log(CUSED_LOG_ERROR, "run", "%s", err.text);
+		return RUN_EXIT_FAILED;
+	}
 	r = supervise_begin(&run.supervisor, &err);
 	if (r == 0)
 		r = prepare(&run, argv, &err);

@@ -94,10 +94,15 @@ int serve_prepare(const struct conf *conf)
 /* Lay what there is over /sys, or change what lies there to it. */
 static int sysfs_lay(struct serve *serve, struct cused_error *err)
 {
+	struct instance *instance = serve_devices_instance(serve->devices);
 	struct sysfs_plan *plan;
 	struct cused_error why;
-	int r = instance_sysfs(serve_devices_instance(serve->devices), SYSFS, &plan, err);
+	int r;
 
+	/* The machine's own are there without us. */
+	if (!serve->plan && instance_n_simulated(instance) == 0)
+		return 0;
+	r = instance_sysfs(instance, SYSFS, &plan, err);
 	if (r)
 		return r;
 	if (serve->plan && sysfs_update(serve->plan, plan, SYSFS, &why) == 0) {
@@ -161,6 +166,7 @@ static void tell_state(struct serve *serve, const char *what, const char *more)
 static int start(struct serve *serve, struct cused_error *err)
 {
 	bool sysfs = serve->conf->service[CONF_SERVICE_SYSFS].number;
+	const char *dma = serve->conf->service[CONF_SERVICE_DMA].string;
 	struct service_params params = {
 		.agent = "/proc/self/exe", .agent_argv = serve->agent_argv,
 		.socket = serve->conf->agent_socket ? serve->conf->agent_socket :
@@ -169,6 +175,8 @@ static int start(struct serve *serve, struct cused_error *err)
 		.replace = serve->conf->service[CONF_SERVICE_REPLACE].number,
 		.retry = !strcmp(serve->conf->service[CONF_SERVICE_MEMORY].string, "retry"),
 		.courier = serve->conf->service[CONF_SERVICE_COURIER].number,
+		.dma_by_file = strcmp(dma, "courier") != 0,
+		.dma_by_courier = strcmp(dma, "file") != 0,
 	};
 	int r;
 

@@ -127,14 +127,15 @@ size_t serve_devices_count(const struct serve_devices *all)
 
 /* ---- coming ---- */
 
-/* What the model has and clients map. Return: 0; -errno with @err set. */
+/* Make it, with memory that the model has and clients map. Return: 0; -errno with @err set. */
 static int make_backed(struct serve_devices *all, struct entry *entry, struct cused_error *err)
 {
 	struct instance_backing where = { .no_mmap = true };
 	const char *id = entry->conf->id;
 	int r;
 
-	if (service_can_map(all->service)) {
+	/* What the machine's own have, the kernel maps. */
+	if (service_can_map(all->service) && !conf_is_host(entry->conf)) {
 		r = backing_new(0, &entry->backing, err);
 		if (r)
 			return r;
@@ -276,23 +277,33 @@ static void hide_group_if_empty(struct serve_devices *all, struct group *group)
 
 /* ---- leaving ---- */
 
+/* What a client sees of a device of the machine is the kernel's, which asks for nothing. */
+static void ask_for(struct entry *entry, const struct log_about *about)
+{
+	bool is_host = conf_is_host(entry->conf);
+	uint64_t now = now_ms();
+
+	if (entry->asked == 0)
+		log_about(about, CUSED_LOG_INFO, "serve", "device %s (%s) is in use: %s, and it "
+			  "goes then", entry->conf->id, entry->conf->bdf, is_host ?
+			  "it stays until its client closes it or ends, which it is not asked to" :
+			  "its client is asked to close it");
+	if (entry->asked == 0 || now - entry->asked >= SERVE_ASK_MS) {
+		if (!is_host)
+			device_signal_req(entry->device);
+		entry->asked = now;
+	}
+}
+
 /* Return: true: it has gone. */
 static bool leave(struct serve_devices *all, struct entry *entry)
 {
 	struct log_about about = { .device = entry->conf->bdf, .row = "PCI-104" };
 	struct group *group = device_group(entry->device);
-	uint64_t now = now_ms();
 
 	/* A call that is still at work on a file keeps the device open as the file does. */
 	if (device_is_open(entry->device)) {
-		if (entry->asked == 0)
-			log_about(&about, CUSED_LOG_INFO, "serve", "device %s (%s) is in use: "
-				  "its client is asked to close it, and it goes then",
-				  entry->conf->id, entry->conf->bdf);
-		if (entry->asked == 0 || now - entry->asked >= SERVE_ASK_MS) {
-			device_signal_req(entry->device);
-			entry->asked = now;
-		}
+		ask_for(entry, &about);
 		return false;
 	}
 	service_remove_device(all->service, entry->device);
@@ -325,8 +336,12 @@ int serve_devices_running(const struct serve_devices *all, struct conf_running *
 	n = 0;
 	list_for_each(it, &all->entries) {
 		const struct entry *entry = container_of(it, struct entry, item);
-		struct conf_running *one = &running[n++];
+		struct conf_running *one = &running[n];
 
+		/* The place of a device of the machine is never ours to give. */
+		if (conf_is_host(entry->conf))
+			continue;
+		n++;
 		/* The place of one that leaves is ours, but no other's to inherit. */
 		if (!entry->leaving)
 			memcpy(one->id, entry->conf->id, sizeof(one->id));

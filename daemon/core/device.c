@@ -399,6 +399,23 @@ bool device_is_open(struct device *device)
 	return atomic_load(&device->open_count) > 0;
 }
 
+bool device_is_host(const struct device *device)
+{
+	return device->ops->size > offsetof(struct cused_device_ops, flags) &&
+	       device->ops->flags & CUSED_DEVICE_HOST;
+}
+
+int device_take_file(struct device_file *file, intptr_t *ret)
+{
+	struct device *device = file->device;
+	int r;
+
+	device_lock(device);
+	r = device->ops->take_file(device->state, ret);
+	device_unlock(device);
+	return r;
+}
+
 /* CG-104 … CG-107, CG-113: a simulated function is neither physical nor virtual function
  * of SR-IOV, so that every option, well formed or not, ends in the same answer. */
 int device_match_name(const struct device *device, const char *name)

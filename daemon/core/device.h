@@ -37,6 +37,17 @@ void device_config_snapshot(struct device *device, uint8_t ret_bytes[4096],
 			    unsigned *ret_size);
 bool device_is_open(struct device *device);
 
+/* ---- devices of the machine (CUSED_DEVICE_HOST) ---- */
+
+bool device_is_host(const struct device *device);
+/*
+ * The file to be the client's. What it is only transports and backends know; it is the
+ * caller's from now on. device_file_release() after its last close.
+ * Return: 0; -EBUSY it was taken, and is still open; -errno.
+ * Locks: takes the device's.
+ */
+int device_take_file(struct device_file *file, intptr_t *ret);
+
 /* ---- ioctls ---- */
 struct device_info {
 	uint32_t flags, num_regions, num_irqs;

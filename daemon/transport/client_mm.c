@@ -41,16 +41,6 @@ struct procmap_query {
 };
 _Static_assert(sizeof(struct procmap_query) == 104, "layout of PROCMAP_QUERY");
 #define PROCMAP_QUERY_IOCTL _IOWR('f', 17, struct procmap_query)
-#define PROCMAP_READABLE 1u
-#define PROCMAP_WRITABLE 2u
-#define PROCMAP_SHARED	 8u
-
-struct vma {
-	uint64_t start, end;		/* end is one past the last byte */
-	uint64_t offset, inode;
-	unsigned flags;			/* PROCMAP_… */
-	dev_t dev;
-};
 
 struct client_mm {
 	struct mm mm;
@@ -83,20 +73,20 @@ static int open_proc(pid_t pid, const char *name, int flags)
 /* ---- layout ---- */
 
 /* Return: 0 and the VMA that covers @addr; -EFAULT none does; -ESRCH gone. */
-static int vma_query(const struct client_mm *mm, uint64_t addr, struct vma *ret)
+static int vma_query(const struct client_mm *mm, uint64_t addr, struct client_vma *ret)
 {
 	struct procmap_query q = { .size = sizeof(q), .query_addr = addr };
 
 	if (ioctl(mm->maps, PROCMAP_QUERY_IOCTL, &q))
 		return errno == ENOENT ? -EFAULT : -errno;
-	*ret = (struct vma){ .start = q.vma_start, .end = q.vma_end,
+	*ret = (struct client_vma){ .start = q.vma_start, .end = q.vma_end,
 			     .offset = q.vma_offset, .inode = q.inode,
 			     .flags = (unsigned)q.vma_flags,
 			     .dev = makedev(q.dev_major, q.dev_minor) };
 	return 0;
 }
 
-static bool vma_parse(const char *line, struct vma *ret)
+static bool vma_parse(const char *line, struct client_vma *ret)
 {
 	unsigned long long start, end, offset, inode;
 	unsigned major_, minor_;
@@ -105,16 +95,16 @@ static bool vma_parse(const char *line, struct vma *ret)
 	if (sscanf(line, "%llx-%llx %4s %llx %x:%x %llu", &start, &end, perms, &offset,
 		   &major_, &minor_, &inode) != 7)
 		return false;
-	*ret = (struct vma){ .start = start, .end = end, .offset = offset, .inode = inode,
-			     .flags = (perms[0] == 'r' ? PROCMAP_READABLE : 0) |
-				      (perms[1] == 'w' ? PROCMAP_WRITABLE : 0) |
-				      (perms[3] == 's' ? PROCMAP_SHARED : 0),
+	*ret = (struct client_vma){ .start = start, .end = end, .offset = offset, .inode = inode,
+			     .flags = (perms[0] == 'r' ? CLIENT_VMA_READABLE : 0) |
+				      (perms[1] == 'w' ? CLIENT_VMA_WRITABLE : 0) |
+				      (perms[3] == 's' ? CLIENT_VMA_SHARED : 0),
 			     .dev = makedev(major_, minor_) };
 	return true;
 }
 
 /* The same from the text. A file of its own, because readers share the position. */
-static int vma_scan(const struct client_mm *mm, uint64_t addr, struct vma *ret)
+static int vma_scan(const struct client_mm *mm, uint64_t addr, struct client_vma *ret)
 {
 	char path[64], *line = NULL;
 	size_t size = 0;
@@ -137,15 +127,20 @@ static int vma_scan(const struct client_mm *mm, uint64_t addr, struct vma *ret)
 	return r;
 }
 
-static int vma_find(const struct client_mm *mm, uint64_t addr, struct vma *ret)
+static int vma_find(const struct client_mm *mm, uint64_t addr, struct client_vma *ret)
 {
 	return mm->has_query ? vma_query(mm, addr, ret) : vma_scan(mm, addr, ret);
+}
+
+int client_mm_vma(const struct mm *mm, uint64_t addr, struct client_vma *ret)
+{
+	return vma_find(client_mm_of(mm), addr, ret);
 }
 
 bool client_mm_alive(struct mm *base)
 {
 	struct client_mm *mm = client_mm_of(base);
-	struct vma vma;
+	struct client_vma vma;
 	char byte;
 
 	if (mm->has_query) {
@@ -162,7 +157,7 @@ bool client_mm_alive(struct mm *base)
  * be pinned for writing. Memory file systems do not want to; those of the kernel's own
  * (memfd, hugetlbfs without a mount) are in no list of mounts.
  */
-static bool tracks_dirty_pages(const struct client_mm *mm, const struct vma *vma)
+static bool tracks_dirty_pages(const struct client_mm *mm, const struct client_vma *vma)
 {
 	static const char *const memory[] = { "tmpfs", "ramfs", "hugetlbfs", "devtmpfs" };
 	char path[64], type[32], *line = NULL, *rest;
@@ -192,10 +187,10 @@ static bool tracks_dirty_pages(const struct client_mm *mm, const struct vma *vma
 static int mm_check(struct mm *base, uint64_t addr, uint64_t size, unsigned prot)
 {
 	struct client_mm *mm = client_mm_of(base);
-	unsigned need = (prot & CUSED_PROT_READ ? PROCMAP_READABLE : 0) |
-			(prot & CUSED_PROT_WRITE ? PROCMAP_WRITABLE : 0);
+	unsigned need = (prot & CUSED_PROT_READ ? CLIENT_VMA_READABLE : 0) |
+			(prot & CUSED_PROT_WRITE ? CLIENT_VMA_WRITABLE : 0);
 	struct cused_range range;
-	struct vma vma;
+	struct client_vma vma;
 
 	if (range_from_size(addr, size, &range))
 		return -EFAULT;
@@ -204,7 +199,7 @@ static int mm_check(struct mm *base, uint64_t addr, uint64_t size, unsigned prot
 			return -EFAULT;		/* T1-032: nothing mapped, or gone */
 		if ((vma.flags & need) != need)
 			return -EFAULT;		/* T1-032: rights */
-		if ((prot & CUSED_PROT_WRITE) && (vma.flags & PROCMAP_SHARED) &&
+		if ((prot & CUSED_PROT_WRITE) && (vma.flags & CLIENT_VMA_SHARED) &&
 		    vma.inode && tracks_dirty_pages(mm, &vma))
 			return -EFAULT;
 		if (vma.end - 1 >= range.last)
@@ -300,7 +295,7 @@ static uint64_t share_granularity(int fd)
 }
 
 /* Without asking the file's file system, which the client may serve itself and stall. */
-static bool is_file_of(int dir, const char *name, const struct vma *vma)
+static bool is_file_of(int dir, const char *name, const struct client_vma *vma)
 {
 	struct statx st;
 
@@ -310,7 +305,7 @@ static bool is_file_of(int dir, const char *name, const struct vma *vma)
 }
 
 /* The client's fd of the file that a VMA maps: a copy, or -EOPNOTSUPP. */
-static int share_fd(const struct client_mm *mm, const struct vma *vma)
+static int share_fd(const struct client_mm *mm, const struct client_vma *vma)
 {
 	cleanup_close int pidfd = (int)syscall(SYS_pidfd_open, mm->tgid, 0);
 	char path[64];
@@ -357,12 +352,12 @@ static int mm_share(struct mm *base, uint64_t addr, uint64_t size, unsigned prot
 	cleanup_close int fd = -1;
 	struct share_map *map;
 	struct cused_range range;
-	struct vma vma;
+	struct client_vma vma;
 	uint64_t unit, from, skip;
 	void *p;
 
 	if (range_from_size(addr, size, &range) || vma_find(mm, addr, &vma) ||
-	    !(vma.flags & PROCMAP_SHARED) || vma.end - 1 < range.last)
+	    !(vma.flags & CLIENT_VMA_SHARED) || vma.end - 1 < range.last)
 		return -EOPNOTSUPP;
 	fd = share_fd(mm, &vma);
 	if (fd < 0)
@@ -418,7 +413,7 @@ static const struct mm_ops client_mm_ops = {
 int client_mm_new(pid_t tgid, struct mm **ret)
 {
 	struct client_mm *mm = calloc(1, sizeof(*mm));
-	struct vma vma;
+	struct client_vma vma;
 	int r;
 
 	if (!mm)

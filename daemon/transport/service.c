@@ -83,6 +83,8 @@ int service_new(const struct service_params *params, struct service **ret,
 		r = clients_new(&service->clients);
 	if (r == 0)
 		r = client_events_new(&service->events);
+	if (r == 0)
+		r = host_files_new(&service->host_files);
 	if (r)
 		cused_error_set(err, r, "cannot serve: %s", strerror(-r));
 	else
@@ -214,6 +216,7 @@ int service_stop(struct service *service)
 		r = devfs_free(service->devfs);
 	if (r)
 		return r;
+	host_files_free(service->host_files);
 	agent_free(service->agent);
 	if (service->listener >= 0) {
 		close(service->listener);
@@ -241,7 +244,8 @@ void service_get_status(struct service *service, struct service_status *ret)
 		pthread_mutex_unlock(&node->lock);
 	}
 	pthread_mutex_unlock(&service->lock);
-	ret->device_files = devfs_count(service->devfs);
+	ret->device_files = devfs_count(service->devfs) +
+			    host_files_count(service->host_files);
 	ret->stalled_calls = server_stalled(service->server);
 	ret->agent = service->agent ? agent_pid(service->agent) : 0;
 }

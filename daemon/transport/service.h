@@ -44,6 +44,8 @@ struct service_params {
 	bool replace;			/* see devnode_ensure() */
 	bool retry;			/* never copy client memory ourselves for a call */
 	bool courier;			/* device fds for clients that exec did not start */
+	/* How memory gets to devices of the machine; both: by file where possible. */
+	bool dma_by_file, dma_by_courier;
 };
 
 /*

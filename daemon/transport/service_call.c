@@ -29,10 +29,19 @@
 
 #define RANGES_MAX 8		/* the fixed part, a tail, the answer; pages of a string */
 #define PAGE_BYTES 4096u
+#define HOST_TAKE_TRIES 8u
 #define SETTLE_GROUPS_MAX 256u	/* whose devices are being closed at the same time */
+
+/* What the caller gives for a device of the machine; see vfio-cused/iommu.h. */
+struct service_lender {
+	struct cused_lender lender;	/* first */
+	struct service_call *call;
+	struct agent_lending *lending;	/* by the courier, who has the thread */
+};
 
 struct service_call {
 	struct service_ioctl *ioctl;
+	struct service_lender lender;
 	struct client_thread *thread;	/* NULL: not needed, or not to be had */
 	struct call call;
 	struct open_file **held;	/* parallel to call.fds */
@@ -303,8 +312,8 @@ static void tell_courier(struct service_ioctl *ioctl, int r)
 	struct log_about about = { .pid = ioctl->request->tid, .row = "CG-102" };
 
 	if (!atomic_exchange(&ioctl->service->told_courier, true))
-		log_about(&about, CUSED_LOG_WARNING, "service", "a client cannot be given a "
-			  "device file: %s; start it by vfio-cused exec, or see in "
+		log_about(&about, CUSED_LOG_WARNING, "service", "the courier cannot serve "
+			  "a client: %s; start it by vfio-cused exec, or see in "
 			  "vfio-cused-serve(8) what stops the courier", strerror(-r));
 }
 
@@ -331,6 +340,76 @@ static void grant_fd(struct service_ioctl *ioctl, struct device_file *file)
 		request_error(ioctl->request, -r);
 }
 
+/* Whoever has the device's file has it twice then. Return: as agent_deliver(). */
+static int deliver_copy(struct service_ioctl *ioctl, struct device_file *file)
+{
+	struct service *service = ioctl->service;
+	pid_t from;
+	dev_t node;
+
+	if (!host_files_find(service->host_files, device_file_device(file), &from, &node))
+		return -EBUSY;
+	return agent_deliver_copy(service->agent, ioctl->request->tid, from, node, answer_armed,
+				  ioctl->request);
+}
+
+/* What goes wrong closes the file, and so the device is released like after any other last
+ * close. Return: as agent_deliver(); @file is the table's then. */
+static int deliver_host(struct service_ioctl *ioctl, int fd, uint64_t id)
+{
+	struct service *service = ioctl->service;
+	int r = agent_deliver_file(service->agent, ioctl->request->tid, fd, answer_armed,
+				   ioctl->request);
+
+	host_files_delivered(service->host_files, id);
+	return r;
+}
+
+/* The kernel's own file of a device of the machine. */
+static void grant_host(struct service_ioctl *ioctl, struct device_file *file)
+{
+	struct service *service = ioctl->service;
+	const struct group *group = device_group(device_file_device(file));
+	struct device_file *ours = file;
+	intptr_t fd = -1;
+	uint64_t id;
+	int r = service->params.courier && ioctl->request->tid ? -EBUSY : -EPERM;
+
+	server_will_wait();
+	/* It may be closed while we look who has it. */
+	for (unsigned i = 0; r == -EBUSY && i < HOST_TAKE_TRIES; i++) {
+		r = device_take_file(file, &fd);
+		if (r == -EBUSY)
+			r = deliver_copy(ioctl, file);
+		if (r == -EBUSY)
+			host_files_settle(service->host_files, group);
+	}
+	if (fd >= 0 && r == 0) {
+		r = host_files_add(service->host_files, file, (int)fd, ioctl->request->tid, &id);
+		if (r)
+			close((int)fd);
+		else
+			ours = NULL;
+		if (r == 0)
+			r = deliver_host(ioctl, (int)fd, id);
+	}
+	if (ours)
+		device_file_release(ours);
+	if (r >= 0)
+		return;
+	if (r == -EPERM)
+		tell_courier(ioctl, r);
+	host_files_settle(service->host_files, group);
+	request_error(ioctl->request, -r);
+}
+
+/* There is no token for a file of the kernel's: exec lets the client's own call go on. */
+static void refuse_token(struct service_ioctl *ioctl, struct device_file *file)
+{
+	device_file_release(file);
+	request_error(ioctl->request, ENOTTY);
+}
+
 /* By a token, for exec; the device is released again if nobody comes with it. */
 static void grant_token(struct service_ioctl *ioctl, struct device_file *file)
 {
@@ -351,6 +430,42 @@ static void grant_token(struct service_ioctl *ioctl, struct device_file *file)
 		request_error(ioctl->request, -r);
 	else if (request_take(ioctl->request))
 		fuse_reply_ioctl(ioctl->request->fuse, 0, NULL, 0);
+}
+
+/* ---- memory for devices of the machine ---- */
+
+static int lender_file(struct cused_lender *lender, uint64_t vaddr, uint64_t len,
+		       unsigned prot, int *ret_fd, uint64_t *ret_offset)
+{
+	struct service_call *c = ((struct service_lender *)lender)->call;
+
+	if (!c->ioctl->service->params.dma_by_file)
+		return -EOPNOTSUPP;
+	return client_mm_file(c->call.caller.mm, c->ioctl->request->tid, vaddr, len, prot,
+			      ret_fd, ret_offset);
+}
+
+/* The first call stops the thread, and its own ioctl counts as answered; run() lets it go. */
+static int lender_call(struct cused_lender *lender, int fd, unsigned long cmd, void *arg,
+		       size_t len, int *ret_result)
+{
+	struct service_lender *l = (struct service_lender *)lender;
+	struct service_ioctl *ioctl = l->call->ioctl;
+	struct service *service = ioctl->service;
+	int r;
+
+	if (!service->params.dma_by_courier || !service->params.courier)
+		return -EOPNOTSUPP;
+	server_will_wait();
+	if (!l->lending) {
+		r = agent_lend_begin(service->agent, ioctl->request->tid, answer_armed,
+				     ioctl->request, &l->lending);
+		if (r) {
+			tell_courier(ioctl, r);
+			return r == -EPERM ? -EOPNOTSUPP : r;
+		}
+	}
+	return agent_lend_call(l->lending, fd, cmd, arg, len, ret_result);
 }
 
 /* ---- the call ---- */
@@ -429,6 +544,20 @@ static bool steps(struct service_call *c)
 	}
 }
 
+static void give(struct service_ioctl *ioctl, struct device_file *grant, bool by_token)
+{
+	bool is_host = device_is_host(device_file_device(grant));
+
+	if (is_host && by_token)
+		refuse_token(ioctl, grant);
+	else if (is_host)
+		grant_host(ioctl, grant);
+	else if (by_token)
+		grant_token(ioctl, grant);
+	else
+		grant_fd(ioctl, grant);
+}
+
 static void run(struct service_call *c, bool by_token)
 {
 	struct service_ioctl *ioctl = c->ioctl;
@@ -448,12 +577,12 @@ static void run(struct service_call *c, bool by_token)
 	/* All that the call holds is given back before it is answered. */
 	call_done(&c->call);
 	held_put(c);
-	if (!done)
+	if (c->lender.lending)
+		agent_lend_end(c->lender.lending, (int)result);
+	else if (!done)
 		;
-	else if (grant && by_token)
-		grant_token(ioctl, grant);
 	else if (grant)
-		grant_fd(ioctl, grant);
+		give(ioctl, grant, by_token);
 	else if (request_take(ioctl->request))
 		fuse_reply_ioctl(ioctl->request->fuse, (int)result, c->image,
 				 c->image ? ioctl->out_size : 0);
@@ -468,14 +597,21 @@ static void settle(const struct service_ioctl *ioctl)
 	const struct group *groups[SETTLE_GROUPS_MAX];
 	unsigned n;
 
-	if (ioctl->object.kind == OBJECT_GROUP)
+	if (ioctl->object.kind == OBJECT_GROUP) {
 		devfs_settle(devfs, ioctl->object.group);
+		host_files_settle(ioctl->service->host_files, ioctl->object.group);
+	}
 	if (ioctl->object.kind != OBJECT_CONTAINER)
 		return;
 	n = devfs_unsettled(devfs, groups, SETTLE_GROUPS_MAX);
 	for (unsigned i = 0; i < n; i++) {
 		if (container_has_group(ioctl->object.container, groups[i]))
 			devfs_settle(devfs, groups[i]);
+	}
+	n = host_files_unsettled(ioctl->service->host_files, groups, SETTLE_GROUPS_MAX);
+	for (unsigned i = 0; i < n; i++) {
+		if (container_has_group(ioctl->object.container, groups[i]))
+			host_files_settle(ioctl->service->host_files, groups[i]);
 	}
 }
 
@@ -509,6 +645,13 @@ void service_ioctl(struct service_ioctl *ioctl)
 		client_put(c.thread);
 		return;
 	}
+	c.lender = (struct service_lender){
+		.lender = { .size = sizeof(c.lender.lender), .file = lender_file,
+			    .call = lender_call },
+		.call = &c,
+	};
+	if (c.thread)
+		caller.lender = &c.lender.lender;
 	call_init(&c.call, ioctl->object, cmd, arg, &caller);
 	run(&c, by_token);
 	client_put(c.thread);

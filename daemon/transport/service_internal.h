@@ -12,6 +12,7 @@
 #include <transport/client_event.h>
 #include <transport/devfs.h>
 #include <transport/devnode.h>
+#include <transport/host_file.h>
 #include <transport/server.h>
 #include <transport/service.h>
 #include <util/list.h>
@@ -25,6 +26,7 @@ struct service {
 	struct clients *clients;
 	struct client_events *events;
 	struct devfs *devfs;
+	struct host_files *host_files;
 	struct agent *agent;
 	struct topology *topology;
 	int listener;			/* of the agent's socket, or -1 */

@@ -116,8 +116,10 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 		request_end(&request);
 		return;
 	}
-	if (node->kind == OBJECT_GROUP)
-		devfs_settle(node->service->devfs, node->group);	/* CG-052 */
+	if (node->kind == OBJECT_GROUP) {				/* CG-052 */
+		devfs_settle(node->service->devfs, node->group);
+		host_files_settle(node->service->host_files, node->group);
+	}
 	/* Who cannot be looked at may have no rights; most opens need none. */
 	service_caller(node->service, &request, &thread, &caller);
 	r = open_file_new(node, &caller, &seen, &file);

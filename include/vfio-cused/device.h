@@ -23,6 +23,11 @@
  *   less and less often (it sleeps some milliseconds once idle for long), and at once
  *   after services->kick() or a bar_write().
  *
+ *   A device with CUSED_DEVICE_HOST is no model but a device of this machine, at the address
+ *   and in the group that it has there. Its open file comes from take_file() and goes to the
+ *   client as it is: what is done with it, nobody here sees but its last close. Of the other
+ *   callbacks there are create, destroy, open and close. Its group is behind ops->iommu.
+ *
  *   Bus mastering is the core's: DMA and interrupts of a device whose bus master bit is
  *   clear fail (-EACCES) or are dropped.
  */
@@ -30,6 +35,7 @@
 #define CUSED_DEVICE_H
 
 #include <vfio-cused/cused.h>
+#include <vfio-cused/iommu.h>
 #include <vfio-cused/pci.h>
 
 struct cused_port;			/* the core's side of one device, opaque */
@@ -95,6 +101,10 @@ struct cused_services {
 	const char *(*name)(struct cused_port *port);
 };
 
+enum cused_device_flags {
+	CUSED_DEVICE_HOST = 1 << 0,	/* see above */
+};
+
 struct cused_device_ops {
 	size_t size;
 	unsigned version;		/* CUSED_API_VERSION */
@@ -138,6 +148,17 @@ struct cused_device_ops {
 	 * Return: true if anything was done. NULL: the device is never polled. */
 	bool (*poll)(void *state);
 	void (*timer)(void *state, unsigned id);
+
+	unsigned flags;			/* enum cused_device_flags */
+	const struct cused_iommu_ops *iommu;	/* of host devices */
+
+	/*
+	 * Host devices, while open: the file that becomes the client's. There is one at a time.
+	 * @ret_file: what the transport knows how to make an fd of the client of; the caller's
+	 * from now on
+	 * Return: 0; -EBUSY it was taken before, and is still open; -errno.
+	 */
+	int (*take_file)(void *state, intptr_t *ret_file);
 };
 
 /* Registers a model with the program that it is linked into. */

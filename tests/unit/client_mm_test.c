@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -414,6 +415,109 @@ START_TEST(other_files_are_no_events)
 }
 END_TEST
 
+/* ---- the file behind a mapping, for devices of the machine ---- */
+
+static bool may_open_behind(struct mm *mm)
+{
+	uint64_t offset;
+	int fd;
+
+	if (client_mm_file(mm, child, (uintptr_t)shared, PAGE, RW, &fd, &offset))
+		return false;
+	close(fd);
+	return true;
+}
+
+/* Bytes that the child has there, seen through the file. */
+static void shows(int fd, uint64_t offset, const char *text)
+{
+	char buf[16] = { 0 };
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pread(fd, buf, strlen(text), (off_t)offset), (ssize_t)strlen(text));
+	ck_assert_str_eq(buf, text);
+	ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	close(fd);
+}
+
+/* The child's mappings are those of the test, as they were at its start. */
+START_TEST(the_file_behind_shared_memory)
+{
+	char *anonymous = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0), *mm_area;
+	uint64_t offset = 0;
+	struct mm *mm;
+	int fd = -1;
+
+	child_end();
+	/* Neither has an fd any more. */
+	mm_area = mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, memfd, PAGE);
+	close(memfd);
+	memfd = -1;
+	strcpy(anonymous + PAGE + 5, "anonymous");
+	strcpy(shared + PAGE + 7, "memfd");
+	child_start();
+	mm = child_mm();
+	if (!may_open_behind(mm)) {
+		printf("skip (host): /proc/PID/map_files may not be used here\n");
+		mm_unref(mm);
+		return;
+	}
+	ck_assert_int_eq(client_mm_file(mm, child, (uintptr_t)anonymous + PAGE, PAGE, RW, &fd,
+					&offset), 0);
+	shows(fd, offset + 5, "anonymous");
+	ck_assert_int_eq(client_mm_file(mm, child, (uintptr_t)shared + PAGE, 3 * PAGE, RW, &fd,
+					&offset), 0);
+	ck_assert_uint_eq(offset, PAGE);
+	ck_assert_int_eq(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDWR);
+	shows(fd, offset + 7, "memfd");
+	/* What the mapping does not allow, the device gets no more than the client. */
+	ck_assert_int_eq(client_mm_file(mm, child, (uintptr_t)mm_area, PAGE, CUSED_PROT_READ,
+					&fd, &offset), 0);
+	ck_assert_uint_eq(offset, PAGE);
+	ck_assert_int_eq(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+	close(fd);
+	ck_assert_int_eq(client_mm_file(mm, child, (uintptr_t)mm_area, PAGE, RW, &fd, &offset),
+			 -EFAULT);
+	mm_unref(mm);
+	munmap(anonymous, 4 * PAGE);
+	munmap(mm_area, 2 * PAGE);
+}
+END_TEST
+
+START_TEST(memory_with_no_file_behind_it)
+{
+	char *code = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, memfd, 0);
+	int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), fd = -1;
+	char *disk = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, exe, 0);
+	uint64_t offset = 0, most = UINT64_MAX - PAGE;
+	struct mm *mm;
+
+	child_end();
+	/* Two mappings that meet are not one. */
+	ck_assert_int_eq(mprotect(shared + 2 * PAGE, PAGE, PROT_READ), 0);
+	child_start();
+	mm = child_mm();
+	ck_assert_int_eq(client_mm_file(mm, child, (uintptr_t)area, PAGE, RW, &fd, &offset),
+			 -EOPNOTSUPP);
+	ck_assert_int_eq(client_mm_file(mm, child, (uintptr_t)code, PAGE, RW, &fd, &offset),
+			 -EOPNOTSUPP);
+	ck_assert_int_eq(client_mm_file(mm, child, (uintptr_t)disk, PAGE, CUSED_PROT_READ, &fd,
+					&offset), -EOPNOTSUPP);
+	ck_assert_int_eq(client_mm_file(mm, child, (uintptr_t)shared, 3 * PAGE, CUSED_PROT_READ,
+					&fd, &offset), -EOPNOTSUPP);
+	ck_assert_int_eq(client_mm_file(mm, child, (uintptr_t)area + 4 * PAGE, PAGE, RW, &fd,
+					&offset), -EFAULT);
+	ck_assert_int_eq(client_mm_file(mm, child, (uintptr_t)shared, most, RW, &fd, &offset),
+			 -EFAULT);
+	ck_assert_int_eq(fd, -1);
+	mm_unref(mm);
+	munmap(code, 2 * PAGE);
+	munmap(disk, PAGE);
+	close(exe);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("client");
@@ -433,6 +537,8 @@ int main(void)
 	tcase_add_test(tc, the_remembered_give_way);
 	tcase_add_test(tc, exec_makes_another_address_space);
 	tcase_add_test(tc, strings_end_at_unreadable_pages);
+	tcase_add_test(tc, the_file_behind_shared_memory);
+	tcase_add_test(tc, memory_with_no_file_behind_it);
 	tcase_add_test(tc, events_signal_and_watch);
 	tcase_add_test(tc, other_files_are_no_events);
 	suite_add_tcase(suite, tc);

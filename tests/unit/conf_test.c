@@ -224,6 +224,114 @@ START_TEST(addresses_are_parsed)
 }
 END_TEST
 
+static void machine_has(const char *bdf, const char *group)
+{
+	shell("mkdir -p %s/bus/pci/devices/%s && ln -s ../../../pci %s/bus/pci/devices/%s/subsystem",
+	      sysfs, bdf, sysfs, bdf);
+	if (group)
+		shell("mkdir -p %s/kernel/iommu_groups/%s && ln -s ../../../../kernel/iommu_groups/%s "
+		      "%s/bus/pci/devices/%s/iommu_group", sysfs, group, group, sysfs, bdf);
+}
+
+START_TEST(devices_of_the_machine_are_where_they_are)
+{
+	machine_has("0000:00:04.0", "0");
+	machine_has("0000:00:05.0", "17");
+	machine_has("0000:00:06.0", NULL);
+	add("host,bdf=00:05.0");
+	add("widget");
+	add("host,bdf=0000:00:04.0");
+	finish();
+	ck_assert(conf_is_host(&conf.devices[0]));
+	ck_assert(!conf_is_host(&conf.devices[1]));
+	ck_assert_str_eq(conf.devices[0].bdf, "0000:00:05.0");
+	ck_assert_uint_eq(conf.devices[0].group, 17);
+	ck_assert_str_eq(conf.devices[0].id, "host0");
+	ck_assert_uint_eq(conf.devices[2].group, 0);
+	/* Neither of the machine's. */
+	ck_assert_uint_eq(conf.devices[1].group, 1);
+	ck_assert_str_eq(conf.devices[1].bdf, "0000:01:00.0");
+}
+END_TEST
+
+START_TEST(devices_that_the_machine_has_not)
+{
+	machine_has("0000:00:06.0", NULL);
+	ck_assert_int_eq(conf_add_device(&conf, "host", &err), -EINVAL);
+	says("no bdf");
+	ck_assert_int_eq(conf_add_device(&conf, "host,bdf=0000:00:04.0,group=3", &err), -EINVAL);
+	says("group=3");
+	ck_assert_int_eq(conf_add_device(&conf, "host,bdf=0000:00:04.0,noiommu=on", &err),
+			 -EINVAL);
+	says("noiommu=on");
+	add("host,bdf=0000:00:06.0");
+	ck_assert_int_eq(conf_finish(&conf, sysfs, &err), -ENODEV);
+	says("0000:00:06.0 has no IOMMU group");
+	conf_done(&conf);
+	add("host,bdf=0000:00:07.0");
+	ck_assert_int_eq(conf_finish(&conf, sysfs, &err), -ENODEV);
+	says("bdf=0000:00:07.0 is no device of this machine");
+}
+END_TEST
+
+/* What a running service shows of its own is under /sys as well. */
+START_TEST(simulated_devices_are_not_of_the_machine)
+{
+	struct conf_running running = {
+		.id = "widget0", .ops = registry_find_device("widget"),
+		.address = { .bus = 3 }, .group = 5,
+	};
+
+	machine_has("0000:03:00.0", "5");
+	conf.running = &running;
+	conf.n_running = 1;
+	add("host,bdf=0000:03:00.0");
+	ck_assert_int_eq(conf_finish(&conf, sysfs, &err), -ENODEV);
+	says("bdf=0000:03:00.0 is no device of this machine");
+}
+END_TEST
+
+/* Where it is, is the machine's to say; what is dumped can be loaded. */
+START_TEST(dump_of_a_device_of_the_machine)
+{
+	char *text;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	machine_has("0000:00:05.0", "17");
+	add("host,bdf=00:05.0");
+	finish();
+	conf_dump(&conf, f);
+	fclose(f);
+	ck_assert_msg(strncmp(text, "[device \"host0\"]\nbackend = host\nbdf = 0000:00:05.0\n\n",
+			      52) == 0, "%s", text);
+	free(text);
+}
+END_TEST
+
+/* An ops struct of before there were flags ends before them. */
+START_TEST(old_models_are_not_of_the_machine)
+{
+	struct cused_device_ops old = { .size = sizeof(old), .flags = CUSED_DEVICE_HOST };
+	struct conf_device device = { .ops = &old };
+
+	ck_assert(conf_is_host(&device));
+	old.size = offsetof(struct cused_device_ops, flags);
+	ck_assert(!conf_is_host(&device));
+}
+END_TEST
+
+START_TEST(ways_of_mapping)
+{
+	ck_assert_int_eq(conf_set_service(&conf, "dma=swap", &err), -EINVAL);
+	says("dma=swap");
+	ck_assert_int_eq(conf_set_service(&conf, "dma=file", &err), 0);
+	ck_assert_str_eq(conf.service[CONF_SERVICE_DMA].string, "file");
+	ck_assert_int_eq(conf_set_service(&conf, "", &err), 0);
+	ck_assert_str_eq(conf.service[CONF_SERVICE_DMA].string, "auto");
+}
+END_TEST
+
 START_TEST(ids)
 {
 	add("widget");
@@ -323,7 +431,7 @@ START_TEST(dump_uses_the_words_of_the_command_line)
 		"[iommu]\nbackend = wires\ndma_entry_limit = 65535\nmemlock = off\n"
 		"unsafe_noiommu = off\nnesting = off\naperture = 39\n\n"
 		"[service]\nmemory = auto\ncourier = on\nsysfs = on\n"
-		"prefix = vfio\nreplace = off\n");
+		"prefix = vfio\nreplace = off\ndma = auto\n");
 	free(text);
 }
 END_TEST
@@ -447,6 +555,12 @@ int main(void)
 	tcase_add_test(tc, group_of_the_machine);
 	tcase_add_test(tc, addresses_are_parsed);
 	tcase_add_test(tc, ids);
+	tcase_add_test(tc, devices_of_the_machine_are_where_they_are);
+	tcase_add_test(tc, devices_that_the_machine_has_not);
+	tcase_add_test(tc, simulated_devices_are_not_of_the_machine);
+	tcase_add_test(tc, dump_of_a_device_of_the_machine);
+	tcase_add_test(tc, old_models_are_not_of_the_machine);
+	tcase_add_test(tc, ways_of_mapping);
 	tcase_add_test(tc, unknown_names_list_the_known);
 	tcase_add_test(tc, last_iommu_wins);
 	tcase_add_test(tc, sd_062_noiommu_has_to_be_enabled);

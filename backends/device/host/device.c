@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* host/device.c - a device of the machine: what it needs, and its seat; see host_device.h. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <vfio-cused/log.h>
+
+#include "abi.h"
+#include "host_device.h"
+
+static pthread_rwlock_t list = PTHREAD_RWLOCK_INITIALIZER;
+static struct host_device *devices;	/* list */
+
+/* ---- the machine ---- */
+
+static int machine_open(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int machine_ioctl(int fd, unsigned long cmd, void *arg)
+{
+	int r = ioctl(fd, cmd, arg);
+
+	return r < 0 ? -errno : r;
+}
+
+static void machine_close(int fd)
+{
+	close(fd);
+}
+
+static void machine_pause(void)
+{
+	poll(NULL, 0, 5);
+}
+
+static const struct host_machine this_machine = {
+	.sys = "/sys", .dev = "/dev", .open = machine_open, .ioctl = machine_ioctl,
+	.close = machine_close, .pause = machine_pause,
+};
+const struct host_machine *host_machine = &this_machine;
+
+/* The last word of a link of a device. Return: false: there is none. */
+static bool link_name(const char *bdf, const char *name, char *ret, size_t size)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+	const char *word;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/%s", host_machine->sys, bdf, name);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n < 0)
+		return false;
+	target[n] = '\0';
+	word = strrchr(target, '/') ? strrchr(target, '/') + 1 : target;
+	if (strlen(word) >= size)
+		return false;
+	strcpy(ret, word);
+	return true;
+}
+
+static uint32_t read_number(const char *bdf, const char *name)
+{
+	char path[PATH_MAX];
+	unsigned value = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/%s", host_machine->sys, bdf, name);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%x", &value) != 1)
+		value = 0;
+	fclose(f);
+	return value;
+}
+
+/* The first entry of a folder of the device's that begins with @prefix. */
+static bool folder_entry(const char *bdf, const char *name, const char *prefix, char *ret,
+			 size_t size)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	bool found = false;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/%s", host_machine->sys, bdf, name);
+	dir = opendir(path);
+	while (dir && !found && (entry = readdir(dir))) {
+		found = !strncmp(entry->d_name, prefix, strlen(prefix)) &&
+			strlen(entry->d_name) < size;
+		if (found)
+			strcpy(ret, entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* ---- what it needs ---- */
+
+/* Whoever made the configuration has looked, too; the device may be gone since. */
+static int find_group(struct host_device *device, struct cused_error *err)
+{
+	char name[32];
+
+	if (!link_name(device->bdf, "iommu_group", name, sizeof(name)))
+		return cused_error_set(err, -ENODEV, "--device host: bdf=%s is no device of this "
+				       "machine that an IOMMU has in a group; lspci -D lists the "
+				       "devices", device->bdf);
+	device->group = (unsigned)strtoul(name, NULL, 10);
+	return 0;
+}
+
+static int find_node(struct host_device *device, struct cused_error *err)
+{
+	char driver[64], name[32];
+
+	if (!link_name(device->bdf, "driver", driver, sizeof(driver)))
+		snprintf(driver, sizeof(driver), "no driver");
+	if (!folder_entry(device->bdf, "vfio-dev", "vfio", name, sizeof(name)))
+		return cused_error_set(err, -ENODEV, "--device host: %s is bound to %s, not to "
+				       "a VFIO driver; bind it: echo vfio-pci "
+				       ">/sys/bus/pci/devices/%s/driver_override; echo %s "
+				       ">/sys/bus/pci/devices/%s/driver/unbind; echo %s "
+				       ">/sys/bus/pci/drivers_probe", device->bdf, driver,
+				       device->bdf, device->bdf, device->bdf, device->bdf);
+	snprintf(device->node, sizeof(device->node), "%s/vfio/devices/%s", host_machine->dev,
+		 name);
+	if (access(device->node, F_OK))
+		return cused_error_set(err, -ENODEV, "--device host: %s has no device node %s; "
+				       "take a kernel that has CONFIG_VFIO_DEVICE_CDEV (Linux "
+				       "6.6 or later)", device->bdf, device->node);
+	return 0;
+}
+
+/* May a driver be in a group whose devices are given away? (CG-138) */
+static bool is_harmless(const char *driver)
+{
+	return !*driver || strstr(driver, "vfio") || !strcmp(driver, "pci-stub") ||
+	       !strcmp(driver, "pcieport");
+}
+
+static int check_viable(const struct host_device *device, struct cused_error *err)
+{
+	char path[PATH_MAX], driver[64];
+	struct dirent *entry;
+	int r = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/iommu_group/devices",
+		 host_machine->sys, device->bdf);
+	dir = opendir(path);
+	while (r == 0 && dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		if (!link_name(entry->d_name, "driver", driver, sizeof(driver)))
+			driver[0] = '\0';
+		if (!is_harmless(driver))
+			r = cused_error_set(err, -EBUSY, "--device host: group %u of %s is not "
+					    "viable: %s, which is in it too, is bound to %s; "
+					    "unbind it, or bind it to vfio-pci", device->group,
+					    device->bdf, entry->d_name, driver);
+	}
+	if (dir)
+		closedir(dir);
+	return r;
+}
+
+/* ---- the seat ---- */
+
+/* Return: a file that is bound and attached; -errno. */
+static int bind_and_attach(const struct host_device *device, const struct host_domain *domain)
+{
+	struct host_bind bind = { .argsz = sizeof(bind), .iommufd = domain->iommufd };
+	struct host_attach attach = { .argsz = sizeof(attach), .pt_id = domain->ioas };
+	int fd = host_machine->open(device->node), r;
+
+	if (fd < 0)
+		return fd;
+	r = host_machine->ioctl(fd, HOST_DEVICE_BIND, &bind);
+	if (r >= 0)
+		r = host_machine->ioctl(fd, HOST_DEVICE_ATTACH, &attach);
+	if (r >= 0)
+		return fd;
+	host_machine->close(fd);
+	return r;
+}
+
+/* Another file of the node is bound (EINVAL), its group is open (EBUSY) or another's (EPERM):
+ * it may be one that a client has closed, and that the kernel is not done with. */
+static int seat_new(const struct host_device *device, const struct host_domain *domain)
+{
+	int fd;
+
+	for (unsigned i = 0;; i++) {
+		fd = bind_and_attach(device, domain);
+		if ((fd != -EINVAL && fd != -EBUSY && fd != -EPERM) || i == HOST_SEAT_TRIES)
+			break;
+		host_machine->pause();
+	}
+	return fd == -EINVAL ? -EBUSY : fd;
+}
+
+/* Locks: the device's held. */
+static int fill(struct host_device *device)
+{
+	int fd = seat_new(device, device->domain);
+
+	if (fd >= 0) {
+		device->seat = fd;
+		return 0;
+	}
+	cused_log(CUSED_LOG_WARNING, "host", "%s cannot be had: %s; see who has %s or a device "
+		  "of group %u open, and, if nobody has, whether interrupts are isolated "
+		  "(iommufd.allow_unsafe_interrupts)", device->bdf, strerror(-fd), device->node,
+		  device->group);
+	return fd;
+}
+
+int host_each(unsigned group, int (*fn)(struct host_device *device, void *arg), void *arg)
+{
+	bool found = false;
+	int r = 0;
+
+	pthread_rwlock_rdlock(&list);
+	for (struct host_device *it = devices; it && r == 0; it = it->next) {
+		if (it->group != group)
+			continue;
+		found = true;
+		r = fn(it, arg);
+	}
+	pthread_rwlock_unlock(&list);
+	return found ? r : -ENODEV;
+}
+
+int host_seat(struct host_device *device, struct host_domain *domain)
+{
+	int r;
+
+	pthread_mutex_lock(&device->lock);
+	device->domain = domain;
+	r = fill(device);
+	if (r)
+		device->domain = NULL;
+	pthread_mutex_unlock(&device->lock);
+	return r;
+}
+
+void host_vacate(struct host_device *device)
+{
+	struct host_detach detach = { .argsz = sizeof(detach) };
+
+	pthread_mutex_lock(&device->lock);
+	if (device->seat >= 0) {
+		host_machine->ioctl(device->seat, HOST_DEVICE_DETACH, &detach);
+		host_machine->close(device->seat);
+	}
+	device->seat = -1;
+	device->domain = NULL;
+	pthread_mutex_unlock(&device->lock);
+}
+
+/* The core opens devices only while their group is in a container. */
+static int device_open(void *state)
+{
+	struct host_device *device = state;
+	int r = 0;
+
+	pthread_mutex_lock(&device->lock);
+	if (device->seat < 0)
+		r = device->domain ? fill(device) : -ENODEV;
+	pthread_mutex_unlock(&device->lock);
+	return r;
+}
+
+static int device_take_file(void *state, intptr_t *ret_file)
+{
+	struct host_device *device = state;
+	int fd;
+
+	pthread_mutex_lock(&device->lock);
+	fd = device->seat;
+	device->seat = -1;
+	/* Taken: only if that was closed there can be another, and it can at once. */
+	if (fd < 0)
+		fd = device->domain ? bind_and_attach(device, device->domain) : -ENODEV;
+	pthread_mutex_unlock(&device->lock);
+	if (fd < 0)
+		return fd == -EINVAL || fd == -EPERM ? -EBUSY : fd;
+	*ret_file = fd;
+	return 0;
+}
+
+/* ---- made and destroyed ---- */
+
+/* What can be wrong comes up now, not when the first client comes. */
+static int try_it(const struct host_device *device, struct cused_error *err)
+{
+	struct host_domain domain;
+	int r = host_domain_open(&domain, err), fd;
+
+	if (r)
+		return r;
+	fd = bind_and_attach(device, &domain);
+	if (fd >= 0)
+		host_machine->close(fd);
+	host_domain_close(&domain);
+	switch (fd) {
+	case -EINVAL:
+	case -EBUSY:
+		return cused_error_set(err, -EBUSY, "--device host: %s is in use: %s or group %u "
+				       "is open in another program (fuser -v %s), or a driver of "
+				       "the machine does DMA in its group; end that first",
+				       device->bdf, device->node, device->group, device->node);
+	case -EPERM:
+		return cused_error_set(err, -EPERM, "--device host: %s may not be had: group %u "
+				       "belongs to another program, or the machine does not "
+				       "isolate interrupts; end that program, or load iommufd "
+				       "with allow_unsafe_interrupts=1", device->bdf,
+				       device->group);
+	default:
+		return fd >= 0 ? 0 : cused_error_set(err, fd, "--device host: %s (%s) cannot be "
+						     "bound: %s", device->bdf, device->node,
+						     strerror(-fd));
+	}
+}
+
+static void describe(const struct host_device *device, struct cused_pci *ret)
+{
+	ret->vendor = (uint16_t)read_number(device->bdf, "vendor");
+	ret->device = (uint16_t)read_number(device->bdf, "device");
+	ret->subvendor = (uint16_t)read_number(device->bdf, "subsystem_vendor");
+	ret->subdevice = (uint16_t)read_number(device->bdf, "subsystem_device");
+	ret->revision = (uint8_t)read_number(device->bdf, "revision");
+	ret->class_code = read_number(device->bdf, "class");
+}
+
+static int device_create(const struct cused_services *services, struct cused_port *port,
+			 const struct cused_value *values, struct cused_pci *ret_pci,
+			 void **ret_state, struct cused_error *err)
+{
+	struct host_device *device = calloc(1, sizeof(*device));
+	int r;
+
+	(void)values;
+	if (!device)
+		return cused_error_set(err, -ENOMEM, "--device host: out of memory");
+	snprintf(device->bdf, sizeof(device->bdf), "%s", services->name(port));
+	device->seat = -1;
+	r = find_group(device, err);
+	if (r == 0)
+		r = find_node(device, err);
+	if (r == 0)
+		r = check_viable(device, err);
+	if (r == 0)
+		r = try_it(device, err);
+	if (r) {
+		free(device);
+		return r;
+	}
+	describe(device, ret_pci);
+	pthread_mutex_init(&device->lock, NULL);
+	pthread_rwlock_wrlock(&list);
+	device->next = devices;
+	devices = device;
+	pthread_rwlock_unlock(&list);
+	*ret_state = device;
+	return 0;
+}
+
+static void device_destroy(void *state)
+{
+	struct host_device *device = state;
+
+	pthread_rwlock_wrlock(&list);
+	for (struct host_device **at = &devices; *at; at = &(*at)->next) {
+		if (*at == device) {
+			*at = device->next;
+			break;
+		}
+	}
+	pthread_rwlock_unlock(&list);
+	host_vacate(device);
+	pthread_mutex_destroy(&device->lock);
+	free(device);
+}
+
+static const struct cused_device_ops host_ops = {
+	.size = sizeof(host_ops),
+	.version = CUSED_API_VERSION,
+	.name = "host",
+	.summary = "a PCI device of this machine, bound to vfio-pci",
+	.description =
+		"For serve alone: gives a real device to programs that speak the old interface, "
+		"on kernels that offer device nodes and iommufd only. bdf is the device's "
+		"address, and its group is the machine's; what else of the group clients shall "
+		"have is added by --device host as well.\n\n"
+		"It needs a kernel with iommufd and VFIO device nodes, an IOMMU, and the device "
+		"bound to vfio-pci. The client gets the kernel's own file: regions, interrupts, "
+		"mmap and reset are the kernel's, at its speed.",
+	.create = device_create,
+	.destroy = device_destroy,
+	.open = device_open,
+	.flags = CUSED_DEVICE_HOST,
+	.iommu = &host_iommu_ops,
+	.take_file = device_take_file,
+};
+CUSED_DEVICE(host_ops);
