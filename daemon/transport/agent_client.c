@@ -408,6 +408,8 @@ int agent_lend_call(struct agent_lending *lending, int fd, unsigned long cmd, vo
 	size_t none = 0;
 	int r;
 
+	if (len > sizeof(word.arg))
+		return -E2BIG;
 	if (lending->over)
 		return -EIO;
 	memcpy(word.arg, arg, len);

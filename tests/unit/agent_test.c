@@ -711,6 +711,42 @@ START_TEST(a_client_makes_ioctls_for_us)
 }
 END_TEST
 
+static atomic_int at_limit, beyond_limit;
+
+/* The largest argument, one byte more, and what was to be done after that. */
+static void lend_much(struct request *request)
+{
+	uint8_t arg[CUSED_LENDER_ARG + 1];
+	struct agent_lending *lending;
+	int ends[2], result = -1, r;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	memset(arg, 0x5a, sizeof(arg));
+	r = agent_lend_begin(agent, request->tid, armed, request, &lending);
+	ck_assert_int_eq(r, 0);
+	beyond_limit = agent_lend_call(lending, ends[0], FIONREAD, arg, sizeof(arg), &result);
+	at_limit = agent_lend_call(lending, ends[0], FIONREAD, arg, CUSED_LENDER_ARG, &result);
+	lent_arg[0] = arg[0];
+	lent_arg[1] = arg[CUSED_LENDER_ARG - 1];
+	close(ends[0]);
+	close(ends[1]);
+	agent_lend_end(lending, LENT_RESULT);
+	deliveries++;
+}
+
+START_TEST(arguments_have_a_limit)
+{
+	int fd = hook_setup(lend_much);
+
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_HOOK), LENT_RESULT);
+	UNTIL(deliveries == 1);
+	ck_assert_int_eq(beyond_limit, -E2BIG);
+	ck_assert_int_eq(at_limit, 0);
+	ck_assert_int_eq(lent_arg[0], 0);
+	ck_assert_int_eq(lent_arg[1], 0x5a);
+}
+END_TEST
+
 START_TEST(a_client_is_killed_as_it_makes_ioctls)
 {
 	int fd = hook_setup(lend);
@@ -815,6 +851,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, a_file_of_the_kernels_is_delivered);
 	tcase_add_test(tc, a_file_that_nobody_takes_is_closed);
 	tcase_add_test(tc, a_client_makes_ioctls_for_us);
+	tcase_add_test(tc, arguments_have_a_limit);
 	tcase_add_test(tc, a_client_is_killed_as_it_makes_ioctls);
 	tcase_add_test(tc, lending_outlives_the_agent);
 	tcase_add_test(tc, a_debugged_client_makes_no_ioctl);
