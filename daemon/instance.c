@@ -7,7 +7,11 @@
 #include <core/iommu_driver.h>
 #include <util/cleanup.h>
 
+#include "host_place.h"
 #include "instance.h"
+
+#define SYSFS "/sys"
+#define DEV "/dev"
 
 struct instance {
 	const struct conf *conf;
@@ -93,11 +97,16 @@ int instance_add_device(struct instance *instance, const struct conf_device *dev
 		.offset_base = where->offset_base, .no_mmap = where->no_mmap,
 	};
 	bool is_host = conf_is_host(device);
+	struct host_place place;
 	struct group *group;
 	int r = grow(instance, err);
 
 	if (r == 0 && is_host)
 		r = need_host_iommu(instance, device, err);
+	if (r == 0 && is_host)
+		r = host_place(SYSFS, DEV, device->bdf, &place, err);
+	if (is_host)
+		params.host = &place.host;
 	if (r)
 		return r;
 	group = topology_find_group(instance->topology, device->group, device->noiommu);

@@ -231,8 +231,10 @@ int device_new(struct topology *topology, struct group *group,
 	if (!device)
 		return cused_error_set(err, -ENOMEM, "%s: out of memory",
 				       params->ops->name);
+	device->host = params->host;
 	r = params->ops->create(&device_services, &device->port, params->values, &device->pci,
 				&device->state, err);
+	device->host = NULL;
 	if (r < 0) {
 		device->state = NULL;
 		goto err_free;

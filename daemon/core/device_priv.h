@@ -108,6 +108,7 @@ struct device {
 	uint64_t offset_base;
 	bool no_mmap;
 	struct cused_port port;
+	const struct cused_host *host;	/* while it is made */
 	void *state;
 	struct cused_pci pci;
 	struct device_bar bars[CFG_BARS];

@@ -88,6 +88,11 @@ static const char *service_name(struct cused_port *port)
 	return port->device->name;
 }
 
+static const struct cused_host *service_host(struct cused_port *port)
+{
+	return port->device->host;
+}
+
 const struct cused_services device_services = {
 	.size = sizeof(struct cused_services),
 	.version = CUSED_API_VERSION,
@@ -101,4 +106,5 @@ const struct cused_services device_services = {
 	.timer_arm = service_timer_arm,
 	.now = service_now,
 	.name = service_name,
+	.host = service_host,
 };

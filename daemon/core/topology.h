@@ -65,6 +65,7 @@ struct device_params {
 	uint64_t offset_base;	/* added to index << 40 in GET_REGION_INFO; accesses come
 				 * with it already taken off. Low 44 bits 0. */
 	bool no_mmap;		/* the transport cannot map: no region offers MMAP */
+	const struct cused_host *host;	/* of a device of the machine, for as long as it is made */
 	uint64_t bar_base;	/* host address shown in BAR0; further BARs follow. 0: chosen */
 };
 

@@ -51,6 +51,15 @@ struct cused_dma {
 #define CUSED_DMA_BATCH_MAX 4096	/* pieces in one call; more is -E2BIG */
 
 /* What the core does for a model. Tests give a model a fake of this table. */
+/* A device of this machine, as whoever makes it has found it (CUSED_DEVICE_HOST). */
+struct cused_host {
+	size_t size;
+	unsigned group;			/* its IOMMU group there */
+	const char *node;		/* "/dev/vfio/devices/vfio0" */
+	uint16_t vendor, device;
+	uint32_t class_code;
+};
+
 struct cused_services {
 	size_t size;
 	unsigned version;
@@ -99,6 +108,9 @@ struct cused_services {
 
 	/* "0000:01:00.0", for log lines and serial numbers. */
 	const char *(*name)(struct cused_port *port);
+
+	/* Of a host device, for the length of its create(); else NULL. */
+	const struct cused_host *(*host)(struct cused_port *port);
 };
 
 enum cused_device_flags {

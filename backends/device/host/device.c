@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* host/device.c - a device of the machine: what it needs, and its seat; see host_device.h. */
-#include <dirent.h>
+/* host/device.c - a device of the machine: its seat; see host_device.h. */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,137 +44,10 @@ static void machine_pause(void)
 }
 
 static const struct host_machine this_machine = {
-	.sys = "/sys", .dev = "/dev", .open = machine_open, .ioctl = machine_ioctl,
+	.dev = "/dev", .open = machine_open, .ioctl = machine_ioctl,
 	.close = machine_close, .pause = machine_pause,
 };
 const struct host_machine *host_machine = &this_machine;
-
-/* The last word of a link of a device. Return: false: there is none. */
-static bool link_name(const char *bdf, const char *name, char *ret, size_t size)
-{
-	char path[PATH_MAX], target[PATH_MAX];
-	const char *word;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/%s", host_machine->sys, bdf, name);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0)
-		return false;
-	target[n] = '\0';
-	word = strrchr(target, '/') ? strrchr(target, '/') + 1 : target;
-	if (strlen(word) >= size)
-		return false;
-	strcpy(ret, word);
-	return true;
-}
-
-static uint32_t read_number(const char *bdf, const char *name)
-{
-	char path[PATH_MAX];
-	unsigned value = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/%s", host_machine->sys, bdf, name);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	if (fscanf(f, "%x", &value) != 1)
-		value = 0;
-	fclose(f);
-	return value;
-}
-
-/* The first entry of a folder of the device's that begins with @prefix. */
-static bool folder_entry(const char *bdf, const char *name, const char *prefix, char *ret,
-			 size_t size)
-{
-	char path[PATH_MAX];
-	struct dirent *entry;
-	bool found = false;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/%s", host_machine->sys, bdf, name);
-	dir = opendir(path);
-	while (dir && !found && (entry = readdir(dir))) {
-		found = !strncmp(entry->d_name, prefix, strlen(prefix)) &&
-			strlen(entry->d_name) < size;
-		if (found)
-			strcpy(ret, entry->d_name);
-	}
-	if (dir)
-		closedir(dir);
-	return found;
-}
-
-/* ---- what it needs ---- */
-
-/* Whoever made the configuration has looked, too; the device may be gone since. */
-static int find_group(struct host_device *device, struct cused_error *err)
-{
-	char name[32];
-
-	if (!link_name(device->bdf, "iommu_group", name, sizeof(name)))
-		return cused_error_set(err, -ENODEV, "--device host: bdf=%s is no device of this "
-				       "machine that an IOMMU has in a group; lspci -D lists the "
-				       "devices", device->bdf);
-	device->group = (unsigned)strtoul(name, NULL, 10);
-	return 0;
-}
-
-static int find_node(struct host_device *device, struct cused_error *err)
-{
-	char driver[64], name[32];
-
-	if (!link_name(device->bdf, "driver", driver, sizeof(driver)))
-		snprintf(driver, sizeof(driver), "no driver");
-	if (!folder_entry(device->bdf, "vfio-dev", "vfio", name, sizeof(name)))
-		return cused_error_set(err, -ENODEV, "--device host: %s is bound to %s, not to "
-				       "a VFIO driver; bind it: echo vfio-pci "
-				       ">/sys/bus/pci/devices/%s/driver_override; echo %s "
-				       ">/sys/bus/pci/devices/%s/driver/unbind; echo %s "
-				       ">/sys/bus/pci/drivers_probe", device->bdf, driver,
-				       device->bdf, device->bdf, device->bdf, device->bdf);
-	snprintf(device->node, sizeof(device->node), "%s/vfio/devices/%s", host_machine->dev,
-		 name);
-	if (access(device->node, F_OK))
-		return cused_error_set(err, -ENODEV, "--device host: %s has no device node %s; "
-				       "take a kernel that has CONFIG_VFIO_DEVICE_CDEV (Linux "
-				       "6.6 or later)", device->bdf, device->node);
-	return 0;
-}
-
-/* May a driver be in a group whose devices are given away? (CG-138) */
-static bool is_harmless(const char *driver)
-{
-	return !*driver || strstr(driver, "vfio") || !strcmp(driver, "pci-stub") ||
-	       !strcmp(driver, "pcieport");
-}
-
-static int check_viable(const struct host_device *device, struct cused_error *err)
-{
-	char path[PATH_MAX], driver[64];
-	struct dirent *entry;
-	int r = 0;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/iommu_group/devices",
-		 host_machine->sys, device->bdf);
-	dir = opendir(path);
-	while (r == 0 && dir && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
-			continue;
-		if (!link_name(entry->d_name, "driver", driver, sizeof(driver)))
-			driver[0] = '\0';
-		if (!is_harmless(driver))
-			r = cused_error_set(err, -EBUSY, "--device host: group %u of %s is not "
-					    "viable: %s, which is in it too, is bound to %s; "
-					    "unbind it, or bind it to vfio-pci", device->group,
-					    device->bdf, entry->d_name, driver);
-	}
-	if (dir)
-		closedir(dir);
-	return r;
-}
 
 /* ---- the seat ---- */
 
@@ -321,13 +192,13 @@ static int try_it(const struct host_device *device, struct cused_error *err)
 	case -EINVAL:
 	case -EBUSY:
 		return cused_error_set(err, -EBUSY, "--device host: %s is in use: %s or group %u "
-				       "is open in another program (fuser -v %s), or a driver of "
-				       "the machine does DMA in its group; end that first",
-				       device->bdf, device->node, device->group, device->node);
+				       "is open in another program (fuser -v %s), a client has "
+				       "the group, or a driver of the machine does DMA in it; "
+				       "end that first", device->bdf, device->node, device->group, device->node);
 	case -EPERM:
 		return cused_error_set(err, -EPERM, "--device host: %s may not be had: group %u "
-				       "belongs to another program, or the machine does not "
-				       "isolate interrupts; end that program, or load iommufd "
+				       "belongs to another program or to a client, or the machine "
+				       "does not isolate interrupts; end that, or load iommufd "
 				       "with allow_unsafe_interrupts=1", device->bdf,
 				       device->group);
 	default:
@@ -337,20 +208,11 @@ static int try_it(const struct host_device *device, struct cused_error *err)
 	}
 }
 
-static void describe(const struct host_device *device, struct cused_pci *ret)
-{
-	ret->vendor = (uint16_t)read_number(device->bdf, "vendor");
-	ret->device = (uint16_t)read_number(device->bdf, "device");
-	ret->subvendor = (uint16_t)read_number(device->bdf, "subsystem_vendor");
-	ret->subdevice = (uint16_t)read_number(device->bdf, "subsystem_device");
-	ret->revision = (uint8_t)read_number(device->bdf, "revision");
-	ret->class_code = read_number(device->bdf, "class");
-}
-
 static int device_create(const struct cused_services *services, struct cused_port *port,
 			 const struct cused_value *values, struct cused_pci *ret_pci,
 			 void **ret_state, struct cused_error *err)
 {
+	const struct cused_host *host = services->host(port);
 	struct host_device *device = calloc(1, sizeof(*device));
 	int r;
 
@@ -358,19 +220,16 @@ static int device_create(const struct cused_services *services, struct cused_por
 	if (!device)
 		return cused_error_set(err, -ENOMEM, "--device host: out of memory");
 	snprintf(device->bdf, sizeof(device->bdf), "%s", services->name(port));
+	snprintf(device->node, sizeof(device->node), "%s", host->node);
+	device->group = host->group;
 	device->seat = -1;
-	r = find_group(device, err);
-	if (r == 0)
-		r = find_node(device, err);
-	if (r == 0)
-		r = check_viable(device, err);
-	if (r == 0)
-		r = try_it(device, err);
+	r = try_it(device, err);
 	if (r) {
 		free(device);
 		return r;
 	}
-	describe(device, ret_pci);
+	*ret_pci = (struct cused_pci){ .vendor = host->vendor, .device = host->device,
+				       .class_code = host->class_code };
 	pthread_mutex_init(&device->lock, NULL);
 	pthread_rwlock_wrlock(&list);
 	device->next = devices;

@@ -64,7 +64,7 @@
 
 /* How the backend reaches the machine; a test has a machine of its own. */
 struct host_machine {
-	const char *sys, *dev;		/* "/sys", "/dev" */
+	const char *dev;		/* "/dev" */
 	int (*open)(const char *path);	/* for reading and writing. Return: an fd, -errno */
 	int (*ioctl)(int fd, unsigned long cmd, void *arg);	/* Return: >= 0, -errno */
 	void (*close)(int fd);
