@@ -77,6 +77,25 @@ stop_service()
 	service=""
 }
 
+# How often the service said something: lines WHAT
+lines()
+{
+	grep -c "$1" "$service_log" || :
+}
+
+said_more()
+{
+	[ "$(lines "$1")" -gt "$2" ]
+}
+
+# reload WHAT: a new configuration; wait until the service says WHAT (once more)
+reload()
+{
+	reload_before=$(lines "$1")
+	kill -HUP "$service"
+	wait_for 20 said_more "$1" "$reload_before" || fail "after SIGHUP it does not say: $1"
+}
+
 # The group's number of the device at $1
 group_of()
 {

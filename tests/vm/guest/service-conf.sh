@@ -13,24 +13,6 @@ device()
 	[ $# = 0 ] || printf '%s\n' "$@"
 }
 
-lines()
-{
-	grep -c "$1" "$service_log" || :
-}
-
-said_more()
-{
-	[ "$(lines "$1")" -gt "$2" ]
-}
-
-# reload WHAT: and wait until the service says WHAT (once more)
-reload()
-{
-	reload_before=$(lines "$1")
-	kill -HUP "$service"
-	wait_for 20 said_more "$1" "$reload_before" || fail "after SIGHUP it does not say: $1"
-}
-
 # mode NODE WANTED
 mode()
 {

@@ -1,0 +1,293 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Devices of the machine by `vfio-cused serve`: what it needs and says if it is not there, what
+# clients pin and how it goes when they end, an ordinary user's qemu-img on a real drive, and
+# simulated devices beside it. $HOST_EDU and $HOST_NVME are the devices' addresses.
+# shellcheck source=lib.sh
+. /vm/lib.sh
+mib=16
+url=nvme://$HOST_NVME/1
+
+# refused WORD…: serve does not start, and its message has each word
+refused()
+{
+	! timeout 20 vfio-cused serve --device "host,bdf=$HOST_EDU" >/tmp/refused 2>&1 ||
+		fail "it serves, but should refuse: $*"
+	for word in "$@"; do
+		grep -q -- "$word" /tmp/refused || { cat /tmp/refused; fail "no \"$word\""; }
+	done
+}
+
+bind()
+{
+	echo vfio-pci >"/sys/bus/pci/devices/$1/driver_override"
+	echo "$1" >/sys/bus/pci/drivers_probe
+}
+
+# Pages that are pinned in all the machine at the moment. Each processor counts for itself, until
+# it is asked.
+pinned()
+{
+	cat /proc/sys/vm/stat_refresh
+	awk '$1 == "nr_foll_pin_acquired" { n += $2 } $1 == "nr_foll_pin_released" { n -= $2 }
+		END { print n + 0 }' /proc/vmstat
+}
+
+nothing_is_pinned()
+{
+	[ "$(pinned)" = 0 ]
+}
+
+# ---- bad input ----
+
+refused "$HOST_EDU is bound to no driver" "echo vfio-pci" drivers_probe
+bind "$HOST_EDU"
+bind "$HOST_NVME"
+edu_group=$(group_of "$HOST_EDU") nvme_group=$(group_of "$HOST_NVME")
+refused /dev/vfio/vfio
+# Another program has the kernel's group; then it is nobody's business any more.
+tail -f /dev/null 8<>"/dev/vfio/$edu_group" &
+holder=$!
+wait_for 5 in_use "$HOST_EDU" || fail "the group is not open"
+refused "$HOST_EDU is in use" "group $edu_group"
+kill $holder
+wait $holder || :
+mv /dev/iommu /dev/iommu-away
+refused /dev/iommu CONFIG_IOMMUFD
+mv /dev/iommu-away /dev/iommu
+mv /dev/vfio/devices /dev/vfio-devices
+refused "has no device node" CONFIG_VFIO_DEVICE_CDEV
+mv /dev/vfio-devices /dev/vfio/devices
+! vfio-cused run --device "host,bdf=$HOST_EDU" -- true 2>/tmp/refused || fail "run takes it"
+grep -q "vfio-cused serve" /tmp/refused || fail "run does not say who takes it"
+# The kernel's own nodes have the names of ours.
+rm "/dev/vfio/vfio" "/dev/vfio/$edu_group" "/dev/vfio/$nvme_group"
+nothing_is_pinned || fail "$(pinned) pages are pinned before the start"
+
+# serve_both [OPTION…]
+serve_both()
+{
+	start_service "$@" --device "host,bdf=$HOST_EDU" --device "host,bdf=$HOST_NVME" \
+		--device "edu,bdf=$EDU2"
+	chown user "/dev/vfio/$edu_group" "/dev/vfio/$nvme_group" \
+		"/dev/vfio/$(group_of "$EDU2")"
+}
+
+# pin COMMAND-LINE: runs vm-pinner in the background; its number is $pinner
+pin()
+{
+	rm -f /tmp/pin.in
+	mkfifo /tmp/pin.in
+	: >/tmp/pin.out
+	# shellcheck disable=SC2086
+	vm-pinner $1 </tmp/pin.in >/tmp/pin.out 2>&1 &
+	pinner=$!
+	exec 7>/tmp/pin.in
+}
+
+mapped_or_gone()
+{
+	grep -q "${1:-mapped}" /tmp/pin.out || ! running "$pinner"
+}
+
+# is_mapped [WORD]
+is_mapped()
+{
+	wait_for 60 mapped_or_gone "$@" || fail "vm-pinner is not done: $(cat /tmp/pin.out)"
+	grep -q "${1:-mapped}" /tmp/pin.out || fail "vm-pinner: $(cat /tmp/pin.out)"
+}
+
+# killed: SIGKILL to vm-pinner; nothing stays pinned
+killed()
+{
+	kill -KILL "$pinner"
+	wait "$pinner" 2>/dev/null || :
+	exec 7>&-
+	wait_for 20 nothing_is_pinned ||
+		fail "$(pinned) pages are still pinned after vm-pinner $1 was killed"
+}
+
+# ---- pinned as long as the client has it, by each way ----
+
+for way in auto file courier; do
+	serve_both --service "dma=$way"
+	for kind in shared private both; do
+		case $way-$kind in
+		file-private | file-both) continue ;;
+		esac
+		size=32 pages=8192
+		[ $kind != both ] || pages=16384
+		pin "$HOST_EDU $kind $size"
+		is_mapped
+		[ "$(pinned)" -ge $pages ] || fail "$kind by $way: only $(pinned) pages are pinned"
+		echo "$kind by $way: $(pinned) pages pinned, VmPin $(awk '/^VmPin/ { print $2 }' \
+			"/proc/$pinner/status") kB of the client, $(awk '/^VmPin/ { print $2 }' \
+			"/proc/$service/status") kB of the service"
+		killed "$kind by $way"
+		# And by closing.
+		pin "$HOST_EDU $kind $size"
+		is_mapped
+		exec 7>&-
+		wait "$pinner" || fail "vm-pinner ended with $?"
+		nothing_is_pinned || fail "$(pinned) pages are pinned after the last close"
+	done
+	# Content, by a device that reads it and writes it back; and not after UNMAP.
+	cases="--only dma_memfd"
+	[ $way = file ] || cases="$cases --only dma_private --only dma_blocked \
+		--only dma_two_mappings --only dma_of_child --only type1v2_unmap"
+	# shellcheck disable=SC2086
+	vfioc-static --bdf "$HOST_EDU" $cases >/tmp/out 2>&1 ||
+		{ cat /tmp/out; fail "DMA by $way"; }
+	if [ $way = file ]; then
+		pin "$HOST_EDU private 1"
+		! wait "$pinner" || fail "private memory was mapped by file"
+		exec 7>&-
+		grep -q "map: -14" /tmp/pin.out || fail "not EFAULT: $(cat /tmp/pin.out)"
+		grep -q "cannot be mapped" "$service_log" || fail "the service does not say why"
+	fi
+	stop_service
+done
+
+# ---- killed at any time, with its thread in the courier's hands or not ----
+
+serve_both
+n=0
+while [ $n -lt 12 ]; do
+	pin "$HOST_EDU both 8 100000"
+	is_mapped mapping
+	pause "0.0$((n * 4 % 10))$n"
+	killed "in the middle of it"
+	n=$((n + 1))
+done
+echo "$n clients were killed while they mapped: nothing is pinned"
+
+# ---- the limit is the client's ----
+
+# limited KIND MIB LIMIT-KIB RESULT
+limited()
+{
+	(
+		# shellcheck disable=SC3045
+		ulimit -l "$3"
+		exec su user -c "exec vm-pinner $HOST_EDU $1 $2"
+	) </dev/null >/tmp/out 2>&1 || :
+	grep -q "$4" /tmp/out || fail "$1, $2 MiB, limit $3 KiB: $(cat /tmp/out)"
+	wait_for 20 nothing_is_pinned || fail "$(pinned) pages are still pinned"
+}
+for kind in shared private; do
+	limited $kind 4 4096 '^mapped$'
+	limited $kind 4 4092 'map: -12'
+done
+limited both 4 8192 '^mapped$'
+limited both 4 8188 'map: -12'
+
+# ---- unmodified programs, as the owner of the group ----
+
+# shellcheck disable=SC3045
+ulimit -l 65536
+
+# as_user NAME COMMAND. QEMU's emulated drive loses an interrupt now and then, on the kernel's
+# own VFIO as well (3 of 8 of `qemu-img info` hang there for ever), and the driver of qemu-img
+# looks at nothing else: so it may hang, but not each time.
+tries=0
+as_user()
+{
+	name=$1
+	shift
+	for try in 1 2 3 4 5 6 7 8; do
+		tries=$((tries + 1))
+		timeout 20 su user -c "exec $*" >/tmp/out 2>&1 && return
+		status=$?
+		[ $status = 143 ] || [ $status = 124 ] || { cat /tmp/out; fail "$name: $status"; }
+		echo "$name: hangs at try $try"
+		wait_for 20 nothing_is_pinned || fail "$(pinned) pages are pinned after $name"
+	done
+	fail "$name hangs each time"
+}
+awk -v size=$((mib << 20)) 'BEGIN { for (n = 0; n < size; n += 32) printf "byte %-26d\n", n }' \
+	>/tmp/content.raw
+as_user info qemu-img info "$url"
+grep -q "virtual size: $mib MiB" /tmp/out || { cat /tmp/out; fail "info"; }
+as_user "to the drive" qemu-img convert -n -f raw -O raw /tmp/content.raw "$url"
+as_user "from the drive" qemu-img convert -f raw -O raw "$url" /tmp/back.raw
+cmp /tmp/content.raw /tmp/back.raw || fail "what was read differs"
+rm /tmp/back.raw
+as_user "under exec" vfio-cused exec -- qemu-img convert -f raw -O raw "$url" /tmp/back.raw
+cmp /tmp/content.raw /tmp/back.raw || fail "what was read under exec differs"
+# Killed in the middle of its work.
+su user -c "exec qemu-img bench -c 100000000 -d 32 -f raw -t none $url" \
+	>/tmp/out 2>&1 &
+wait_for 100 in_use "$HOST_NVME" || fail "qemu-img does not begin: $(cat /tmp/out)"
+much_is_pinned()
+{
+	[ "$(pinned)" -gt 100 ]
+}
+wait_for 100 much_is_pinned || fail "qemu-img pins nothing: $(cat /tmp/out)"
+echo "qemu-img has $(pinned) pages pinned"
+for pid in $(pids_of qemu-img); do
+	kill -KILL "$pid"
+done
+wait_for 20 nothing_is_pinned || fail "$(pinned) pages are pinned after qemu-img was killed"
+as_user "after that" qemu-img info "$url"
+
+# ---- a simulated device beside, and the end ----
+
+as_user "the simulated device" vfioc-static --bdf "$EDU2" --only dma_private --only dma_memfd
+# What a client has when the service ends, it keeps, but nothing stays pinned.
+pin "$HOST_EDU both 8"
+is_mapped
+stop_service
+wait_for 20 nothing_is_pinned || fail "$(pinned) pages are pinned after the service's end"
+killed "after the service's end"
+no_processes || fail "left: $(processes)"
+# The device is whole: it can be served again.
+serve_both
+as_user "a new service" vfioc-static --bdf "$HOST_EDU" --only dma_private
+stop_service
+
+# ---- a new configuration ----
+
+conf=/tmp/service.conf
+simulated()
+{
+	printf '[device "sim"]\nbackend = edu\nbdf = %s\n' "$EDU2"
+}
+
+both()
+{
+	simulated
+	printf '[device "real"]\nbackend = host\nbdf = %s\n' "$HOST_EDU"
+	printf '[group "%s"]\nowner = user\n' "$edu_group"
+}
+
+no_node()
+{
+	[ ! -e "/dev/vfio/$edu_group" ]
+}
+simulated >$conf
+start_service -c $conf
+no_node || fail "there is a group without a device"
+both >$conf
+reload "reloaded: .* 2 groups, 2 devices"
+as_user "a device that has come" vfioc-static --bdf "$HOST_EDU" --only dma_private
+pin "$HOST_EDU both 8"
+is_mapped
+simulated >$conf
+reload "reloaded: .* 1 device, and others that leave"
+grep -q "$HOST_EDU.* is in use: it stays until its client" "$service_log" ||
+	fail "it does not say that it waits"
+! su user -c "exec vfioc-static --bdf $HOST_EDU --only dma_private" >/tmp/out 2>&1 ||
+	fail "a device that leaves was opened"
+[ "$(pinned)" -ge 4096 ] || fail "the client lost its mappings"
+exec 7>&-
+wait "$pinner" || fail "vm-pinner ended with $?"
+wait_for 20 no_node || fail "the group of a device that has gone is still there"
+nothing_is_pinned || fail "$(pinned) pages are pinned after a device has gone"
+both >$conf
+reload "reloaded: .* 2 groups, 2 devices"
+as_user "a device that is there again" vfioc-static --bdf "$HOST_EDU" --only dma_private
+# The place of a simulated device is not the machine's, though it is under /sys.
+printf '[device "real"]\nbackend = host\nbdf = %s\n' "$EDU2" >$conf
+reload "stays as it was: .*$EDU2 is no device of this machine"
+stop_service
+no_processes || fail "left: $(processes)"
