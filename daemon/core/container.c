@@ -15,6 +15,9 @@
  *   Locks: `lock` orders everything that happens to one container (T1-132), the driver's
  *   callbacks included. Drivers learn of a group its number and kind, which are constant,
  *   because set_iommu attaches groups without their locks.
+ *
+ *   The topology has a list of all containers, for status. It holds no reference: a walk
+ *   takes one where there is one left to share, and the last unref unlinks.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -31,8 +34,11 @@ struct attachment {
 };
 
 struct container {
-	struct topology *topology;		/* constant */
+	struct list link;			/* container_list.lock */
+	struct topology *topology;		/* constant, as is id */
+	uint64_t id;
 	atomic_uint refs;
+	atomic_bool file_open;
 	pthread_mutex_t lock;
 	struct list groups;			/* struct attachment; lock */
 	bool noiommu;				/* CG-117: means nothing while empty; lock */
@@ -42,14 +48,20 @@ struct container {
 
 int container_open(struct topology *topology, struct container **ret)
 {
+	struct container_list *all = topology_containers(topology);
 	struct container *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
 	c->topology = topology;
 	atomic_init(&c->refs, 1);
+	atomic_init(&c->file_open, true);
 	pthread_mutex_init(&c->lock, NULL);
 	list_init(&c->groups);
+	pthread_mutex_lock(&all->lock);
+	c->id = ++all->last_id;
+	list_push_back(&all->containers, &c->link);
+	pthread_mutex_unlock(&all->lock);
 	*ret = c;
 	return 0;
 }
@@ -60,10 +72,26 @@ struct container *container_ref(struct container *container)
 	return container;
 }
 
+/* For a walk over the list, whose lock is held. Return: false: it is on its way out. */
+static bool container_ref_if_alive(struct container *container)
+{
+	unsigned refs = atomic_load_explicit(&container->refs, memory_order_relaxed);
+
+	while (refs && !atomic_compare_exchange_weak(&container->refs, &refs, refs + 1))
+		;
+	return refs > 0;
+}
+
 void container_unref(struct container *container)
 {
+	struct container_list *all;
+
 	if (atomic_fetch_sub_explicit(&container->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	all = topology_containers(container->topology);
+	pthread_mutex_lock(&all->lock);
+	list_remove(&container->link);
+	pthread_mutex_unlock(&all->lock);
 	/* Each attached group has a reference, so none is left, and no driver either. */
 	pthread_mutex_destroy(&container->lock);
 	free(container);
@@ -71,6 +99,7 @@ void container_unref(struct container *container)
 
 void container_release(struct container *container)
 {
+	atomic_store_explicit(&container->file_open, false, memory_order_relaxed);
 	container_unref(container);
 }
 
@@ -325,19 +354,60 @@ bool container_has_group(struct container *container, const struct group *group)
 	return found;
 }
 
+/* ---- status ---- */
+
+uint64_t container_id(const struct container *container)
+{
+	return container->id;
+}
+
 void container_get_status(struct container *container, struct container_status *ret)
 {
-	struct ioas *ioas = NULL;
+	const struct iommu_driver *driver;
 
-	*ret = (struct container_status){ 0 };
-	pthread_mutex_lock(&container->lock);
+	*ret = (struct container_status){
+		.id = container->id,
+		.file_open = atomic_load_explicit(&container->file_open, memory_order_relaxed),
+		.busy = !status_lock(&container->lock),
+	};
+	if (ret->busy)
+		return;
+	driver = container->driver;
 	list_for_each(it, &container->groups)
 		ret->groups++;
-	if (container->driver && container->driver->ioas)
-		ioas = container->driver->ioas(container->driver_data);
-	if (ioas) {
-		ret->mappings = ioas_count(ioas);
-		ret->mapped_bytes = ioas_mapped_bytes(ioas);
-	}
+	ret->driver = driver ? driver->name : NULL;
+	if (driver && driver->ioas)
+		ioas_totals(driver->ioas(container->driver_data), &ret->mappings,
+			    &ret->mapped_bytes);
 	pthread_mutex_unlock(&container->lock);
+}
+
+int containers_each(struct topology *topology,
+		    int (*fn)(struct container *container, void *arg), void *arg)
+{
+	struct container_list *all = topology_containers(topology);
+	struct container *held = NULL;
+	int r = 0;
+
+	pthread_mutex_lock(&all->lock);
+	for (struct list *it = all->containers.next; r == 0 && it != &all->containers;) {
+		struct container *c = container_of(it, struct container, link);
+		struct container *before = held;
+
+		if (!container_ref_if_alive(c)) {
+			it = it->next;
+			continue;
+		}
+		held = c;
+		pthread_mutex_unlock(&all->lock);
+		if (before)
+			container_unref(before);
+		r = fn(c, arg);
+		pthread_mutex_lock(&all->lock);
+		it = it->next;		/* it is in the list still: we have a reference */
+	}
+	pthread_mutex_unlock(&all->lock);
+	if (held)
+		container_unref(held);
+	return r;
 }

@@ -34,11 +34,30 @@ int container_set_iommu(struct container *container, const struct caller *caller
 /* Is the group attached? Locks: takes the container's. */
 bool container_has_group(struct container *container, const struct group *group);
 
-/* A snapshot for status output and tests. */
+/* A number that no other container of the topology ever had; from 1. Constant. */
+uint64_t container_id(const struct container *container);
+
 struct container_status {
+	uint64_t id;
+	bool file_open;			/* false: it lives by its groups alone (CG-122) */
+	bool busy;			/* locked for long; what follows is not known, and 0 */
 	unsigned groups;
-	uint64_t mappings, mapped_bytes;
+	const char *driver;		/* "type1", "noiommu"; NULL: none */
+	uint64_t mappings, mapped_bytes; /* bytes modulo 2^64 */
 };
+/*
+ * A snapshot for status output and tests.
+ * Locks: tries for the container's as status_lock() does, so it never waits for long; the
+ * map of IOVAs is not locked, its totals are two numbers that are not of one moment.
+ */
 void container_get_status(struct container *container, struct container_status *ret);
+
+/*
+ * Walk over the containers of a topology, oldest first: those with an open file or with
+ * groups. Stops at the first non-zero return and returns it.
+ * Locks: none is held while @fn runs; the container lives as long.
+ */
+int containers_each(struct topology *topology,
+		    int (*fn)(struct container *container, void *arg), void *arg);
 
 #endif

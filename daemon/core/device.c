@@ -438,7 +438,18 @@ void device_get_counters(struct device *device, struct device_counters *ret)
 		.dma_read_bytes = atomic_load(&device->counters.dma_read),
 		.dma_write_bytes = atomic_load(&device->counters.dma_write),
 		.dma_faults = atomic_load(&device->counters.faults),
+		.dma_refused = atomic_load(&device->counters.refused),
 		.interrupts = atomic_load(&device->counters.interrupts),
 		.polls = atomic_load(&device->counters.polls),
 	};
+}
+
+void device_get_status(struct device *device, struct device_status *ret)
+{
+	*ret = (struct device_status){
+		.open_files = atomic_load(&device->open_count),
+		.low_power = atomic_load(&device->low_power),
+	};
+	irq_get_status(device, ret);
+	device_get_counters(device, &ret->counters);
 }

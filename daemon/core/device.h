@@ -140,10 +140,26 @@ int device_mmap_check(struct device_file *file, uint64_t pos, uint64_t len, bool
 void device_signal_req(struct device *device);
 void device_signal_err(struct device *device);
 
-/* Counters for status output. */
+/* Counters since the device was made; read without a lock. */
 struct device_counters {
-	uint64_t dma_read_bytes, dma_write_bytes, dma_faults, interrupts, polls;
+	uint64_t dma_read_bytes, dma_write_bytes;
+	uint64_t dma_faults;	/* batches that met no mapping or no right */
+	uint64_t dma_refused;	/* batches while not bus master, asleep or closed */
+	uint64_t interrupts;	/* signals to eventfds */
+	uint64_t polls;
 };
 void device_get_counters(struct device *device, struct device_counters *ret);
+
+struct device_status {
+	unsigned open_files;
+	bool low_power;
+	int irq_mode;		/* VFIO_PCI_{INTX,MSI,MSIX}_IRQ_INDEX; -1: none */
+	unsigned irq_vectors;	/* that have an eventfd, in that mode */
+	bool intx_masked;
+	bool err_set, req_set;	/* eventfds */
+	struct device_counters counters;
+};
+/* A snapshot for status output. Locks: takes the irq lock. */
+void device_get_status(struct device *device, struct device_status *ret);
 
 #endif

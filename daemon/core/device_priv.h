@@ -129,7 +129,7 @@ struct device {
 	struct poller poller;
 	atomic_uint_fast64_t next_cookie;
 	struct {
-		atomic_uint_fast64_t dma_read, dma_write, faults, interrupts, polls;
+		atomic_uint_fast64_t dma_read, dma_write, faults, refused, interrupts, polls;
 	} counters;
 };
 
@@ -173,6 +173,8 @@ void irq_reset(struct device *device);
 void irq_update_disable(struct device *device);
 void irq_update_masks(struct device *device);
 void irq_set_level(struct device *device, bool asserted);	/* device lock held */
+/* The members about interrupts. Locks: takes the irq lock. */
+void irq_get_status(struct device *device, struct device_status *ret);
 /* Count and signal. Locks: irq lock held. NULL is allowed. */
 void irq_signal(struct device *device, struct event *event);
 /* Drop a reference and forget. Locks: irq lock held. */

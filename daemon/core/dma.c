@@ -15,8 +15,10 @@ static int dma(struct cused_port *port, const struct cused_dma *v, size_t n, boo
 	if (n > CUSED_DMA_BATCH_MAX)
 		return -E2BIG;
 	/* A function without bus mastering, or asleep, makes no requests. */
-	if (!cfgspace_bus_master(&device->cfg) || !device_is_awake(device))
+	if (!cfgspace_bus_master(&device->cfg) || !device_is_awake(device)) {
+		atomic_fetch_add_explicit(&device->counters.refused, 1, memory_order_relaxed);
 		return -EACCES;
+	}
 	/* Without an IOMMU there is no map, and no address that a model could reach. */
 	r = device->ioas ? ioas_dma(device->ioas, v, n, to_client, &bad) : -EFAULT;
 	if (r < 0) {

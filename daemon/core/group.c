@@ -243,6 +243,20 @@ int group_unset_container(struct group *group)
 	return r;
 }
 
+void group_get_state(struct group *group, struct group_state *ret)
+{
+	*ret = (struct group_state){ .busy = !status_lock(&group->lock) };
+	if (ret->busy)
+		return;
+	ret->open = group->file_refs > 0;
+	if (group->container) {
+		ret->container = container_id(group->container);
+		ret->open_devices = group->container_users - 1;
+	}
+	ret->viable = !group->foreign_owner;
+	pthread_mutex_unlock(&group->lock);
+}
+
 /* ---- devices ---- */
 
 struct name_walk {

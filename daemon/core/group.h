@@ -3,6 +3,7 @@
 #ifndef CORE_GROUP_H
 #define CORE_GROUP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <core/caller.h>
 #include <core/container.h>
@@ -35,6 +36,16 @@ int group_unset_container(struct group *group);
  */
 int group_get_device(struct group *group, const struct caller *caller, const char *name,
 		     struct device_file **ret);
+
+struct group_state {
+	bool busy;			/* locked for long; the rest is not known, and 0 */
+	bool open;			/* its file, or a device of it */
+	uint64_t container;		/* container_id() of where it is attached; 0: nowhere */
+	unsigned open_devices;
+	bool viable;			/* CG-061, CG-062 */
+};
+/* A snapshot for status output. Locks: tries for the group's as status_lock() does. */
+void group_get_state(struct group *group, struct group_state *ret);
 
 unsigned group_id(const struct group *group);
 enum group_kind group_kind(const struct group *group);

@@ -5,12 +5,27 @@
 #ifndef CORE_INTERNAL_H
 #define CORE_INTERNAL_H
 
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <core/container.h>
 #include <core/device.h>
 #include <core/group.h>
 #include <core/ioas.h>
 #include <core/iommu_driver.h>
 #include <core/topology.h>
+#include <util/list.h>
+
+/* ---- status.c ---- */
+
+/*
+ * Take a lock in order to tell what it guards, if that can be had soon: somebody may hold
+ * it for as long as a client likes.
+ * Return: true: it is held; false: not after STATUS_TRIES tries, STATUS_PAUSE_US apart.
+ */
+#define STATUS_TRIES 5u
+#define STATUS_PAUSE_US 1000u
+bool status_lock(pthread_mutex_t *lock);
 
 /* ---- device.c, for topology.c and group.c ---- */
 
@@ -83,6 +98,14 @@ void container_detach_group(struct container *container, struct group *group);
  * group's DMA. Locks: group's held. Return: 0, or -EPERM owned already (CG-073). */
 int group_claim_dma(struct group *group);
 void group_disclaim_dma(struct group *group);
+/* All containers of a topology; for container.c. `lock` is a leaf. */
+struct container_list {
+	pthread_mutex_t lock;
+	struct list containers;		/* struct container */
+	uint64_t last_id;
+};
+struct container_list *topology_containers(struct topology *topology);
+
 /* Is a driver set, and what map do devices use? Return: 0, or -EINVAL (CG-097). */
 int container_get_ioas(struct container *container, struct ioas **ret_ioas);
 struct container *container_ref(struct container *container);

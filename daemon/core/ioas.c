@@ -76,6 +76,22 @@ static uint8_t ioas_flags_of(const struct ioas_mapping *m)
 			 (m->lock_exempt ? IOAS_LOCK_EXEMPT : 0));
 }
 
+/* Publish what a change made of the totals. @bytes: more than before, modulo 2^64.
+ * Locks: `rw` held for writing, so that plain loads and stores do. */
+static void totals_change(struct ioas *ioas, uint64_t bytes)
+{
+	uint64_t before = atomic_load_explicit(&ioas->mapped_bytes, memory_order_relaxed);
+
+	atomic_store_explicit(&ioas->mapped_bytes, before + bytes, memory_order_relaxed);
+	atomic_store_explicit(&ioas->count, ioas->tree.count, memory_order_relaxed);
+}
+
+void ioas_totals(struct ioas *ioas, uint64_t *ret_count, uint64_t *ret_bytes)
+{
+	*ret_count = atomic_load_explicit(&ioas->count, memory_order_relaxed);
+	*ret_bytes = atomic_load_explicit(&ioas->mapped_bytes, memory_order_relaxed);
+}
+
 int ioas_map(struct ioas *ioas, const struct ioas_mapping *m)
 {
 	struct ioas_value value = { m->iova.last, m->vaddr, ioas_owner(m->mm) };
@@ -91,7 +107,7 @@ int ioas_map(struct ioas *ioas, const struct ioas_mapping *m)
 		r = ioas_tree_insert(&ioas->tree, m->iova.first, &value, ioas_flags_of(m));
 	if (r == 0) {
 		mm_ref(m->mm);
-		ioas->mapped_bytes += range_size(m->iova);
+		totals_change(ioas, range_size(m->iova));
 	}
 	pthread_rwlock_unlock(&ioas->rw);
 	return r;
@@ -117,7 +133,7 @@ int ioas_unmap(struct ioas *ioas, uint64_t first)
 		range.last = pos.leaf->value[pos.i].last;
 		owner = pos.leaf->value[pos.i].owner;
 		ioas_tree_remove(&ioas->tree, first);
-		ioas->mapped_bytes -= range_size(range);
+		totals_change(ioas, -range_size(range));
 		ioas_dirty_forget(&ioas->dirty, range);
 	}
 	pthread_rwlock_unlock(&ioas->rw);
@@ -195,12 +211,7 @@ size_t ioas_count(struct ioas *ioas)
 
 uint64_t ioas_mapped_bytes(struct ioas *ioas)
 {
-	uint64_t n;
-
-	pthread_rwlock_rdlock(&ioas->rw);
-	n = ioas->mapped_bytes;
-	pthread_rwlock_unlock(&ioas->rw);
-	return n;
+	return atomic_load_explicit(&ioas->mapped_bytes, memory_order_relaxed);
 }
 
 size_t ioas_memory(struct ioas *ioas)

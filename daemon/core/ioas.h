@@ -46,6 +46,9 @@ bool ioas_find(struct ioas *ioas, struct cused_range range, struct ioas_mapping 
 int ioas_update(struct ioas *ioas, const struct ioas_mapping *mapping);
 size_t ioas_count(struct ioas *ioas);
 uint64_t ioas_mapped_bytes(struct ioas *ioas);	/* modulo 2^64 */
+/* Both numbers without a lock, so without waiting for DMA or changes; each may be of another
+ * moment. */
+void ioas_totals(struct ioas *ioas, uint64_t *ret_count, uint64_t *ret_bytes);
 size_t ioas_memory(struct ioas *ioas);	/* bytes of heap in use, for the bench */
 
 /*

@@ -4,6 +4,7 @@
 #define CORE_IOAS_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <vfio-cused/iommu.h>
 #include <core/ioas.h>
 #include <core/ioas_tree.h>
@@ -38,7 +39,8 @@ struct ioas_dirty {
 struct ioas {
 	pthread_rwlock_t rw;		/* prefers writers */
 	struct ioas_tree tree;		/* rw; owner words: see ioas_dma.c */
-	uint64_t mapped_bytes;		/* rw */
+	/* rw to change, atomic to read; the count is the tree's. */
+	atomic_uint_fast64_t count, mapped_bytes;
 	pthread_mutex_t share_lock;	/* one attempt to share at a time; inside rw */
 	size_t share_bytes;		/* atomic; heap of shared maps */
 	struct ioas_dirty dirty;

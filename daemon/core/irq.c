@@ -411,3 +411,20 @@ void irq_reset(struct device *device)
 		device->irq.vectors[i].pending = false;
 	pthread_mutex_unlock(&device->irq.lock);
 }
+
+void irq_get_status(struct device *device, struct device_status *ret)
+{
+	struct irq_state *irq = &device->irq;
+	uint32_t n;
+
+	pthread_mutex_lock(&irq->lock);
+	n = irq_vectors(device, irq->mode);
+	ret->irq_mode = irq->mode;
+	ret->irq_vectors = irq->mode == IRQ_INTX && irq->intx.trigger;
+	for (uint32_t i = 0; i < n; i++)
+		ret->irq_vectors += irq->vectors[i].trigger != NULL;
+	ret->intx_masked = irq->mode == IRQ_INTX && irq->intx.masked;
+	ret->err_set = irq->err != NULL;
+	ret->req_set = irq->req != NULL;
+	pthread_mutex_unlock(&irq->lock);
+}

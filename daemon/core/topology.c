@@ -61,6 +61,7 @@ struct topology {
 	pthread_mutex_t walks_lock;		/* innermost */
 	pthread_cond_t walks_ended;		/* walks_lock */
 	unsigned walks;				/* walks_lock; of devices, under way */
+	struct container_list containers;
 };
 
 static void chain_init(struct chain *chain)
@@ -125,6 +126,8 @@ int topology_new(const struct topology_params *params, struct topology **ret)
 	list_init(&t->hidden);
 	pthread_mutex_init(&t->walks_lock, NULL);
 	pthread_cond_init(&t->walks_ended, NULL);
+	pthread_mutex_init(&t->containers.lock, NULL);
+	list_init(&t->containers.containers);
 	*ret = t;
 	return 0;
 }
@@ -152,8 +155,14 @@ void topology_free(struct topology *topology)
 	nodes_free(&topology->drivers, NULL);
 	pthread_cond_destroy(&topology->walks_ended);
 	pthread_mutex_destroy(&topology->walks_lock);
+	pthread_mutex_destroy(&topology->containers.lock);
 	pthread_mutex_destroy(&topology->lock);
 	free(topology);
+}
+
+struct container_list *topology_containers(struct topology *topology)
+{
+	return &topology->containers;
 }
 
 const struct topology_params *topology_params(const struct topology *topology)

@@ -298,6 +298,121 @@ START_TEST(container_outlives_its_file)
 }
 END_TEST
 
+static struct container_status seen_busy;
+
+static void look(void)
+{
+	container_get_status(container, &seen_busy);
+}
+
+/* Who holds the container's lock for long does not hold up who looks. */
+START_TEST(status_of_a_busy_container)
+{
+	struct container_status status;
+
+	fake_a.in_attach = look;
+	attach(g1);
+	ck_assert_int_eq(container_set_iommu(container, &plain, 1), 0);
+	ck_assert(seen_busy.busy);
+	ck_assert(seen_busy.file_open);
+	ck_assert_uint_eq(seen_busy.id, container_id(container));
+	ck_assert_uint_eq(seen_busy.groups, 0);
+	container_get_status(container, &status);
+	ck_assert(!status.busy);
+	ck_assert_uint_eq(status.groups, 1);
+	ck_assert_str_eq(status.driver, "a");
+}
+END_TEST
+
+#define LISTED_MAX 8
+static uint64_t listed[LISTED_MAX];
+static unsigned n_listed;
+
+static int list_one(struct container *c, void *arg)
+{
+	struct container_status status;
+
+	ck_assert_uint_lt(n_listed, LISTED_MAX);
+	container_get_status(c, &status);
+	listed[n_listed++] = status.id;
+	return arg && n_listed == *(unsigned *)arg ? -EINTR : 0;
+}
+
+static unsigned list_all(void)
+{
+	n_listed = 0;
+	ck_assert_int_eq(containers_each(topology, list_one, NULL), 0);
+	return n_listed;
+}
+
+/* Those with an open file, and those that live by their groups. */
+START_TEST(containers_are_listed)
+{
+	struct container_status status;
+	struct container *second, *third;
+	unsigned stop = 2;
+
+	ck_assert_int_eq(container_open(topology, &second), 0);
+	ck_assert_int_eq(container_open(topology, &third), 0);
+	ck_assert_uint_eq(list_all(), 3);
+	ck_assert_uint_eq(listed[0], 1);
+	ck_assert_uint_eq(listed[1], 2);
+	ck_assert_uint_eq(listed[2], 3);
+	n_listed = 0;
+	ck_assert_int_eq(containers_each(topology, list_one, &stop), -EINTR);
+	ck_assert_uint_eq(n_listed, 2);
+
+	container_release(second);
+	ck_assert_uint_eq(list_all(), 2);
+	ck_assert_uint_eq(listed[1], 3);
+	attach(g1);
+	container_release(container);
+	ck_assert_uint_eq(list_all(), 2);
+	container_get_status(container, &status);
+	ck_assert(!status.file_open);
+	ck_assert_uint_eq(status.groups, 1);
+	ck_assert_int_eq(group_unset_container(g1), 0);
+	ck_assert_uint_eq(list_all(), 1);
+	container = third;		/* a number is not used again */
+	ck_assert_int_eq(container_open(topology, &second), 0);
+	ck_assert_uint_eq(list_all(), 2);
+	ck_assert_uint_eq(listed[1], 4);
+	container_release(second);
+}
+END_TEST
+
+static struct container *going[3];
+
+static int close_all(struct container *c, void *arg)
+{
+	(*(unsigned *)arg)++;
+	for (unsigned i = 0; i < 3; i++) {
+		if (going[i])
+			container_release(going[i]);
+		going[i] = NULL;
+	}
+	return 0;
+}
+
+/* The walk goes on from a container whose file was closed, and its neighbours', meanwhile. */
+START_TEST(containers_go_while_they_are_listed)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(container_open(topology, &going[i]), 0);
+	ck_assert_int_eq(containers_each(topology, close_all, &n), 0);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_uint_eq(list_all(), 1);
+	going[0] = container;
+	n = 0;
+	ck_assert_int_eq(containers_each(topology, close_all, &n), 0);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_uint_eq(list_all(), 0);
+	ck_assert_int_eq(container_open(topology, &container), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("container");
@@ -322,6 +437,9 @@ int main(void)
 	tcase_add_test(tc, the_map_exists_with_the_driver);
 	tcase_add_test(tc, last_group_releases_the_driver);
 	tcase_add_test(tc, container_outlives_its_file);
+	tcase_add_test(tc, status_of_a_busy_container);
+	tcase_add_test(tc, containers_are_listed);
+	tcase_add_test(tc, containers_go_while_they_are_listed);
 	suite_add_tcase(suite, tc);
 	suite_add_tcase(suite, safe);
 	runner = srunner_create(suite);

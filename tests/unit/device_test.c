@@ -372,6 +372,7 @@ START_TEST(dma)
 	ck_assert_uint_eq(counters.dma_write_bytes, 8);
 	ck_assert_uint_eq(counters.dma_read_bytes, 4 + 8);
 	ck_assert_uint_eq(counters.dma_faults, 2);
+	ck_assert_uint_eq(counters.dma_refused, 2);
 	device_close(rig_file);
 	rig_file = NULL;
 	ioas_free(ioas);

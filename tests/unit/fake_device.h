@@ -28,6 +28,7 @@ struct device_file {
 static int fake_new_error;		/* device_new() fails with it */
 static int fake_open_error;		/* CG-100 */
 static _Atomic int fake_devices;		/* alive */
+static void (*fake_in_open)(struct group *group);	/* the group's lock is held; or NULL */
 
 int device_new(struct topology *topology, struct group *group,
 	       const struct device_params *params, struct device **ret,
@@ -78,6 +79,8 @@ int device_open(struct device *device, struct ioas *ioas, struct device_file **r
 {
 	if (fake_open_error)
 		return fake_open_error;
+	if (fake_in_open)
+		fake_in_open(device->group);
 	*ret = calloc(1, sizeof(**ret));
 	(*ret)->device = device;
 	if (device->open_count++ == 0)
@@ -100,14 +103,10 @@ void device_file_release(struct device_file *file)
 
 /* ---- the map, for status ---- */
 
-size_t ioas_count(struct ioas *ioas)
+void ioas_totals(struct ioas *ioas, uint64_t *ret_count, uint64_t *ret_bytes)
 {
-	return 3;
-}
-
-uint64_t ioas_mapped_bytes(struct ioas *ioas)
-{
-	return 3 * 4096;
+	*ret_count = 3;
+	*ret_bytes = 3 * 4096;
 }
 
 /* ---- drivers ---- */
@@ -123,6 +122,7 @@ struct fake_driver {
 	unsigned attached[FAKE_GROUPS], n_attached;
 	unsigned detached[FAKE_GROUPS], n_detached;
 	int opens, releases, asked_with_data;
+	void (*in_attach)(void);	/* the container's lock is held; or NULL */
 };
 
 static struct fake_driver fake_a, fake_b;
@@ -173,6 +173,8 @@ static int fake_attach(void *data, struct group *group, const struct caller *cal
 {
 	struct fake_driver *f = data;
 
+	if (f->in_attach)
+		f->in_attach();
 	if (f->attach_error && group_id(group) == f->attach_error_group)
 		return f->attach_error;
 	f->attached[f->n_attached++ % FAKE_GROUPS] = group_id(group);

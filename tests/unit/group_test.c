@@ -342,6 +342,52 @@ START_TEST(calls_may_race)
 }
 END_TEST
 
+static struct group_state seen_busy;
+
+static void look(struct group *group)
+{
+	group_get_state(group, &seen_busy);
+}
+
+/* What status output tells; the model's open does not hold it up. */
+START_TEST(state_of_a_group)
+{
+	struct device_file *file, *second;
+	struct group_state state;
+
+	group_get_state(g, &state);
+	ck_assert(!state.busy && !state.open && state.viable);
+	ck_assert_uint_eq(state.container, 0);
+	ck_assert_int_eq(group_open(g, &plain), 0);
+	group_get_state(g, &state);
+	ck_assert(state.open);
+	ck_assert_uint_eq(state.container, 0);
+	ck_assert_int_eq(attach(g), 0);
+	ck_assert_int_eq(container_set_iommu(container, &plain, 1), 0);
+	group_get_state(g, &state);
+	ck_assert_uint_eq(state.container, container_id(container));
+	ck_assert_uint_eq(state.open_devices, 0);
+	fake_in_open = look;
+	ck_assert_int_eq(group_get_device(g, &plain, "0000:01:00.0", &file), 0);
+	ck_assert(seen_busy.busy && !seen_busy.open);
+	fake_in_open = NULL;
+	ck_assert_int_eq(group_get_device(g, &plain, "0000:01:00.0", &second), 0);
+	group_get_state(g, &state);
+	ck_assert_uint_eq(state.open_devices, 1);
+	group_release(g);
+	group_get_state(g, &state);
+	ck_assert(state.open);		/* CG-124 */
+	device_file_release(second);
+	device_file_release(file);
+	group_get_state(g, &state);
+	ck_assert(!state.open);
+	ck_assert_uint_eq(state.container, 0);
+	ck_assert_int_eq(group_set_foreign_owner(g, true), 0);
+	group_get_state(g, &state);
+	ck_assert(!state.viable);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("group");
@@ -364,6 +410,7 @@ int main(void)
 	tcase_add_test(tc, device_keeps_the_group);
 	tcase_add_test(tc, groups_leave_one_by_one);
 	tcase_add_test(tc, calls_may_race);
+	tcase_add_test(tc, state_of_a_group);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -599,6 +599,36 @@ START_TEST(pci_104_err_and_req)
 }
 END_TEST
 
+/* What status output tells of them. */
+START_TEST(status_of_interrupts)
+{
+	const struct event_arg three[] = { a, rig_fd(-1, 0), b };
+	struct device_status status;
+
+	device_get_status(rig_device, &status);
+	ck_assert_int_eq(status.irq_mode, -1);
+	ck_assert_uint_eq(status.irq_vectors, 0);
+	ck_assert_uint_eq(status.open_files, 1);
+	ck_assert(!status.low_power && !status.err_set && !status.req_set);
+	ck_assert_int_eq(events(MSIX, 0, 3, three), 0);
+	ck_assert_int_eq(event(REQ, TRIGGER, a), 0);
+	raise_vector(0);
+	device_get_status(rig_device, &status);
+	ck_assert_int_eq(status.irq_mode, MSIX);
+	ck_assert_uint_eq(status.irq_vectors, 2);
+	ck_assert_uint_eq(status.counters.interrupts, 1);
+	ck_assert(status.req_set && !status.err_set);
+	ck_assert_int_eq(none(MSIX, TRIGGER, 0, 0), 0);
+	ck_assert_int_eq(event(INTX, TRIGGER, a), 0);
+	line(true);
+	device_get_status(rig_device, &status);
+	ck_assert_int_eq(status.irq_mode, INTX);
+	ck_assert_uint_eq(status.irq_vectors, 1);
+	ck_assert(status.intx_masked);
+	ck_assert_uint_eq(status.counters.interrupts, 2);
+}
+END_TEST
+
 static void fill(Suite *s)
 {
 	TCase *tc = tcase_create("interrupts");
@@ -630,6 +660,7 @@ static void fill(Suite *s)
 	tcase_add_test(tc, msi_without_masking);
 	tcase_add_test(tc, pci_108_reset_keeps_interrupts);
 	tcase_add_test(tc, pci_104_err_and_req);
+	tcase_add_test(tc, status_of_interrupts);
 	suite_add_tcase(s, tc);
 }
 
