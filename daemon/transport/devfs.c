@@ -39,6 +39,7 @@ struct file {
 	const struct group *group;	/* of the device */
 	struct access *access;		/* NULL: no rules */
 	struct access_seen seen;	/* access's lock */
+	struct client_who who;		/* constant */
 	uint32_t backing_id;
 	enum state state;
 	unsigned uses;			/* calls at work */
@@ -120,6 +121,7 @@ static void file_release_locked(struct devfs *devfs, struct file *file)
 }
 
 int devfs_grant(struct devfs *devfs, struct device_file *device, struct access *access,
+		const struct client_who *who,
 		uint8_t ret_token[SERVICE_TOKEN_SIZE])
 {
 	struct file *file = calloc(1, sizeof(*file));
@@ -131,6 +133,8 @@ int devfs_grant(struct devfs *devfs, struct device_file *device, struct access *
 		return -EIO;
 	}
 	service_token_name(ret_token, file->name);
+	if (who)
+		file->who = *who;
 	file->device = device;
 	file->group = device_group(device_file_device(device));
 	file->access = access ? access_ref(access) : NULL;
@@ -241,6 +245,23 @@ unsigned devfs_count(struct devfs *devfs)
 		n += container_of(it, struct file, item)->device != NULL;
 	pthread_mutex_unlock(&devfs->lock);
 	return n;
+}
+
+int devfs_files(struct devfs *devfs, struct open_notes *ret)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&devfs->lock);
+	list_for_each(it, &devfs->files) {
+		struct file *file = container_of(it, struct file, item);
+		struct object object = { .kind = OBJECT_DEVICE, .device = file->device };
+
+		/* The device of a closed one is being released. */
+		if (r == 0 && file->state != STATE_CLOSED)
+			r = open_notes_add(ret, &file->who, object);
+	}
+	pthread_mutex_unlock(&devfs->lock);
+	return r;
 }
 
 /* ---- operations ---- */

@@ -33,6 +33,7 @@
 #include <stdint.h>
 #include <core/device.h>
 #include <transport/access.h>
+#include <transport/open_notes.h>
 #include <transport/server.h>
 #include <transport/service_abi.h>
 #include <vfio-cused/cused.h>
@@ -73,9 +74,11 @@ void devfs_remove_device(struct devfs *devfs, const struct device *device);
  * A new file around an open device; the file owns it on success, until the last close or
  * devfs_revoke().
  * @access: who may use it; NULL: whoever has it. A reference is taken.
+ * @who: it is for, for status; NULL: nobody we know
  * Return: 0, -ENOMEM, -EIO (no random numbers).
  */
 int devfs_grant(struct devfs *devfs, struct device_file *file, struct access *access,
+		const struct client_who *who,
 		uint8_t ret_token[SERVICE_TOKEN_SIZE]);
 /* The token is worth nothing any more, if it was not used: the device is released. */
 void devfs_revoke(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE]);
@@ -91,6 +94,8 @@ void devfs_settle(struct devfs *devfs, const struct group *group);
  */
 unsigned devfs_unsettled(struct devfs *devfs, const struct group **ret, unsigned max);
 
+/* What is open, or is on its way to a client. Return: 0, -ENOMEM. */
+int devfs_files(struct devfs *devfs, struct open_notes *ret);
 /* Files whose device has not been released, for status and tests. */
 unsigned devfs_count(struct devfs *devfs);
 

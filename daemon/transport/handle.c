@@ -37,6 +37,7 @@ struct handle {
 	struct handles *handles;
 	struct node *node;
 	struct object object;
+	struct client_who who;		/* constant */
 	int64_t number;
 	bool closed;			/* handles->lock */
 	unsigned uses;			/* handles->lock; 1 for the open file, 1 per call */
@@ -279,7 +280,8 @@ static int waiter_start(struct handle *handle)
 /* ---- opening ---- */
 
 static int handle_reserve(struct handles *handles, struct node *node,
-			  struct object object, struct handle **ret)
+			  struct object object, const struct client_who *who,
+			  struct handle **ret)
 {
 	struct handle *handle = calloc(1, sizeof(*handle));
 
@@ -288,6 +290,8 @@ static int handle_reserve(struct handles *handles, struct node *node,
 	handle->handles = handles;
 	handle->node = node;
 	handle->object = object;
+	if (who)
+		handle->who = *who;
 	handle->uses = 1;
 	list_init(&handle->item);
 	pthread_mutex_lock(&handles->lock);
@@ -338,13 +342,13 @@ static int handle_publish(struct handle *handle, int fd)
 }
 
 int handle_new(struct handles *handles, struct node *node, int via, struct object object,
-	       int *ret_fd)
+	       const struct client_who *who, int *ret_fd)
 {
 	struct handle *handle;
 	char path[64];
 	int fd, r;
 
-	r = handle_reserve(handles, node, object, &handle);
+	r = handle_reserve(handles, node, object, who, &handle);
 	if (r)
 		return r;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", via >= 0 ? via : node->probe);
@@ -360,11 +364,11 @@ int handle_new(struct handles *handles, struct node *node, int via, struct objec
 	return 0;
 }
 
-int handle_adopt(struct handles *handles, struct node *node, struct object object, int fd,
-		 struct handle **ret)
+int handle_adopt(struct handles *handles, struct node *node, struct object object,
+		 const struct client_who *who, int fd, struct handle **ret)
 {
 	struct handle *handle;
-	int r = handle_reserve(handles, node, object, &handle);
+	int r = handle_reserve(handles, node, object, who, &handle);
 
 	if (r)
 		return r;
@@ -514,6 +518,25 @@ unsigned handles_count(struct handles *handles)
 	n = handles->count;
 	pthread_mutex_unlock(&handles->lock);
 	return n;
+}
+
+int handles_files(struct handles *handles, struct open_notes *ret)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&handles->lock);
+	list_for_each(n, &handles->nodes) {
+		struct node *node = container_of(n, struct node, item);
+
+		list_for_each(h, &node->open) {
+			struct handle *handle = container_of(h, struct handle, item);
+
+			if (r == 0)
+				r = open_notes_add(ret, &handle->who, handle->object);
+		}
+	}
+	pthread_mutex_unlock(&handles->lock);
+	return r;
 }
 
 /* ---- the end ---- */

@@ -40,6 +40,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <proto/proto.h>
+#include <transport/open_notes.h>
 
 /* Open VFIO files of all clients of one run; beyond it: ENFILE. */
 #define RUN_MAX_OPEN_FILES 1024
@@ -76,16 +77,17 @@ unsigned node_number(const struct node *node);
  * On success the table owns the object and releases it after the last close.
  * @via: descriptor through which the description is opened (an O_PATH fd in the client's
  *       mount namespace, so that /proc shows the client's path); -1: the probe
+ * @who: opens it, for status; NULL: nobody we know
  * @ret_fd: give it to the client, then close it
  * Return: 0; -ENFILE too many; -ENOMEM; -errno of open.  The object stays the caller's on
  * failure.
  */
 int handle_new(struct handles *handles, struct node *node, int via, struct object object,
-	       int *ret_fd);
+	       const struct client_who *who, int *ret_fd);
 
 /* The same for a description that exists: @fd is a copy of the client's. */
-int handle_adopt(struct handles *handles, struct node *node, struct object object, int fd,
-		 struct handle **ret);
+int handle_adopt(struct handles *handles, struct node *node, struct object object,
+		 const struct client_who *who, int fd, struct handle **ret);
 
 /*
  * The handle behind @fd, a copy of the client's whose node is @node, with a use to be
@@ -108,5 +110,7 @@ void handle_put(struct handle *handle);
 void handles_sync(struct handles *handles);
 /* Open handles now, for tests and status. */
 unsigned handles_count(struct handles *handles);
+/* What is open, for status. Return: 0, -ENOMEM.  Locks: takes the table's. */
+int handles_files(struct handles *handles, struct open_notes *ret);
 
 #endif

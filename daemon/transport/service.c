@@ -249,3 +249,24 @@ void service_get_status(struct service *service, struct service_status *ret)
 	ret->stalled_calls = server_stalled(service->server);
 	ret->agent = service->agent ? agent_pid(service->agent) : 0;
 }
+
+int service_files(struct service *service, struct open_notes *ret)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&service->lock);
+	list_for_each(it, &service->nodes) {
+		struct node *node = container_of(it, struct node, item);
+
+		pthread_mutex_lock(&node->lock);
+		list_for_each(f, &node->files) {
+			struct open_file *file = container_of(f, struct open_file, item);
+
+			if (r == 0)
+				r = open_notes_add(ret, &file->who, file->object);
+		}
+		pthread_mutex_unlock(&node->lock);
+	}
+	pthread_mutex_unlock(&service->lock);
+	return r ? r : devfs_files(service->devfs, ret);
+}

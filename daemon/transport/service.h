@@ -100,4 +100,9 @@ struct service_status {
 };
 void service_get_status(struct service *service, struct service_status *ret);
 
+struct open_notes;
+/* What clients have open: containers and groups, then devices. Return: 0, -ENOMEM.
+ * Locks: takes those of the service's nodes and of its devices' file system, in turn. */
+int service_files(struct service *service, struct open_notes *ret);
+
 #endif

@@ -322,8 +322,11 @@ static void grant_fd(struct service_ioctl *ioctl, struct device_file *file)
 {
 	struct service *service = ioctl->service;
 	uint8_t token[SERVICE_TOKEN_SIZE];
-	int r = devfs_grant(service->devfs, file, ioctl->access, token);
+	struct client_who who;
+	int r;
 
+	client_who(ioctl->request->tid, &who);
+	r = devfs_grant(service->devfs, file, ioctl->access, &who, token);
 	if (r) {
 		device_file_release(file);
 		request_error(ioctl->request, -r);
@@ -415,10 +418,12 @@ static void grant_token(struct service_ioctl *ioctl, struct device_file *file)
 {
 	struct service_device_token out;
 	uint64_t at = ioctl->arg + offsetof(struct service_device_token, token);
+	struct client_who who;
 	int r = agent_ensure(ioctl->service->agent);
 
+	client_who(ioctl->request->tid, &who);
 	if (r == 0)
-		r = devfs_grant(ioctl->service->devfs, file, ioctl->access, out.token);
+		r = devfs_grant(ioctl->service->devfs, file, ioctl->access, &who, out.token);
 	if (r) {
 		device_file_release(file);
 	} else {

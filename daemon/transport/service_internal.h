@@ -13,6 +13,7 @@
 #include <transport/devfs.h>
 #include <transport/devnode.h>
 #include <transport/host_file.h>
+#include <transport/open_notes.h>
 #include <transport/server.h>
 #include <transport/service.h>
 #include <util/list.h>
@@ -60,6 +61,7 @@ struct open_file {
 	struct node *node;
 	struct object object;
 	struct access_seen seen;	/* of node->access */
+	struct client_who who;		/* constant */
 	unsigned uses;			/* node->lock; 1 for the client, 1 per call */
 	bool closing;			/* node->lock */
 };

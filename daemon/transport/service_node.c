@@ -70,7 +70,8 @@ static int object_open(struct node *node, const struct caller *caller, struct ob
 }
 
 static int open_file_new(struct node *node, const struct caller *caller,
-			 const struct access_seen *seen, struct open_file **ret)
+			 const struct access_seen *seen, const struct client_who *who,
+			 struct open_file **ret)
 {
 	struct open_file *file = calloc(1, sizeof(*file));
 	int r;
@@ -84,6 +85,7 @@ static int open_file_new(struct node *node, const struct caller *caller,
 	}
 	file->node = node;
 	file->seen = *seen;
+	file->who = *who;
 	file->uses = 1;
 	pthread_mutex_lock(&node->lock);
 	list_push_back(&node->files, &file->item);
@@ -107,6 +109,7 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 	struct access_seen seen = { 0 };
 	struct request request;
 	struct open_file *file;
+	struct client_who who;
 	struct caller caller;
 	int r;
 
@@ -122,7 +125,8 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 	}
 	/* Who cannot be looked at may have no rights; most opens need none. */
 	service_caller(node->service, &request, &thread, &caller);
-	r = open_file_new(node, &caller, &seen, &file);
+	client_who(request.tid, &who);
+	r = open_file_new(node, &caller, &seen, &who, &file);
 	client_put(thread);
 	if (r) {
 		request_error(&request, -r);

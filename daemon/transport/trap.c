@@ -440,3 +440,8 @@ unsigned long trap_calls(const struct trap *trap)
 {
 	return atomic_load(&trap->calls);
 }
+
+int trap_files(struct trap *trap, struct open_notes *ret)
+{
+	return handles_files(trap->handles, ret);
+}

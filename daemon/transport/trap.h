@@ -77,6 +77,10 @@ int trap_start(const struct trap_params *params, struct trap **ret,
  */
 int trap_stop(struct trap *trap);
 
+struct open_notes;
+/* What clients have open, for status. Return: 0, -ENOMEM.  Locks: takes the table's. */
+int trap_files(struct trap *trap, struct open_notes *ret);
+
 /* Notifications so far, for tests and benchmarks. */
 unsigned long trap_calls(const struct trap *trap);
 

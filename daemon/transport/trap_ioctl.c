@@ -42,6 +42,7 @@ static int adopt(struct trap_call *call, struct client_thread *thread, struct no
 		 int copy, struct handle **ret)
 {
 	struct trap *trap = call->trap;
+	struct client_who who;
 	struct object object;
 	int r;
 
@@ -53,7 +54,8 @@ static int adopt(struct trap_call *call, struct client_thread *thread, struct no
 	if (r == -ENOENT) {
 		r = trap_open_object(call, thread, node, &object);
 		if (r == 0) {
-			r = handle_adopt(trap->handles, node, object, copy, ret);
+			client_who((pid_t)call->req->pid, &who);
+			r = handle_adopt(trap->handles, node, object, &who, copy, ret);
 			if (r)
 				trap_release_object(object);
 		}
@@ -181,9 +183,11 @@ static int grant(struct trap_call *call, struct call *c)
 	struct trap *trap = call->trap;
 	struct object object = { .kind = OBJECT_DEVICE, .device = c->grant };
 	struct node *node = handles_device_node(trap->handles, device_file_device(c->grant));
+	struct client_who who;
 	int fd, r;
 
-	r = node ? handle_new(trap->handles, node, -1, object, &fd) : -ENODEV;
+	client_who((pid_t)call->req->pid, &who);
+	r = node ? handle_new(trap->handles, node, -1, object, &who, &fd) : -ENODEV;
 	if (r)
 		return r;	/* call_done() releases the grant */
 	c->grant = NULL;

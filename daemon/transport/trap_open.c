@@ -100,6 +100,7 @@ static int open_node(struct trap_call *call, struct client_thread *thread,
 		     struct node *node, int via, int flags)
 {
 	struct handles *handles = call->trap->handles;
+	struct client_who who;
 	struct object object;
 	int fd, r;
 
@@ -107,7 +108,8 @@ static int open_node(struct trap_call *call, struct client_thread *thread,
 	r = trap_open_object(call, thread, node, &object);
 	if (r)
 		return r;
-	r = handle_new(handles, node, via, object, &fd);
+	client_who((pid_t)call->req->pid, &who);
+	r = handle_new(handles, node, via, object, &who, &fd);
 	if (r) {
 		trap_release_object(object);
 		return r;

@@ -353,7 +353,7 @@ static void armed(void *arg)
 static void deliver(struct request *request)
 {
 	uint8_t token[SERVICE_TOKEN_SIZE];
-	int r = devfs_grant(rig.devfs, rig_open(rig.plain), NULL, token);
+	int r = devfs_grant(rig.devfs, rig_open(rig.plain), NULL, NULL, token);
 
 	if (r == 0)
 		r = agent_deliver(agent, request->tid, token, armed, request);

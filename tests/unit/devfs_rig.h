@@ -281,7 +281,7 @@ static inline char *rig_grant(struct device *device)
 {
 	uint8_t token[SERVICE_TOKEN_SIZE];
 
-	ck_assert_int_eq(devfs_grant(rig.devfs, rig_open(device), NULL, token), 0);
+	ck_assert_int_eq(devfs_grant(rig.devfs, rig_open(device), NULL, NULL, token), 0);
 	return rig_name(token);
 }
 

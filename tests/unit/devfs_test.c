@@ -58,7 +58,7 @@ START_TEST(a_revoked_token_is_void)
 	char *name, *link = remote_alloc(64);
 	long path;
 
-	ck_assert_int_eq(devfs_grant(rig.devfs, rig_open(rig.device), NULL, token), 0);
+	ck_assert_int_eq(devfs_grant(rig.devfs, rig_open(rig.device), NULL, NULL, token), 0);
 	name = rig_name(token);
 	path = remote_call(0, SYS_openat, rig.mount, name, O_PATH);
 	ck_assert_int_ge(path, 0);
@@ -78,7 +78,7 @@ START_TEST(a_used_token_cannot_be_revoked)
 	uint8_t token[SERVICE_TOKEN_SIZE];
 	long fd;
 
-	ck_assert_int_eq(devfs_grant(rig.devfs, rig_open(rig.device), NULL, token), 0);
+	ck_assert_int_eq(devfs_grant(rig.devfs, rig_open(rig.device), NULL, NULL, token), 0);
 	fd = remote_call(0, SYS_openat, rig.mount, rig_name(token), O_RDWR);
 	ck_assert_int_ge(fd, 0);
 	devfs_revoke(rig.devfs, token);
@@ -97,7 +97,7 @@ START_TEST(nothing_can_be_made_or_listed)
 	ck_assert_int_lt(remote_call(0, SYS_openat, rig.mount, name, O_RDWR | O_CREAT,
 				     0600), 0);
 	ck_assert_int_lt(remote_call(0, SYS_mkdirat, rig.mount, name, 0700), 0);
-	ck_assert_int_eq(devfs_grant(rig.devfs, rig_open(rig.device), NULL, token), 0);
+	ck_assert_int_eq(devfs_grant(rig.devfs, rig_open(rig.device), NULL, NULL, token), 0);
 	dir = remote_call(0, SYS_openat, rig.mount, dot, O_RDONLY | O_DIRECTORY);
 	if (dir >= 0)
 		ck_assert_int_le(remote_call(0, SYS_getdents64, dir, buf, 512), 0);

@@ -6,6 +6,7 @@
  */
 #include <check.h>
 
+#include <transport/open_notes.h>
 #include <unit/cuse_rig.h>
 
 static uint8_t *at(uint64_t addr)
@@ -220,6 +221,53 @@ START_TEST(supplementary_groups_are_looked_up)
 }
 END_TEST
 
+static void note_is(const struct open_note *note, enum object_kind kind)
+{
+	ck_assert_int_eq(note->kind, kind);
+	ck_assert_int_eq(note->who.pid, rig.client);
+	ck_assert_uint_eq(note->who.uid, geteuid());
+	ck_assert_uint_gt(strlen(note->who.name), 0);
+}
+
+/* What status output tells of clients. */
+START_TEST(open_files_are_noted)
+{
+	struct open_notes notes = { 0 };
+	int container, group;
+
+	rig_start(false);
+	ck_assert_int_eq(service_files(rig.service, &notes), 0);
+	ck_assert_uint_eq(notes.n, 0);
+	attach(&container, &group);
+	strcpy((char *)at(RIG_BASE + 256), "0000:01:00.0");
+	rig_ioctl(group, VFIO_GROUP_GET_DEVICE_FD, RIG_BASE + 256);
+	ck_assert_int_eq(service_files(rig.service, &notes), 0);
+	ck_assert_uint_eq(notes.n, 3);
+	note_is(&notes.files[0], OBJECT_CONTAINER);
+	ck_assert_uint_eq(notes.files[0].container, 1);
+	note_is(&notes.files[1], OBJECT_GROUP);
+	ck_assert_uint_eq(notes.files[1].group, 1);
+	note_is(&notes.files[2], OBJECT_DEVICE);
+	ck_assert_uint_eq(notes.files[2].group, 1);
+	ck_assert_str_eq(notes.files[2].device, "0000:01:00.0");
+	open_notes_done(&notes);
+	rig_close(group + 1);
+	ck_assert_int_eq(service_files(rig.service, &notes), 0);
+	ck_assert_uint_eq(notes.n, 2);
+	open_notes_done(&notes);
+	/* A client of a pid namespace that is not ours has no number. */
+	rig.tid = 0;
+	ck_assert_int_ge(rig_open(rig_node(RIG_CONTAINER)), RIG_FD);
+	ck_assert_int_eq(service_files(rig.service, &notes), 0);
+	ck_assert_uint_eq(notes.n, 3);
+	for (size_t i = 0; i < notes.n; i++)
+		ck_assert(notes.files[i].who.pid == rig.client ||
+			  (notes.files[i].who.pid == 0 && !notes.files[i].who.name[0]));
+	open_notes_done(&notes);
+	rig_stop();
+}
+END_TEST
+
 /* ---- memory that changes between the rounds ---- */
 
 static uint32_t next_argsz;
@@ -268,6 +316,7 @@ int main(void)
 	tcase_add_loop_test(tc, rules_decide_about_each_request, 0, 2);
 	tcase_add_test(tc, rules_reach_device_files);
 	tcase_add_test(tc, supplementary_groups_are_looked_up);
+	tcase_add_test(tc, open_files_are_noted);
 	tcase_add_test(tc, argsz_changes_between_rounds);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

@@ -44,7 +44,7 @@ static int use_node(struct handles *handles)
 	found = handles_node(handles, st.st_dev, st.st_ino);
 	r = container_open(world.topology, &object.container);
 	if (r == 0) {
-		r = handle_new(handles, found, -1, object, &given);
+		r = handle_new(handles, found, -1, object, NULL, &given);
 		if (r)
 			container_release(object.container);
 		else
@@ -53,7 +53,7 @@ static int use_node(struct handles *handles)
 	if (r == 0)
 		r = container_open(world.topology, &object.container);
 	if (r == 0) {
-		r = handle_adopt(handles, found, object, fd, &adopted);
+		r = handle_adopt(handles, found, object, NULL, fd, &adopted);
 		if (r)
 			container_release(object.container);
 		else
@@ -203,7 +203,7 @@ static int use_devfs(struct server *server)
 		return r;
 	r = device_open(world.d10, NULL, &file);
 	if (r == 0) {
-		r = devfs_grant(devfs, file, NULL, token);
+		r = devfs_grant(devfs, file, NULL, NULL, token);
 		if (r)
 			device_close(file);
 		else

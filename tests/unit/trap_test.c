@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* transport/trap_*.c, handle.c: a client's calls, from its own side. */
+#include <transport/open_notes.h>
 #include <unit/trap_rig.h>
 
 #include <linux/userfaultfd.h>
@@ -506,6 +507,50 @@ START_TEST(a_stopped_transport_answers_enosys)
 }
 END_TEST
 
+static void stops_with_a_device(void)
+{
+	CHECK(prctl(PR_SET_NAME, "\033[2Jevil\n") == 0);
+	open_device();
+	raise(SIGSTOP);
+}
+
+static void note_is(const struct open_note *note, const struct rig *rig)
+{
+	ck_assert_int_eq(note->who.pid, rig->child);
+	ck_assert_uint_eq(note->who.uid, geteuid());
+	ck_assert_str_eq(note->who.name, "?[2Jevil\\n");
+	ck_assert(note->kind == OBJECT_CONTAINER ? note->container == 1 : note->group == 2);
+}
+
+/* What status output tells of clients, whose names may be anything. */
+START_TEST(open_files_are_noted)
+{
+	struct open_notes notes = { 0 };
+	unsigned kinds = 0;
+	struct rig rig;
+	int status;
+
+	rig_start(&rig, stops_with_a_device);
+	ck_assert_int_eq(waitpid(rig.child, &status, WUNTRACED), rig.child);
+	ck_assert(WIFSTOPPED(status));
+	ck_assert_int_eq(trap_files(rig.trap, &notes), 0);
+	ck_assert_uint_eq(notes.n, 3);
+	for (size_t i = 0; i < notes.n; i++) {
+		note_is(&notes.files[i], &rig);
+		kinds |= 1u << notes.files[i].kind;
+		if (notes.files[i].kind == OBJECT_DEVICE)
+			ck_assert_str_eq(notes.files[i].device, RIG_BDF);
+	}
+	ck_assert_uint_eq(kinds, 1u << OBJECT_CONTAINER | 1u << OBJECT_GROUP |
+				 1u << OBJECT_DEVICE);
+	open_notes_done(&notes);
+	ck_assert_int_eq(kill(rig.child, SIGCONT), 0);
+	ck_assert_int_eq(waitpid(rig.child, &status, 0), rig.child);
+	ck_assert_int_eq(status, 0);
+	rig_stop(&rig);
+}
+END_TEST
+
 static void nested(void)
 {
 	struct sock_fprog program;
@@ -546,6 +591,7 @@ int main(void)
 	tcase_add_test(tc, children_share_open_files);
 	tcase_add_test(tc, a_client_killed_in_a_call);
 	tcase_add_test(tc, a_stopped_transport_answers_enosys);
+	tcase_add_test(tc, open_files_are_noted);
 	tcase_add_test(tc, one_supervisor_at_a_time);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
