@@ -52,6 +52,15 @@ void device_unlock(struct device *device)
 	pthread_mutex_unlock(&lock->mutex);
 }
 
+int device_lock_alive(struct device *device)
+{
+	device_lock(device);
+	if (!atomic_load_explicit(&device->revoked, memory_order_relaxed))
+		return 0;
+	device_unlock(device);
+	return -ENODEV;
+}
+
 uint64_t device_new_cookie(struct device *device)
 {
 	return atomic_fetch_add(&device->next_cookie, 1) + 1;
@@ -314,6 +323,7 @@ int device_open(struct device *device, struct ioas *ioas, struct device_file **r
 	file->device = device;
 	if (atomic_load(&device->open_count) > 0) {	/* PCI-013 */
 		atomic_fetch_add(&device->open_count, 1);
+		atomic_fetch_add(&device->files, 1);
 		*ret = file;
 		return 0;
 	}
@@ -323,6 +333,7 @@ int device_open(struct device *device, struct ioas *ioas, struct device_file **r
 	r = poller_start(device);
 	if (r < 0)
 		goto err_close;
+	atomic_fetch_add(&device->files, 1);
 	*ret = file;
 	return 0;
 err_close:
@@ -335,15 +346,49 @@ err_free:
 bool device_close(struct device_file *file)
 {
 	struct device *device = file->device;
+	unsigned count = atomic_load(&device->open_count);
 
 	free(file);
-	if (atomic_load(&device->open_count) > 1) {
+	if (count > 1)
 		atomic_fetch_sub(&device->open_count, 1);
-		return false;
+	if (count == 1) {
+		poller_stop(device);
+		last_close(device);
 	}
+	/* 0: it was revoked. From here on it can be gone. */
+	atomic_fetch_sub(&device->files, 1);
+	return count == 1;
+}
+
+/* ---- taking away ---- */
+
+bool device_has_files(struct device *device)
+{
+	return atomic_load(&device->files) > 0;
+}
+
+bool device_is_revoked(const struct device *device)
+{
+	return atomic_load_explicit(&device->revoked, memory_order_relaxed);
+}
+
+int device_file_check(const struct device_file *file)
+{
+	return device_is_revoked(file->device) ? -ENODEV : 0;
+}
+
+void device_shut(struct device *device)
+{
 	poller_stop(device);
 	last_close(device);
-	return true;
+}
+
+void device_revoke(struct device *device)
+{
+	atomic_store(&device->revoked, true);
+	/* A function that sleeps makes no requests: device_is_awake(). */
+	atomic_store(&device->low_power, true);
+	group_revoke_device(device->group, device);
 }
 
 void device_file_release(struct device_file *file)
@@ -447,8 +492,9 @@ void device_get_counters(struct device *device, struct device_counters *ret)
 void device_get_status(struct device *device, struct device_status *ret)
 {
 	*ret = (struct device_status){
-		.open_files = atomic_load(&device->open_count),
+		.open_files = atomic_load(&device->files),
 		.low_power = atomic_load(&device->low_power),
+		.revoked = atomic_load(&device->revoked),
 	};
 	irq_get_status(device, ret);
 	device_get_counters(device, &ret->counters);

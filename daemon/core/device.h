@@ -21,6 +21,20 @@ struct device_file;		/* one GET_DEVICE_FD; several may share a device */
 void device_file_release(struct device_file *file);
 struct device *device_file_device(struct device_file *file);
 
+/*
+ * device_revoke - take a device from those that have it open.
+ * @device: a hidden one (topology.h), once
+ * DMA and interrupts end, the model is closed, and every call on its files fails with ENODEV;
+ * a page that a client has mapped stays, but nobody reads it. It is its group's no more, and
+ * its address is free.
+ * Waits for what the model has under way, which a client can stall by its memory: not for a
+ * thread that others wait for. Calls fail, and new DMA is refused, as soon as it begins.
+ * Locks: none held, in particular not in a walk; takes the group's and the device's.
+ */
+void device_revoke(struct device *device);
+/* Return: 0; -ENODEV the device was revoked.  Locks: none. */
+int device_file_check(const struct device_file *file);
+
 /* ---- facts about a device; constant after it was added ---- */
 const char *device_name(const struct device *device);		/* "0000:01:00.0" */
 struct pci_address device_address(const struct device *device);
@@ -152,7 +166,7 @@ void device_get_counters(struct device *device, struct device_counters *ret);
 
 struct device_status {
 	unsigned open_files;
-	bool low_power;
+	bool low_power, revoked;
 	int irq_mode;		/* VFIO_PCI_{INTX,MSI,MSIX}_IRQ_INDEX; -1: none */
 	unsigned irq_vectors;	/* that have an eventfd, in that mode */
 	bool intx_masked;

@@ -63,9 +63,11 @@ int device_feature_info(struct device_file *file, uint16_t id, struct feature_in
 /* PCI-169. @wakeup: NULL for none; a reference is taken. */
 static int enter_low_power(struct device *device, struct event *wakeup)
 {
-	int r = -EINVAL;
+	int r = device_lock_alive(device);
 
-	device_lock(device);
+	if (r)
+		return r;
+	r = -EINVAL;
 	if (!atomic_load(&device->low_power)) {
 		device->wakeup = wakeup ? event_ref(wakeup) : NULL;
 		atomic_store(&device->low_power, true);
@@ -75,14 +77,18 @@ static int enter_low_power(struct device *device, struct event *wakeup)
 	return r;
 }
 
-static void leave_low_power(struct device *device)
+static int leave_low_power(struct device *device)
 {
-	device_lock(device);
+	int r = device_lock_alive(device);
+
+	if (r)
+		return r;
 	event_unref(device->wakeup);
 	device->wakeup = NULL;
 	atomic_store(&device->low_power, false);
 	device_unlock(device);
 	poller_kick(device);
+	return 0;
 }
 
 int device_feature(struct device_file *file, uint16_t id, bool set, void *data,
@@ -103,8 +109,7 @@ int device_feature(struct device_file *file, uint16_t id, bool set, void *data,
 			return event->err;
 		return enter_low_power(device, event->event);
 	case FEATURE_LOW_POWER_EXIT:				/* PCI-172 */
-		leave_low_power(device);
-		return 0;
+		return leave_low_power(device);
 	default:
 		return -ENOTTY;
 	}

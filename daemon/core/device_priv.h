@@ -122,8 +122,10 @@ struct device {
 	struct list ioeventfds;
 	unsigned n_ioeventfds;
 	struct event *wakeup;		/* of low power; NULL: without wakeup */
-	atomic_bool low_power;		/* device lock to change */
+	atomic_bool low_power;		/* device lock to change, but to revoke */
 	atomic_uint open_count;		/* device lock to change */
+	atomic_uint files;		/* open; more than open_count once revoked */
+	atomic_bool revoked;		/* never cleared */
 
 	struct irq_state irq;
 	struct poller poller;
@@ -143,6 +145,8 @@ void fair_lock_init(struct fair_lock *lock);
 void fair_lock_done(struct fair_lock *lock);
 void device_lock(struct device *device);
 void device_unlock(struct device *device);
+/* For calls of clients. Return: 0 with the lock held; -ENODEV revoked, without it. */
+int device_lock_alive(struct device *device);
 /* PCI-171: any use by a client wakes the device. Locks: takes the device's. */
 void device_wake(struct device *device);
 /* Can the function work: open, in D0, not in low power? Locks: device lock held. */

@@ -19,7 +19,8 @@ void device_wake(struct device *device)
 	if (!atomic_load_explicit(&device->low_power, memory_order_acquire))
 		return;
 	device_lock(device);
-	if (atomic_load(&device->low_power) && device->wakeup) {
+	if (atomic_load(&device->low_power) && device->wakeup &&
+	    !atomic_load(&device->revoked)) {
 		device->wakeup->ops->signal(device->wakeup);
 		event_unref(device->wakeup);
 		device->wakeup = NULL;
@@ -43,11 +44,14 @@ void device_reset_locked(struct device *device)
 int device_reset(struct device_file *file)
 {
 	struct device *device = file->device;
+	int r;
 
 	device_wake(device);
 	if (!device->pci.flr)			/* PCI-105 */
 		return -EINVAL;
-	device_lock(device);
+	r = device_lock_alive(device);
+	if (r)
+		return r;
 	device_reset_locked(device);
 	device_unlock(device);
 	poller_kick(device);

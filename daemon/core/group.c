@@ -96,12 +96,6 @@ void group_set_iommu(struct group *group, const struct cused_iommu_ops *ops, voi
 	group->iommu_state = state;
 }
 
-void group_settle(struct group *group)
-{
-	pthread_mutex_lock(&group->lock);
-	pthread_mutex_unlock(&group->lock);
-}
-
 static int is_ours(struct device *device, void *arg)
 {
 	return device_group(device) == arg;
@@ -318,18 +312,43 @@ int group_get_device(struct group *group, const struct caller *caller, const cha
 	struct name_walk walk = { name, NULL };
 	int r;
 
-	/* What was found is not to go before it is open. */
+	/* What was found is not to go before it is open. Who takes a device away waits for that,
+	 * and not for us to get the lock, which a client can keep for long. */
+	pthread_mutex_lock(&group->lock);
 	topology_hold(group->topology);
 	r = topology_each_device(group->topology, group, match_device, &walk);
-	if (r >= 0 && walk.found) {
-		pthread_mutex_lock(&group->lock);
-		r = get_device_locked(group, caller, walk.found, ret);
-		pthread_mutex_unlock(&group->lock);
-	} else if (r >= 0) {
-		r = -ENODEV;						/* CG-089 */
-	}
+	if (r >= 0)							/* CG-090 */
+		r = walk.found ? get_device_locked(group, caller, walk.found, ret) :
+				 -ENODEV;				/* CG-089, CG-091 */
 	topology_let_go(group->topology);
-	return r;							/* CG-090 */
+	pthread_mutex_unlock(&group->lock);
+	return r;
+}
+
+/* Locks: group's held. */
+static void leave_if_empty(struct group *group)
+{
+	if (group->container && !has_devices(group))
+		detach(group);						/* CG-114 */
+}
+
+void group_revoke_device(struct group *group, struct device *device)
+{
+	pthread_mutex_lock(&group->lock);
+	if (device_is_open(device)) {
+		device_shut(device);
+		group->container_users--;
+		put_file(group);
+	}
+	leave_if_empty(group);
+	pthread_mutex_unlock(&group->lock);
+}
+
+void group_device_gone(struct group *group)
+{
+	pthread_mutex_lock(&group->lock);
+	leave_if_empty(group);
+	pthread_mutex_unlock(&group->lock);
 }
 
 void group_close_device(struct group *group, struct device_file *file)

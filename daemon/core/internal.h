@@ -56,20 +56,32 @@ bool device_close(struct device_file *file);
  * (CG-124 … CG-127). */
 void group_close_device(struct group *group, struct device_file *file);
 
-/* ---- group.c and topology.c between themselves ---- */
+/* Has it an open file? Once revoked it can have, and is not open. Locks: none. */
+bool device_has_files(struct device *device);
+bool device_is_revoked(const struct device *device);
+/* Close it, whatever files are open. Locks: called with the group's lock held; takes the
+ * device's, and waits for the model. */
+void device_shut(struct device *device);
+
+/* ---- group.c, topology.c and device.c between themselves ---- */
+
+/* The group's part of device_revoke(): the device is closed, if it was open, and if it was
+ * the last one, the container is left. Locks: takes the group's and the device's. */
+void group_revoke_device(struct group *group, struct device *device);
 
 int group_new(struct topology *topology, unsigned id, enum group_kind kind,
 	      struct group **ret);
 void group_free(struct group *group);
-/* After return, no close of a device of the group is under way that began before. Locks:
- * takes the group's. */
-void group_settle(struct group *group);
+/* A device less: if it was the last one, the container is left (CG-114). After return, no
+ * close of a device of the group is under way that began before. Locks: takes the group's. */
+void group_device_gone(struct group *group);
 struct topology *group_topology(const struct group *group);
 /* What a walk has found stays until the end of this: no device goes that is not hidden yet.
  * May be nested, and lie around walks. Locks: any may be held, or be taken within. */
 void topology_hold(struct topology *topology);
 void topology_let_go(struct topology *topology);
-/* As topology_each_device(), with hidden ones that are not freed yet. Locks: any may be held. */
+/* As topology_each_device(), with hidden ones that are neither freed nor revoked yet. Locks: any
+ * may be held. */
 int topology_each_present(struct topology *topology,
 			  int (*fn)(struct device *device, void *arg), void *arg);
 /* Newest first; as the walks of topology.h. */

@@ -135,7 +135,9 @@ int device_ioeventfd(struct device_file *file, uint32_t flags, uint64_t offset,
 	if (key.width == 8)					/* PCI-137 */
 		return -EINVAL;
 	key.data = data & ((1ull << key.width * 8) - 1);
-	device_lock(device);
+	r = device_lock_alive(device);
+	if (r)
+		return r;
 	r = change(device, &key, event);
 	device_unlock(device);
 	return r;

@@ -376,7 +376,9 @@ int device_set_irqs(struct device_file *file, uint32_t flags, uint32_t index,
 		return -EINVAL;
 	if (!action_is_known(flags & VFIO_IRQ_SET_ACTION_TYPE_MASK, index))
 		return -ENOTTY;
-	device_lock(device);
+	r = device_lock_alive(device);
+	if (r)
+		return r;
 	pthread_mutex_lock(&device->irq.lock);
 	r = dispatch(device, index, &rq);
 	pthread_mutex_unlock(&device->irq.lock);

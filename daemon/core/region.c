@@ -339,6 +339,8 @@ ssize_t device_rw_check(struct device_file *file, uint64_t pos, size_t count, bo
 	unsigned index = index_of(pos);
 	uint64_t off = pos & REGION_MASK, size;
 
+	if (device_file_check(file))
+		return -ENODEV;
 	if (count == 0)						/* PCI-188 */
 		return 0;
 	if (NO_REGION(index))					/* PCI-189 */
@@ -369,7 +371,9 @@ int device_read(struct device_file *file, uint64_t pos, void *buf, size_t len)
 		return n < 0 ? (int)n : -EINVAL;
 	if (!len)
 		return 0;
-	device_lock(device);
+	r = device_lock_alive(device);
+	if (r)
+		return r;
 	switch (index_of(pos)) {
 	case VFIO_PCI_CONFIG_REGION_INDEX:
 		config_read(device, off, buf, len);
@@ -395,7 +399,9 @@ int device_write(struct device_file *file, uint64_t pos, const void *buf, size_t
 		return n < 0 ? (int)n : -EINVAL;
 	if (!len)
 		return 0;
-	device_lock(device);
+	r = device_lock_alive(device);
+	if (r)
+		return r;
 	if (index_of(pos) == VFIO_PCI_CONFIG_REGION_INDEX)
 		config_write(device, off, buf, len);
 	else
@@ -413,6 +419,8 @@ int device_mmap_check(struct device_file *file, uint64_t pos, uint64_t len, bool
 	uint64_t page = device->page_size, off = pos & REGION_MASK, size;
 	const struct cused_bar *bar;
 
+	if (device_file_check(file))
+		return -ENODEV;
 	if (index_of(pos) >= VFIO_PCI_ROM_REGION_INDEX)		/* PCI-249, PCI-252 */
 		return -EINVAL;
 	if (!shared)						/* PCI-250 */

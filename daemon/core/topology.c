@@ -12,7 +12,8 @@
  *   not meet one that is freed. So walks of devices are counted, and who takes a device
  *   away waits until there is none. A walk never waits for who waits for walks, so that
  *   walks may be nested, and may wait for any lock, whoever holds it. A device that is
- *   hidden stands in `hidden` until it is freed.
+ *   hidden stands in `hidden` until it is freed. One that was revoked is there only because
+ *   of files that clients have not closed: neither its group nor its address know it.
  *
  *   A device is made by its model (create() may open files and take its time), hence
  *   without a lock. So that two adds do not both make a device for one address, the
@@ -233,7 +234,9 @@ static bool address_taken(struct topology *topology, struct pci_address address)
 			return true;
 	}
 	list_for_each(it, &topology->hidden) {
-		if (address_eq(container_of(it, struct node, link)->address, address))
+		const struct node *node = container_of(it, struct node, link);
+
+		if (address_eq(node->address, address) && !device_is_revoked(node->device))
 			return true;
 	}
 	list_for_each(it, &topology->pending) {
@@ -326,7 +329,7 @@ int topology_free_device(struct topology *topology, struct device *device)
 {
 	struct node *node = NULL;
 
-	if (device_is_open(device))
+	if (device_has_files(device))
 		return -EBUSY;
 	pthread_mutex_lock(&topology->lock);
 	list_for_each(it, &topology->hidden) {
@@ -341,7 +344,7 @@ int topology_free_device(struct topology *topology, struct device *device)
 	pthread_mutex_unlock(&topology->lock);
 	if (node) {
 		/* A last close can be on its way out of its group's lock, with the device. */
-		group_settle(node->device_group);
+		group_device_gone(node->device_group);
 		free_device(node);
 		free(node);
 	}
@@ -356,8 +359,12 @@ int topology_each_present(struct topology *topology,
 	topology_hold(topology);
 	r = topology_each_device(topology, NULL, fn, arg);
 	for (struct list *it = topology->hidden.next; r == 0 && it != &topology->hidden;
-	     it = it->next)
-		r = fn(container_of(it, struct node, link)->device, arg);
+	     it = it->next) {
+		struct device *device = container_of(it, struct node, link)->device;
+
+		if (!device_is_revoked(device))
+			r = fn(device, arg);
+	}
 	topology_let_go(topology);
 	return r;
 }
@@ -389,6 +396,23 @@ int topology_each_device(struct topology *topology, struct group *group_or_null,
 		r = fn(it->device, arg);
 		if (r)
 			break;
+	}
+	topology_let_go(topology);
+	return r;
+}
+
+int topology_each_hidden_device(struct topology *topology, struct group *group,
+				int (*fn)(struct device *device, void *arg), void *arg)
+{
+	int r = 0;
+
+	topology_hold(topology);
+	for (struct list *it = topology->hidden.next; r == 0 && it != &topology->hidden;
+	     it = it->next) {
+		const struct node *node = container_of(it, struct node, link);
+
+		if (node->device_group == group)
+			r = fn(node->device, arg);
 	}
 	topology_let_go(topology);
 	return r;

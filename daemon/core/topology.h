@@ -80,10 +80,14 @@ int topology_add_device(struct topology *topology, struct group *group,
 
 /*
  * Take a device away, in two steps, as the kernel does when a driver is unbound. First it is
- * hidden: no walk finds it, so no client can open it. Who has it open keeps it, and keeps its
- * address taken. When it is closed, it can be freed.
+ * hidden: no walk finds it, so no client can open it (CG-091, CG-137). Who has it open keeps
+ * it, and keeps its address taken, unless it is revoked meanwhile (device.h). When all its
+ * files are closed, it can be freed. A group stays when its last device goes: it answers
+ * ENODEV (CG-049, CG-059, CG-067, CG-089), lets go of its container (CG-114), and can get
+ * devices again.
  * topology_hide_device() - waits for walks that are under way.
- * topology_free_device() - of a hidden one. Return: 0; -EBUSY a client has it open.
+ * topology_free_device() - of a hidden one. Return: 0; -EBUSY a client has it open, or did not
+ * close it yet after it was revoked.
  * Locks: none held, in particular not in a walk.
  */
 void topology_hide_device(struct topology *topology, struct device *device);
@@ -96,5 +100,8 @@ int topology_each_group(struct topology *topology,
 			int (*fn)(struct group *group, void *arg), void *arg);
 int topology_each_device(struct topology *topology, struct group *group_or_null,
 			 int (*fn)(struct device *device, void *arg), void *arg);
+/* Those of a group that are hidden and not freed, for status. */
+int topology_each_hidden_device(struct topology *topology, struct group *group,
+				int (*fn)(struct device *device, void *arg), void *arg);
 
 #endif

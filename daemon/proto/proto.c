@@ -173,7 +173,7 @@ static int select_row(struct call *call)
 		if (row->typed && row->driver != driver)
 			continue;
 		call->row = row;
-		return 0;
+		return row->object == OBJECT_DEVICE ? device_file_check(call->object.device) : 0;
 	}
 	if (call->object.kind == OBJECT_CONTAINER &&
 	    container_driver(call->object.container) == CONTAINER_DRIVER_NONE)

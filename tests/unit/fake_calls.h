@@ -27,6 +27,7 @@ static struct fake_calls {
 	struct type1_bitmap bitmap;
 	const char *dirty;
 
+	bool device_gone;
 	struct device_info device_info;
 	struct region_info region;
 	struct irq_info irq;
@@ -115,6 +116,11 @@ int type1_dirty_get(struct container *container, const struct caller *caller,
 }
 
 /* ---- device.h ---- */
+
+int device_file_check(const struct device_file *file)
+{
+	return fake.device_gone ? -ENODEV : 0;
+}
 
 void device_get_info(struct device_file *file, struct device_info *ret)
 {

@@ -18,6 +18,7 @@ struct device {
 	struct pci_address address;
 	char name[16];
 	unsigned open_count;
+	bool revoked;
 	struct ioas *ioas;
 };
 
@@ -73,6 +74,21 @@ bool device_is_open(struct device *device)
 struct group *device_group(const struct device *device)
 {
 	return device->group;
+}
+
+bool device_is_revoked(const struct device *device)
+{
+	return device->revoked;
+}
+
+bool device_has_files(struct device *device)
+{
+	return device->open_count > 0;
+}
+
+void device_shut(struct device *device)
+{
+	device->open_count = 0;
 }
 
 int device_open(struct device *device, struct ioas *ioas, struct device_file **ret)

@@ -60,6 +60,20 @@ bool device_close(struct device_file *file)
 	return true;
 }
 
+bool device_is_revoked(const struct device *device)
+{
+	return false;
+}
+
+bool device_has_files(struct device *device)
+{
+	return false;
+}
+
+void device_shut(struct device *device)
+{
+}
+
 struct group *device_group(const struct device *device)
 {
 	return NULL;
