@@ -150,13 +150,17 @@ static struct node *find_group(struct service *service, const struct group *grou
 int service_add_group(struct service *service, struct group *group,
 		      const struct access_rights *rights, struct cused_error *err)
 {
-	struct node *node;
+	static const struct access_rights preset = ACCESS_RIGHTS_DEFAULT;
+	struct node *node = find_group(service, group);
 
-	if (find_group(service, group))
+	if (!rights)
+		rights = &preset;
+	if (node && node->hidden)
+		return node_show(node, rights, err);
+	if (node)
 		return cused_error_set(err, -EEXIST, "group %u has a node already",
 				       group_id(group));
-	return node_new(service, OBJECT_GROUP, group, rights ? rights : &ACCESS_RIGHTS_DEFAULT,
-			&node, err);
+	return node_new(service, OBJECT_GROUP, group, rights, &node, err);
 }
 
 static int no_node(const struct group *group, struct cused_error *err)
@@ -183,6 +187,48 @@ int service_remove_group(struct service *service, struct group *group,
 	r = node_free(node);
 	return r ? cused_error_set(err, r, "a call on group %u is stalled by its client",
 				   group_id(group)) : 0;
+}
+
+int service_hide_group(struct service *service, struct group *group,
+		       struct cused_error *err)
+{
+	struct node *node = find_group(service, group);
+
+	if (!node || node->hidden)
+		return no_node(group, err);
+	node_hide(node);
+	return 0;
+}
+
+static bool is_unused(struct node *node)
+{
+	bool unused;
+
+	pthread_mutex_lock(&node->lock);
+	unused = list_empty(&node->files);
+	pthread_mutex_unlock(&node->lock);
+	return unused;
+}
+
+unsigned service_reap(struct service *service)
+{
+	struct node *node;
+	unsigned left;
+
+	do {
+		node = NULL;
+		left = 0;
+		pthread_mutex_lock(&service->lock);
+		list_for_each(it, &service->nodes) {
+			struct node *at = container_of(it, struct node, item);
+
+			left += at->hidden;
+			if (at->hidden && is_unused(at))
+				node = at;
+		}
+		pthread_mutex_unlock(&service->lock);
+	} while (node && node_free(node) == 0);
+	return left;
 }
 
 dev_t service_node_number(struct service *service, const char *name)
@@ -237,7 +283,7 @@ void service_get_status(struct service *service, struct service_status *ret)
 	list_for_each(it, &service->nodes) {
 		struct node *node = container_of(it, struct node, item);
 
-		ret->nodes++;
+		ret->nodes += !node->hidden;
 		pthread_mutex_lock(&node->lock);
 		list_for_each(f, &node->files)
 			ret->open_files++;

@@ -60,7 +60,7 @@ bool service_can_map(const struct service *service);
 
 /* A device's BAR memory, if clients can map. @memfd: borrowed. Return: 0, -errno. */
 int service_add_device(struct service *service, const struct device *device, int memfd);
-/* Before a device is freed: clients have closed it. */
+/* Before a device is freed: clients have closed it, or it was revoked. */
 void service_remove_device(struct service *service, const struct device *device);
 
 /*
@@ -83,6 +83,17 @@ int service_set_rights(struct service *service, struct group *group,
 int service_remove_group(struct service *service, struct group *group,
 			 struct cused_error *err);
 
+/*
+ * Like removal, but what clients have open of the group goes on, and answers as a group
+ * without devices does, if it has none: its node is /dev/vfio/<group> no more. It can be
+ * added again. Return: 0; -ENOENT, with @err set.
+ */
+int service_hide_group(struct service *service, struct group *group,
+		       struct cused_error *err);
+/* Free what hidden groups had, where no client has it open any more. Return: how many are
+ * left. Not from several threads at a time. */
+unsigned service_reap(struct service *service);
+
 /* The device number of a node: "vfio", "7", "noiommu-7". 0 if there is none. */
 dev_t service_node_number(struct service *service, const char *name);
 
@@ -95,7 +106,8 @@ int service_stop(struct service *service);
 
 /* For status and tests. */
 struct service_status {
-	unsigned nodes, open_files, device_files, stalled_calls;
+	unsigned nodes;			/* that are not hidden */
+	unsigned open_files, device_files, stalled_calls;
 	pid_t agent;
 };
 void service_get_status(struct service *service, struct service_status *ret);

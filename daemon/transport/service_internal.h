@@ -50,6 +50,7 @@ struct node {
 	struct channel *channel;
 	struct devnode devnode;
 	bool has_devnode;
+	bool hidden;			/* of whoever adds and removes: a node without a name */
 	pthread_mutex_t lock;		/* files */
 	pthread_cond_t changed;		/* lock; a file that is closing has one use left */
 	struct list files;		/* struct open_file */
@@ -82,6 +83,9 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 /* Of a group. Return: 0; -errno with @err set. */
 int node_set_rights(struct node *node, const struct access_rights *rights,
 		    struct cused_error *err);
+/* Take its name away, and give it back with these rights. Return: 0; -errno with @err set. */
+void node_hide(struct node *node);
+int node_show(struct node *node, const struct access_rights *rights, struct cused_error *err);
 /* Return: 0; -EBUSY as channel_free(). */
 int node_free(struct node *node);
 void open_file_unuse(struct open_file *file);	/* NULL is allowed */

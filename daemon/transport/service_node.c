@@ -363,6 +363,27 @@ int node_set_rights(struct node *node, const struct access_rights *rights,
 	return node_file(node, rights, &same, err);
 }
 
+int node_show(struct node *node, const struct access_rights *rights, struct cused_error *err)
+{
+	int r;
+
+	if (node->access)
+		access_set(node->access, rights);
+	r = node_file(node, rights, &node->devnode, err);
+	if (r)
+		return r;
+	node->has_devnode = true;
+	node->hidden = false;
+	return 0;
+}
+
+void node_hide(struct node *node)
+{
+	node->hidden = true;
+	node->has_devnode = false;
+	devnode_restore(&node->devnode);
+}
+
 int node_new(struct service *service, enum object_kind kind, struct group *group,
 	     const struct access_rights *rights, struct node **ret, struct cused_error *err)
 {
@@ -399,12 +420,11 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 	if (r == 0)
 		r = read_number(node, err);
 	if (r == 0)
-		r = node_file(node, rights, &node->devnode, err);
+		r = node_show(node, rights, err);
 	if (r) {
 		node_free(node);
 		return r;
 	}
-	node->has_devnode = true;
 	*ret = node;
 	return 0;
 }

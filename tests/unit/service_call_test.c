@@ -84,6 +84,31 @@ START_TEST(device_files)
 }
 END_TEST
 
+/* Of a group that has lost its devices: the name goes, open files are served on. */
+START_TEST(a_hidden_group)
+{
+	struct cused_error err;
+	int container, group;
+
+	rig_start(false);
+	attach(&container, &group);
+	ck_assert_int_eq(service_hide_group(rig.service, rig.world.g1, &err), 0);
+	ck_assert_int_eq(service_hide_group(rig.service, rig.world.g1, &err), -ENOENT);
+	ck_assert_int_eq(rig_ioctl(group, VFIO_GROUP_UNSET_CONTAINER, 0), 0);
+	ck_assert_uint_eq(service_reap(rig.service), 1);
+	ck_assert_int_eq(service_add_group(rig.service, rig.world.g1, NULL, &err), 0);
+	ck_assert_int_eq(service_add_group(rig.service, rig.world.g1, NULL, &err), -EEXIST);
+	ck_assert_uint_eq(service_reap(rig.service), 0);
+	ck_assert_int_eq(service_hide_group(rig.service, rig.world.g1, &err), 0);
+	rig_close(group);
+	rig_close(container);
+	/* The rig takes no more answers when a channel has ended. */
+	ck_assert_uint_eq(service_reap(rig.service), 0);
+	ck_assert_int_eq(service_remove_group(rig.service, rig.world.g1, &err), -ENOENT);
+	rig_stop();
+}
+END_TEST
+
 /* ---- rules ---- */
 
 static void rules(unsigned mode, unsigned uid, unsigned gid)
@@ -313,6 +338,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, answers_reach_the_client, 0, 2);
 	tcase_add_test(tc, device_files);
+	tcase_add_test(tc, a_hidden_group);
 	tcase_add_loop_test(tc, rules_decide_about_each_request, 0, 2);
 	tcase_add_test(tc, rules_reach_device_files);
 	tcase_add_test(tc, supplementary_groups_are_looked_up);
