@@ -17,6 +17,7 @@
 
 #include "cli.h"
 #include "conf_load.h"
+#include "ctl.h"
 #include "exec.h"
 #include "run.h"
 #include "serve.h"
@@ -37,9 +38,14 @@ const struct cli_option cli_options[] = {
 	{ "dump-config", 0, NULL,
 	  "write the configuration in effect, with addresses and groups chosen, and end" },
 	{ "socket", 0, "PATH",
-	  "for serve and exec: where the agent listens; default: " SERVICE_AGENT_SOCKET },
+	  "for serve and exec: where the agent listens; default: " SERVICE_AGENT_SOCKET
+	  ". For ctl: the control socket; default: $" CTL_ENVIRONMENT ", or " CTL_SOCKET },
 	{ "prefix", 0, "DIR",
 	  "for serve: the directory of /dev for the nodes; default: /dev/vfio" },
+	{ "json", 0, NULL,
+	  "for ctl: write answers as they come, for programs: a line of JSON each" },
+	{ "revoke", 0, NULL,
+	  "for ctl remove and ctl stop: take devices from clients instead of waiting" },
 	{ "verbose", 'v', NULL,
 	  "say more on standard error; given twice, also what a client does wrong" },
 	{ "help", 'h', NULL, "write an overview and end" },
@@ -53,34 +59,41 @@ const struct cli_command cli_commands[] = {
 	  "status is CMD's, 128+N if signal N ended it, 126 or 127 if it cannot be run or "
 	  "found, and 125 for errors of vfio-cused. CMD finds the addresses and groups in "
 	  "its environment, see vfio-cused(1).",
-	  1, -1u, true, NULL, run_command },
+	  1, -1u, false, true, NULL, run_command },
 	{ "exec", "[OPTION]... -- CMD [ARG]...",
 	  "Run CMD as a client of the running service, which hands device files to it quicker "
 	  "than to other clients, and without stopping it. The exit status is as run's. What "
 	  "is left of CMD when it ends is killed.",
-	  1, -1u, false, NULL, exec_command },
+	  1, -1u, false, false, NULL, exec_command },
 	{ "serve", "[OPTION]...",
 	  "Serve the simulated devices to every process of the machine, as /dev/vfio/vfio "
 	  "and /dev/vfio/GROUP, until SIGTERM or SIGINT. Takes root, and the kernel's "
 	  "modules cuse and fuse. See vfio-cused-serve(8).",
-	  0, 0, true, serve_prepare, serve_command },
-	{ "agent", "[sysfs|no-sysfs] [SOCKET]",
+	  0, 0, false, true, serve_prepare, serve_command },
+	{ "ctl", "[OPTION]... status|watch|add DEVICE|remove NAME|stop",
+	  "Ask the running service, or the run that VFIO_CUSED_CTL names, what it serves and "
+	  "who uses it, once or over and over; add a device, as to --device; remove one, by "
+	  "its address or name, or a whole group, by group=NUMBER; stop the service when "
+	  "clients have closed their devices. The exit status is 1 if it says no. See "
+	  "vfio-cused-ctl(7).",
+	  0, 2, true, false, NULL, ctl_command },
+	{ "agent", "[sysfs|no-sysfs] [SOCKET] [CTL]",
 	  "The second process of serve, which starts it; it touches clients' files.",
-	  0, 2, false, NULL, agent_command },
+	  0, 3, false, false, NULL, agent_command },
 	{ "check", "[run|serve|iommufd [BDF]]",
 	  "Name each thing that run needs of this machine, or the service, or the forwarding "
 	  "of devices (of the one at BDF) to the kernel's iommufd, found or not, and the cure. "
 	  "The exit status is 0 if it would work, else 1.",
-	  0, 2, false, NULL, check_command },
+	  0, 2, false, false, NULL, check_command },
 	{ "list", "[OPTION]...",
 	  "List the devices of the options (or the default one), the models and IOMMU "
 	  "backends there are, and this machine's own PCI devices by IOMMU group, with what is in the way of "
 	  "giving a group to a client.",
-	  0, 0, true, NULL, list_command },
+	  0, 0, false, true, NULL, list_command },
 	{ "help", "[NAME]",
 	  "Tell about a device model, an IOMMU backend, a command, or the keys of every "
 	  "device or iommu; without NAME, an overview.",
-	  0, 1, false, NULL, help_command },
+	  0, 1, false, false, NULL, help_command },
 	{ 0 }
 };
 
@@ -90,6 +103,7 @@ struct cli {
 	bool dump;
 	bool conf_given;	/* --config, --device, --iommu or --dump-config */
 	const char *serve_given;	/* an option for serve alone */
+	bool ctl_given;		/* --json, --revoke */
 	const char *print;	/* "help" or "version" */
 };
 
@@ -108,7 +122,7 @@ static int complain(const char *fmt, ...)
 
 static int unknown_option(const char *word)
 {
-	char known[256];
+	char known[320];
 	size_t at = 0;
 
 	for (const struct cli_option *o = cli_options; o->name && at < sizeof(known); o++)
@@ -166,6 +180,12 @@ static int take_option(struct cli *cli, int letter, const char *word)
 		r = collect(cli, conf_set_prefix);
 		cli->serve_given = "--prefix";
 		break;
+	case 'J':
+		cli->conf.json = cli->ctl_given = true;
+		break;
+	case 'R':
+		cli->conf.revoke = cli->ctl_given = true;
+		break;
 	case 'v':
 		cli->conf.verbose++;
 		break;
@@ -197,6 +217,8 @@ static int take_options(struct cli *cli, int argc, char **argv)
 		{ "dump-config", no_argument, NULL, 'D' },
 		{ "socket", required_argument, NULL, 'S' },
 		{ "prefix", required_argument, NULL, 'P' },
+		{ "json", no_argument, NULL, 'J' },
+		{ "revoke", no_argument, NULL, 'R' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -281,10 +303,13 @@ static int do_command(struct cli *cli, const struct cli_command *command, char *
 		return complain("%s takes neither --config nor --device nor --iommu nor "
 				"--dump-config; leave them out", command->name);
 	if (cli->conf.agent_socket && command->run != exec_command &&
-	    command->run != serve_command)
+	    command->run != serve_command && command->run != ctl_command)
 		return complain("%s takes no --socket; leave it out", command->name);
 	if (cli->serve_given && command->run != serve_command)
 		return complain("%s takes no %s; leave it out", command->name, cli->serve_given);
+	if (cli->ctl_given && command->run != ctl_command)
+		return complain("%s takes neither --json nor --revoke; leave them out",
+				command->name);
 	if (n < command->min_args && !cli->dump)
 		return complain("%s: no command to run; write vfio-cused %s %s", command->name,
 				command->name, command->arguments);
@@ -326,9 +351,26 @@ static void set_verbosity(int verbose)
 		log_set_level(verbose > 1 ? CUSED_LOG_DEBUG : CUSED_LOG_INFO);
 }
 
+/* Put the words of a command that mixes them with options behind each other, at @words.
+ * Return: 0 or an exit status. */
+static int take_mixed(struct cli *cli, int argc, char **argv, char **words)
+{
+	size_t n = 0;
+	int r = 0;
+
+	/* Each word is moved to where one was read before, or stays. */
+	while (r == 0 && optind < argc) {
+		words[n++] = argv[optind++];
+		r = take_options(cli, argc, argv);
+	}
+	words[n] = NULL;
+	return r;
+}
+
 static int parse_and_run(struct cli *cli, int argc, char **argv)
 {
 	const struct cli_command *command = NULL;
+	char **words;
 	int r;
 
 	r = take_options(cli, argc, argv);
@@ -339,13 +381,16 @@ static int parse_and_run(struct cli *cli, int argc, char **argv)
 		optind++;
 		r = take_options(cli, argc, argv);
 	}
+	words = argv + optind;
+	if (r == 0 && !cli->print && command && command->mixes)
+		r = take_mixed(cli, argc, argv, words);
 	if (r)
 		return r;
 	if (cli->print)
 		return print_and_end(cli->print);
 	set_verbosity(cli->conf.verbose);
 	if (command)
-		return do_command(cli, command, argv + optind);
+		return do_command(cli, command, words);
 	if (!cli->dump)
 		return unknown_command(NULL);
 	r = load_conf(cli, NULL);

@@ -26,6 +26,7 @@ struct cli_command {
 	const char *arguments;		/* "[OPTION]… -- CMD [ARG]…" */
 	const char *text;
 	unsigned min_args, max_args;	/* words after the options */
+	bool mixes;			/* options may stand between the words, too */
 	bool takes_conf;		/* --config, --device, --iommu, --dump-config make sense */
 	/* Before the configuration is finished, not for --dump-config; NULL: nothing.
 	 * Return: 0 or an exit status. */

@@ -6,6 +6,7 @@
 #include <util/cleanup.h>
 
 #include "conf.h"
+#include "ctl.h"
 #include "registry.h"
 
 const struct cused_param conf_device_params[CONF_DEVICE_KEYS] = {
@@ -86,6 +87,23 @@ const struct cused_param conf_service_params[CONF_SERVICE_KEYS] = {
 			"file: by the file behind it, for shared memory alone; courier: by the "
 			"client itself, which is stopped for a moment; auto: by file where "
 			"possible, else by courier",
+	},
+	[CONF_SERVICE_CTL] = {
+		.name = "ctl", .type = CUSED_PARAM_PATH, .preset = CTL_SOCKET,
+		.text = "the control socket, for vfio-cused ctl; off: there is none",
+	},
+	[CONF_SERVICE_CTL_MODE] = {
+		.name = "ctl_mode", .type = CUSED_PARAM_STRING, .preset = "0600",
+		.text = "mode of the control socket, octal: who may write to it may ask; "
+			"changes are for root and its owner alone",
+	},
+	[CONF_SERVICE_CTL_OWNER] = {
+		.name = "ctl_owner", .type = CUSED_PARAM_STRING, .preset = "0",
+		.text = "owner of the control socket, a name or a number",
+	},
+	[CONF_SERVICE_CTL_GROUP] = {
+		.name = "ctl_group", .type = CUSED_PARAM_STRING, .preset = "0",
+		.text = "group of the control socket, a name or a number",
 	},
 };
 
@@ -440,6 +458,7 @@ int conf_take_service(struct conf *conf, struct params_list *list, struct cused_
 {
 	struct cused_value values[CONF_SERVICE_KEYS];
 	struct params_table table = { conf_service_params, CONF_SERVICE_KEYS, values };
+	struct ctl_socket where;
 	struct params_place place;
 	char option[sizeof(place.text) + sizeof(": prefix=")];
 	int r = params_lay(list, &conf->service_list, err);
@@ -455,6 +474,10 @@ int conf_take_service(struct conf *conf, struct params_list *list, struct cused_
 	if (r == 0)
 		r = parse_prefix(option, values[CONF_SERVICE_PREFIX].string,
 				 &values[CONF_SERVICE_PREFIX].string, err);
+	if (r == 0)
+		r = ctl_socket_of(list, values, &where, err);
+	if (r > 0)
+		r = 0;
 	params_lay_end(list, &conf->service_list, r == 0);
 	if (r == 0)
 		memcpy(conf->service, values, sizeof(values));

@@ -45,7 +45,8 @@ extern const struct cused_param conf_iommu_params[CONF_IOMMU_KEYS];
 /* Keys of --service, and their places in conf.service. */
 enum conf_service_key {
 	CONF_SERVICE_MEMORY, CONF_SERVICE_COURIER, CONF_SERVICE_SYSFS, CONF_SERVICE_PREFIX,
-	CONF_SERVICE_REPLACE, CONF_SERVICE_DMA, CONF_SERVICE_KEYS
+	CONF_SERVICE_REPLACE, CONF_SERVICE_DMA, CONF_SERVICE_CTL, CONF_SERVICE_CTL_MODE,
+	CONF_SERVICE_CTL_OWNER, CONF_SERVICE_CTL_GROUP, CONF_SERVICE_KEYS
 };
 extern const struct cused_param conf_service_params[CONF_SERVICE_KEYS];
 
@@ -94,6 +95,7 @@ struct conf_running {
 	const struct cused_device_ops *ops;
 	struct pci_address address;
 	unsigned group;
+	bool noiommu;
 };
 
 struct conf {
@@ -115,9 +117,11 @@ struct conf {
 	bool file_read;			/* then there is no default device */
 	const struct conf_running *running;	/* for conf_finish(); borrowed */
 	size_t n_running;
+	bool beside;			/* within conf_finish_beside() */
 	int verbose;			/* number of -v */
 	const char *agent_socket;	/* --socket; borrowed; NULL: the default */
 	const char *prefix;		/* --prefix; borrowed; NULL: what the service's key says */
+	bool json, revoke;		/* of ctl */
 };
 
 void conf_init(struct conf *conf);
@@ -148,6 +152,16 @@ int conf_take_iommu(struct conf *conf, struct params_list *list, struct cused_er
 int conf_take_service(struct conf *conf, struct params_list *list, struct cused_error *err);
 int conf_take_group(struct conf *conf, struct params_list *list, struct cused_error *err);
 
+/*
+ * Permission bits, a user and a group as in the rights of a group of devices, for other keys
+ * of a list: "0660"; a name or a number. @key: for the error.
+ * Return: 0; -EINVAL; -ENOENT nobody of that name; -ENOMEM; with @err set.
+ */
+int conf_parse_mode(const struct params_list *list, const char *key, const char *text,
+		    unsigned *ret, struct cused_error *err);
+int conf_parse_who(const struct params_list *list, const char *key, const char *text, bool user,
+		   unsigned *ret, struct cused_error *err);
+
 /* What a configuration says of a group, or the default. After conf_finish(). */
 struct conf_rights conf_rights(const struct conf *conf, unsigned group);
 
@@ -177,6 +191,14 @@ int conf_set_prefix(struct conf *conf, const char *text, struct cused_error *err
  * @sysfs; each with @err set.
  */
 int conf_finish(struct conf *conf, const char *sysfs, struct cused_error *err);
+/*
+ * conf_finish_beside - the same for devices that come beside those that are running.
+ * @other: settings come from there
+ * What is running stays: its addresses and ids are taken, and its groups can be joined, but
+ * noiommu groups. Errors as conf_finish().
+ */
+int conf_finish_beside(struct conf *conf, const struct conf *other, const char *sysfs,
+		       struct cused_error *err);
 
 /* Is it the same device, with the same values? After conf_finish() of both. */
 bool conf_device_same(const struct conf_device *a, const struct conf_device *b);

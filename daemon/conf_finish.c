@@ -43,7 +43,7 @@ static bool group_runs(const struct conf *conf, unsigned group)
 /* What @device was until now; NULL: it is new. */
 static const struct conf_running *was(const struct conf *conf, const struct conf_device *device)
 {
-	for (size_t i = 0; i < conf->n_running; i++)
+	for (size_t i = 0; i < conf->n_running && !conf->beside; i++)
 		if (!strcmp(conf->running[i].id, device->id) &&
 		    conf->running[i].ops == device->ops)
 			return &conf->running[i];
@@ -65,6 +65,10 @@ static int check_host_address(const struct conf *conf, const struct conf_device 
 {
 	struct params_place place;
 
+	if (conf->beside && address_runs(conf, &device->address))
+		return cused_error_set(err, -EEXIST, "%s: bdf=%s is a device that is served, or "
+				       "is leaving; choose another, or leave bdf out",
+				       params_place(&device->list, "bdf", &place), device->bdf);
 	if (conf_is_host(device) || address_runs(conf, &device->address) ||
 	    !host_has(sysfs, "bus/pci/devices", device->bdf))
 		return 0;
@@ -219,6 +223,13 @@ static int check_group(const struct conf *conf, const struct conf_device *device
 			"choose a number that %s/kernel/iommu_groups does not have, or leave "
 			"group out", params_place(&device->list, "group", &place), device->group,
 			sysfs);
+	for (size_t i = 0; conf->beside && i < conf->n_running; i++) {
+		if (conf->running[i].group == device->group &&
+		    (conf->running[i].noiommu || device->noiommu))
+			return cused_error_set(err, -EEXIST, "%s: group=%u is served, and a "
+				"noiommu group holds one device alone; choose another",
+				params_place(&device->list, "group", &place), device->group);
+	}
 	for (const struct conf_device *other = conf->devices; other != device; other++) {
 		if (!other->common[CONF_DEVICE_GROUP].set || other->group != device->group)
 			continue;
@@ -291,6 +302,9 @@ static bool id_is_used(const struct conf *conf, const struct conf_device *but,
 	for (size_t i = 0; i < conf->n_devices; i++)
 		if (&conf->devices[i] != but && !strcmp(conf->devices[i].id, id))
 			return true;
+	for (size_t i = 0; i < conf->n_running && conf->beside; i++)
+		if (!strcmp(conf->running[i].id, id))
+			return true;
 	return false;
 }
 
@@ -343,9 +357,30 @@ static int check_rights(const struct conf *conf, struct cused_error *err)
 	return 0;
 }
 
-int conf_finish(struct conf *conf, const char *sysfs, struct cused_error *err)
+static int choose(struct conf *conf, const struct conf *settings, const char *sysfs,
+		  struct cused_error *err)
 {
 	struct params_place place;
+	int r;
+
+	for (size_t i = 0; i < conf->n_devices; i++)
+		if (conf->devices[i].noiommu &&
+		    !settings->iommu_common[CONF_IOMMU_UNSAFE_NOIOMMU].number)
+			return cused_error_set(err, -EINVAL, "%s: noiommu=on without "
+				"enable_unsafe_noiommu_mode, as the kernel refuses it; give the "
+				"IOMMU %s unsafe_noiommu=on",
+				params_place(&conf->devices[i].list, "noiommu", &place),
+				settings->iommu->name);	/* SD-062 */
+	r = finish_ids(conf, err);
+	if (r == 0)
+		r = finish_addresses(conf, sysfs, err);
+	if (r == 0)
+		r = finish_groups(conf, sysfs, err);
+	return r;
+}
+
+int conf_finish(struct conf *conf, const char *sysfs, struct cused_error *err)
+{
 	int r = 0;
 
 	if (!conf->iommu)
@@ -358,18 +393,17 @@ int conf_finish(struct conf *conf, const char *sysfs, struct cused_error *err)
 		r = conf_add_device(conf, CONF_DEFAULT_DEVICE, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < conf->n_devices; i++)
-		if (conf->devices[i].noiommu &&
-		    !conf->iommu_common[CONF_IOMMU_UNSAFE_NOIOMMU].number)
-			return cused_error_set(err, -EINVAL, "%s: noiommu=on without "
-				"enable_unsafe_noiommu_mode, as the kernel refuses it; give the "
-				"IOMMU %s unsafe_noiommu=on",
-				params_place(&conf->devices[i].list, "noiommu", &place),
-				conf->iommu->name);	/* SD-062 */
-	r = finish_ids(conf, err);
-	if (r == 0)
-		r = finish_addresses(conf, sysfs, err);
-	if (r == 0)
-		r = finish_groups(conf, sysfs, err);
+	r = choose(conf, conf, sysfs, err);
 	return r ? r : check_rights(conf, err);
+}
+
+int conf_finish_beside(struct conf *conf, const struct conf *other, const char *sysfs,
+		       struct cused_error *err)
+{
+	int r;
+
+	conf->beside = true;
+	r = choose(conf, other, sysfs, err);
+	conf->beside = false;
+	return r;
 }

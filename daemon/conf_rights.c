@@ -13,17 +13,17 @@
 #define ID_MAX 4294967294ul		/* the next one means "nobody" to chown() */
 
 /* "660" or "0660". */
-static int parse_mode(const struct params_list *list, const char *text, unsigned *ret,
-		      struct cused_error *err)
+int conf_parse_mode(const struct params_list *list, const char *key, const char *text,
+		    unsigned *ret, struct cused_error *err)
 {
 	struct params_place place;
 	size_t length = strlen(text);
 
 	if (text[strspn(text, "01234567")] || length < 3 || length > 4 ||
 	    (length == 4 && text[0] != '0'))
-		return cused_error_set(err, -EINVAL, "%s: mode=%.60s is not three octal digits, "
+		return cused_error_set(err, -EINVAL, "%s: %s=%.60s is not three octal digits, "
 				       "or four that begin with 0; write it like 0660",
-				       params_place(list, "mode", &place), text);
+				       params_place(list, key, &place), key, text);
 	*ret = (unsigned)strtoul(text, NULL, 8);
 	return 0;
 }
@@ -54,10 +54,9 @@ static int look_up(bool user, const char *name, unsigned *ret)
 }
 
 /* A name, or a number for which there need not be one. */
-static int parse_who(const struct params_list *list, const char *key, const char *text,
-		     unsigned *ret, struct cused_error *err)
+int conf_parse_who(const struct params_list *list, const char *key, const char *text, bool user,
+		   unsigned *ret, struct cused_error *err)
 {
-	bool user = !strcmp(key, "owner");
 	struct params_place place;
 	unsigned long number;
 	int r;
@@ -84,15 +83,16 @@ static int parse_rights(struct conf_group *group, struct cused_error *err)
 {
 	const struct cused_value *values = group->values;
 	struct conf_rights *rights = &group->rights;
-	int r = parse_mode(&group->list, values[CONF_GROUP_MODE].string, &rights->mode, err);
+	int r = conf_parse_mode(&group->list, "mode", values[CONF_GROUP_MODE].string,
+				&rights->mode, err);
 
 	rights->given = true;
 	if (r == 0)
-		r = parse_who(&group->list, "owner", values[CONF_GROUP_OWNER].string,
-			      &rights->uid, err);
+		r = conf_parse_who(&group->list, "owner", values[CONF_GROUP_OWNER].string, true,
+				   &rights->uid, err);
 	if (r == 0)
-		r = parse_who(&group->list, "group", values[CONF_GROUP_GROUP].string,
-			      &rights->gid, err);
+		r = conf_parse_who(&group->list, "group", values[CONF_GROUP_GROUP].string, false,
+				   &rights->gid, err);
 	return r;
 }
 

@@ -115,6 +115,7 @@ void help_overview(FILE *f)
 	for (size_t i = 0; (iommu = registry_iommu(i)); i++)
 		fprintf(f, "  %-8s %s\n", iommu->name, iommu->summary);
 	fputs("\nThe manual: vfio-cused(1), vfio-cused.conf(5), vfio-cused-serve(8), "
+	      "vfio-cused-ctl(7), "
 	      "vfio-cused-backends(7).\n", f);
 }
 

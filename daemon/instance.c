@@ -127,19 +127,24 @@ int instance_add_device(struct instance *instance, const struct conf_device *dev
 	return r;
 }
 
-int instance_free_device(struct instance *instance, struct device *device)
+void instance_forget_device(struct instance *instance, struct device *device)
 {
-	int r = topology_free_device(instance->topology, device);
 	size_t i = 0;
 
-	if (r)
-		return r;
 	while (instance->devices[i] != device)
 		i++;
 	instance->n_devices--;
 	memmove(&instance->devices[i], &instance->devices[i + 1],
 		(instance->n_devices - i) * sizeof(instance->devices[0]));
-	return 0;
+}
+
+int instance_free_device(struct instance *instance, struct device *device)
+{
+	int r = topology_free_device(instance->topology, device);
+
+	if (r == 0)
+		instance_forget_device(instance, device);
+	return r;
 }
 
 int instance_begin(const struct conf *conf, struct instance **ret, struct cused_error *err)

@@ -55,6 +55,8 @@ int instance_add_device(struct instance *instance, const struct conf_device *dev
 /* Of a device that was hidden, see topology.h. Devices behind it move up by one.
  * Return: 0; -EBUSY a client has it open. */
 int instance_free_device(struct instance *instance, struct device *device);
+/* Of one that was revoked, and is freed by topology_free_device() when its files are closed. */
+void instance_forget_device(struct instance *instance, struct device *device);
 
 /* All devices must be closed. NULL is allowed. */
 void instance_free(struct instance *instance);

@@ -15,6 +15,7 @@
 
 #include "instance.h"
 #include "run.h"
+#include "run_ctl.h"
 #include "supervise.h"
 
 _Static_assert(CONF_DEVICES_MAX <= WINDOW_DEVICES, "each device has a window");
@@ -29,6 +30,7 @@ struct run {
 	struct sock_fprog filter;
 	struct supervisor supervisor;
 	struct trap *trap;
+	struct run_ctl ctl;
 	int guard;			/* the guard's pipe */
 };
 
@@ -100,7 +102,10 @@ static int environment_set(const struct run *run)
 	}
 	if (setenv("VFIO_CUSED_BDF", bdfs, 1) || setenv("VFIO_CUSED_GROUP", groups, 1))
 		return -ENOMEM;
-	return 0;
+	if (run->ctl.folder[0])
+		return setenv(CTL_ENVIRONMENT, run->ctl.path, 1) ? -ENOMEM : 0;
+	/* That of another one is not ours. */
+	return unsetenv(CTL_ENVIRONMENT) ? -ENOMEM : 0;
 }
 
 static int prepare(struct run *run, char **argv, struct cused_error *err)
@@ -124,6 +129,7 @@ static int prepare(struct run *run, char **argv, struct cused_error *err)
 	if (r)
 		return r;
 	r = nodes_make(run);
+	run_ctl_choose(&run->ctl, run->conf);
 	if (r == 0)
 		r = environment_set(run);
 	return r ? cused_error_set(err, r, "out of memory") : 0;
@@ -163,7 +169,8 @@ static int serve_start(struct run *run, struct cused_error *err)
 						   run->backings[i] };
 	params.listener = fds[RUN_FD_LISTENER];
 	params.directory = fds[RUN_FD_DIRECTORY];
-	r = run_guard_start(run->supervisor.command, params.directory, &run->guard, err);
+	r = run_guard_start(run->supervisor.command, params.directory, &run->ctl, &run->guard,
+			    err);
 	if (r) {
 		close(params.listener);
 		close(params.directory);
@@ -171,14 +178,17 @@ static int serve_start(struct run *run, struct cused_error *err)
 	}
 	r = trap_start(&params, &run->trap, err);
 	close(params.directory);
-	return r == 0 ? supervise_go(&run->supervisor, err) : r;
+	if (r)
+		return r;
+	run_ctl_start(&run->ctl, params.topology, run->trap);
+	return supervise_go(&run->supervisor, err);
 }
 
 /* ---- the end ---- */
 
 static void run_done(struct run *run, int status)
 {
-	if (trap_stop(run->trap)) {
+	if (run_ctl_end(&run->ctl) || trap_stop(run->trap)) {
 		cused_log(CUSED_LOG_WARNING, "run", "a call is still stalled by memory that a "
 			  "process outside of the run serves; ending nevertheless");
 		_exit(status);

@@ -52,6 +52,7 @@ int run_command(const struct conf *conf, char **argv);
 
 /* ---- between run.c, run_child.c, run_dev.c and run_guard.c ---- */
 
+struct run_ctl;
 struct sysfs_plan;
 
 #define RUN_ACTIONS 3		/* signals whose disposition is changed */
@@ -97,10 +98,12 @@ bool run_proc_is_ours(void);
 /*
  * Start the guard: a child that waits until the pipe is closed, by our end or by our
  * death, and then kills the processes that see the mount on which @directory is, which
- * is the /dev/vfio of @command; also in mount namespaces made later.
+ * is the /dev/vfio of @command; also in mount namespaces made later. And it takes the
+ * control socket away.
  * Call while single-threaded. Return: 0; -errno with @err set.
  */
-int run_guard_start(pid_t command, int directory, int *ret_pipe, struct cused_error *err);
+int run_guard_start(pid_t command, int directory, const struct run_ctl *ctl, int *ret_pipe,
+		    struct cused_error *err);
 
 /*
  * Look at the command before anything is set up.

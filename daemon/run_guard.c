@@ -16,6 +16,7 @@
 #include <util/cleanup.h>
 
 #include "run.h"
+#include "run_ctl.h"
 
 /* ---- the guard ---- */
 
@@ -72,8 +73,9 @@ static unsigned kill_seers(dev_t dev)
 	return n;
 }
 
-static void guard_main(int pipe_fd, int directory, dev_t dev) __attribute__((noreturn));
-static void guard_main(int pipe_fd, int directory, dev_t dev)
+static void guard_main(int pipe_fd, int directory, dev_t dev, const struct run_ctl *ctl)
+	__attribute__((noreturn));
+static void guard_main(int pipe_fd, int directory, dev_t dev, const struct run_ctl *ctl)
 {
 	char byte;
 
@@ -87,6 +89,7 @@ static void guard_main(int pipe_fd, int directory, dev_t dev)
 	prctl(PR_SET_NAME, "vfio-cused-grd");
 	while (read(3, &byte, 1) < 0 && errno == EINTR)
 		;
+	run_ctl_remove(ctl);
 	for (unsigned i = 0; i < GUARD_LOOKS && kill_seers(dev); i++) {
 		struct timespec pause = { 0, 10000000 };
 
@@ -103,7 +106,8 @@ bool run_proc_is_ours(void)
 	       (pid_t)atoi(text) == getpid();
 }
 
-int run_guard_start(pid_t command, int directory, int *ret_pipe, struct cused_error *err)
+int run_guard_start(pid_t command, int directory, const struct run_ctl *ctl, int *ret_pipe,
+		    struct cused_error *err)
 {
 	char number[24];
 	struct stat st;
@@ -130,7 +134,7 @@ int run_guard_start(pid_t command, int directory, int *ret_pipe, struct cused_er
 	pid = fork();
 	if (pid == 0) {
 		close(fds[1]);
-		guard_main(fds[0], directory, st.st_dev);
+		guard_main(fds[0], directory, st.st_dev, ctl);
 	}
 	close(fds[0]);
 	if (pid < 0) {

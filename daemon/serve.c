@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -23,19 +24,9 @@
 #include "conf_load.h"
 #include "serve.h"
 #include "serve_devices.h"
+#include "serve_internal.h"
 
-#define SYSFS "/sys"
 #define SETTLE_MS 100		/* between two looks at devices that leave */
-
-struct serve {
-	const struct conf *conf;
-	struct service *service;
-	struct serve_devices *devices;
-	bool file_read;			/* the last configuration had a file */
-	struct sysfs_plan *plan;	/* that lies over /sys; NULL: none */
-	const char *agent_argv[5];	/* of the agent's program; of each one's, if it dies */
-	int signals;
-};
 
 /* ---- before the configuration ---- */
 
@@ -83,7 +74,7 @@ int serve_prepare(const struct conf *conf)
 	if (geteuid() != 0)
 		return complain("it makes character devices for the whole machine, which takes "
 				"root; without root, use vfio-cused run");
-	if (lock_take(&err) || sysfs_unmount(SYSFS, &err))
+	if (lock_take(&err) || sysfs_unmount(SERVE_SYSFS, &err))
 		return complain(err.text);
 	devnode_recover("");
 	return 0;
@@ -102,25 +93,25 @@ static int sysfs_lay(struct serve *serve, struct cused_error *err)
 	/* The machine's own are there without us. */
 	if (!serve->plan && instance_n_simulated(instance) == 0)
 		return 0;
-	r = instance_sysfs(instance, SYSFS, &plan, err);
+	r = instance_sysfs(instance, SERVE_SYSFS, &plan, err);
 	if (r)
 		return r;
-	if (serve->plan && sysfs_update(serve->plan, plan, SYSFS, &why) == 0) {
+	if (serve->plan && sysfs_update(serve->plan, plan, SERVE_SYSFS, &why) == 0) {
 		sysfs_plan_free(serve->plan);
 		serve->plan = plan;
 		return 0;
 	}
 	if (serve->plan) {
 		/* For a moment there is nothing. */
-		cused_log(CUSED_LOG_INFO, "serve", "%s is laid anew: %s", SYSFS, why.text);
+		cused_log(CUSED_LOG_INFO, "serve", "%s is laid anew: %s", SERVE_SYSFS, why.text);
 		sysfs_plan_free(steal_ptr(serve->plan));
-		r = sysfs_unmount(SYSFS, err);
+		r = sysfs_unmount(SERVE_SYSFS, err);
 	}
 	if (r == 0)
-		r = sysfs_mount(plan, SYSFS, err);
+		r = sysfs_mount(plan, SERVE_SYSFS, err);
 	if (r) {
 		sysfs_plan_free(plan);
-		sysfs_unmount(SYSFS, &why);
+		sysfs_unmount(SERVE_SYSFS, &why);
 	} else {
 		serve->plan = plan;
 	}
@@ -150,6 +141,7 @@ static void signals_take_over(struct serve *serve)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	serve->signals = signalfd(-1, &mask, SFD_CLOEXEC);
+	serve->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
 static void tell_state(struct serve *serve, const char *what, const char *more)
@@ -178,12 +170,15 @@ static int start(struct serve *serve, struct cused_error *err)
 		.dma_by_file = strcmp(dma, "courier") != 0,
 		.dma_by_courier = strcmp(dma, "file") != 0,
 	};
-	int r;
+	int r = serve_ctl_listen(serve, err);
 
+	if (r)
+		return r;
 	serve->agent_argv[0] = "vfio-cused";
 	serve->agent_argv[1] = "agent";
 	serve->agent_argv[2] = sysfs ? "sysfs" : "no-sysfs";
 	serve->agent_argv[3] = params.socket;
+	serve->agent_argv[4] = serve->ctl_path;
 	r = service_new(&params, &serve->service, err);
 
 	if (r == 0)
@@ -198,6 +193,8 @@ static int start(struct serve *serve, struct cused_error *err)
 		r = serve_devices_show(serve->devices, err);
 	if (r == 0 && sysfs)
 		r = sysfs_lay(serve, err);
+	if (r == 0)
+		r = serve_ctl_start(serve, err);
 	if (r == 0)
 		tell_state(serve, "ready", service_can_map(serve->service) ? "" :
 			   "; this kernel has no FUSE passthrough (Linux 6.9), so no region can "
@@ -222,7 +219,7 @@ static int load_again(struct serve *serve, struct conf *conf, struct cused_error
 		r = cused_error_set(err, -ENOENT, "%s is not there any more",
 				    serve->conf->source->file);
 	if (r == 0)
-		r = conf_finish(conf, SYSFS, err);
+		r = conf_finish(conf, SERVE_SYSFS, err);
 	free(running);
 	conf->running = NULL;
 	conf->n_running = 0;
@@ -256,60 +253,75 @@ static bool reload(struct serve *serve)
 	return true;
 }
 
-static void sysfs_again(struct serve *serve)
+int serve_sysfs(struct serve *serve, struct cused_error *err)
 {
-	struct cused_error err;
-
-	if (!serve->conf->service[CONF_SERVICE_SYSFS].number)
-		return;
-	if (sysfs_lay(serve, &err))
-		cused_log(CUSED_LOG_ERROR, "serve", "%s", err.text);
+	return serve->conf->service[CONF_SERVICE_SYSFS].number ? sysfs_lay(serve, err) : 0;
 }
 
-/* Return: as serve_devices_settle(). */
-static bool settle(struct serve *serve)
+/* Return: as serve_devices_settle(). @ret_again: look again after some time. */
+static bool settle(struct serve *serve, bool *ret_again)
 {
 	bool changed, left = serve_devices_settle(serve->devices, &changed);
+	struct cused_error err;
 
-	if (changed)
-		sysfs_again(serve);
+	if (changed && !serve->stopping && serve_sysfs(serve, &err))
+		cused_log(CUSED_LOG_ERROR, "serve", "%s", err.text);
+	*ret_again = serve_devices_reap(serve->devices) || left || serve->stopping;
 	return left;
 }
 
 /* ---- the end ---- */
 
-/* SIGHUP is for a new configuration; a terminal that hangs up is no reason to end. */
+/* SIGHUP is for a new configuration; a terminal that hangs up is no reason to end.
+ * Return: it is time to end. */
+static bool take_signal(struct serve *serve, bool *ret_again)
+{
+	struct signalfd_siginfo info;
+
+	if (read(serve->signals, &info, sizeof(info)) != sizeof(info) || info.ssi_signo != SIGHUP)
+		return true;
+	if (serve->stopping)
+		cused_log(CUSED_LOG_WARNING, "serve", "no new configuration: the service is "
+			  "stopping");
+	else if (reload(serve))
+		tell_state(serve, "reloaded",
+			   settle(serve, ret_again) ? ", and others that leave" : "");
+	return false;
+}
+
 static void wait_for_the_end(struct serve *serve)
 {
-	struct pollfd p = { .fd = serve->signals, .events = POLLIN };
-	struct signalfd_siginfo info;
-	bool left = false;
+	struct pollfd p[2] = { { .fd = serve->signals, .events = POLLIN },
+			       { .fd = serve->wake, .events = POLLIN } };
+	bool again = false, end = false;
+	eventfd_t count;
 
-	for (;;) {
-		if (poll(&p, 1, left ? SETTLE_MS : -1) > 0) {
-			if (read(serve->signals, &info, sizeof(info)) != sizeof(info))
-				return;
-			if (info.ssi_signo != SIGHUP)
-				return;
-			if (!reload(serve))
-				continue;
-			left = settle(serve);
-			tell_state(serve, "reloaded", left ? ", and others that leave" : "");
-		} else {
-			left = settle(serve);
-		}
+	while (!end) {
+		if (poll(p, 2, again ? SETTLE_MS : -1) < 0)
+			continue;
+		pthread_mutex_lock(&serve->lock);
+		if (p[1].revents)
+			eventfd_read(serve->wake, &count);
+		if (p[0].revents)
+			end = take_signal(serve, &again);
+		else
+			settle(serve, &again);
+		end = end || serve_ctl_may_end(serve);
+		pthread_mutex_unlock(&serve->lock);
 	}
 }
 
 static int stop(struct serve *serve)
 {
+	bool stalled = serve_ctl_stop(serve) != 0;
 	struct cused_error err;
 	int status = 0;
 
-	if (serve->plan && sysfs_unmount(SYSFS, &err))
+	if (serve->plan && sysfs_unmount(SERVE_SYSFS, &err))
 		status = complain(err.text);
 	sysfs_plan_free(serve->plan);
-	if (service_stop(serve->service)) {
+	stalled = service_stop(serve->service) || stalled;
+	if (stalled || serve_devices_end(serve->devices)) {
 		cused_log(CUSED_LOG_WARNING, "serve", "a call is still stalled by the memory of "
 			  "its client; ending nevertheless");
 		_exit(status);
@@ -317,12 +329,16 @@ static int stop(struct serve *serve)
 	serve_devices_free(serve->devices);
 	if (serve->signals >= 0)
 		close(serve->signals);
+	if (serve->wake >= 0)
+		close(serve->wake);
+	pthread_mutex_destroy(&serve->lock);
 	return status;
 }
 
 int serve_command(const struct conf *conf, char **args)
 {
-	struct serve serve = { .conf = conf, .file_read = conf->file_read };
+	struct serve serve = { .conf = conf, .file_read = conf->file_read, .listener = -1,
+			       .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct cused_error err;
 	int r, status;
 
@@ -331,8 +347,9 @@ int serve_command(const struct conf *conf, char **args)
 		log_set_level(CUSED_LOG_INFO);
 	files_allow();
 	signals_take_over(&serve);
-	r = serve.signals < 0 ? cused_error_set(&err, -EMFILE, "cannot make a signalfd") :
-				start(&serve, &err);
+	r = serve.signals < 0 || serve.wake < 0 ?
+		    cused_error_set(&err, -EMFILE, "cannot make a signalfd or an eventfd") :
+		    start(&serve, &err);
 	if (r == 0)
 		wait_for_the_end(&serve);
 	else
@@ -344,7 +361,7 @@ int serve_command(const struct conf *conf, char **args)
 /* ---- the agent ---- */
 
 static bool agent_cleans_sysfs;
-static const char *agent_socket;
+static const char *agent_socket, *agent_ctl;
 
 /* What a service that was killed has left; unless another one has taken its place. */
 static void service_gone(void)
@@ -356,10 +373,12 @@ static void service_gone(void)
 		cused_log(CUSED_LOG_WARNING, "agent", "nothing is cleaned up: %s", err.text);
 		return;
 	}
-	if (agent_cleans_sysfs && sysfs_unmount(SYSFS, &err))
+	if (agent_cleans_sysfs && sysfs_unmount(SERVE_SYSFS, &err))
 		cused_log(CUSED_LOG_WARNING, "agent", "%s", err.text);
 	if (agent_socket)
 		unlink(agent_socket);
+	if (agent_ctl && *agent_ctl)
+		unlink(agent_ctl);
 	/* It is on its way: the kernel has not taken its devices yet. */
 	for (unsigned i = 0; devnode_recover("") == -EBUSY && i < LOCK_TRIES; i++)
 		poll(NULL, 0, LOCK_PAUSE_MS);
@@ -369,6 +388,7 @@ int agent_command(const struct conf *conf, char **args)
 {
 	agent_cleans_sysfs = args[0] && !strcmp(args[0], "sysfs");
 	agent_socket = args[0] ? args[1] : NULL;
+	agent_ctl = agent_socket ? args[2] : NULL;
 	if (agent_serve(service_gone) == 0)
 		return 0;
 	fputs("vfio-cused: agent: this command is started by vfio-cused serve, not by hand\n",

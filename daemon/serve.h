@@ -30,7 +30,8 @@
 int serve_prepare(const struct conf *conf);
 /* Return: an exit status. After serve_prepare() and conf_finish(), single-threaded. */
 int serve_command(const struct conf *conf, char **args);
-/* What serve starts. args[0]: "sysfs" if /sys is to be cleaned up; args[1]: the socket. */
+/* What serve starts. args[0]: "sysfs" if /sys is to be cleaned up; args[1]: the socket; args[2]: the
+ * control socket, or "". */
 int agent_command(const struct conf *conf, char **args);
 
 #endif

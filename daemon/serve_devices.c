@@ -3,61 +3,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <core/device.h>
 #include <core/group.h>
 #include <transport/backing.h>
 #include <util/cleanup.h>
-#include <util/list.h>
 #include <util/log.h>
 
-#include "serve_devices.h"
-
-/* A configuration that was loaded. */
-struct generation {
-	const struct conf *conf;
-	struct conf own;		/* what conf points to, but for the first one */
-	unsigned users;			/* devices, and being wanted */
-	enum { NEW, WAITING, FAILED } tried[CONF_DEVICES_MAX];	/* those that are not there */
-};
-
-struct entry {
-	struct list item;		/* all->entries */
-	struct generation *generation;
-	const struct conf_device *conf;	/* in it */
-	struct device *device;
-	struct backing *backing;	/* NULL: clients cannot map */
-	bool leaving;
-	uint64_t asked;			/* monotonic milliseconds */
-};
-
-/* A group that has a node. */
-struct shown {
-	struct list item;		/* all->shown */
-	struct group *group;
-	struct access_rights rights;	/* that we gave it; by hand it may have got others */
-};
-
-struct serve_devices {
-	struct service *service;
-	struct instance *instance;
-	struct generation *wanted;
-	bool want_changed;		/* since the last serve_devices_settle() */
-	struct list entries, shown;
-};
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
+#include "serve_devices_internal.h"
 
 /* ---- configurations ---- */
 
-static void generation_unuse(struct generation *generation)
+void generation_unuse(struct generation *generation)
 {
 	if (--generation->users)
 		return;
@@ -157,23 +114,24 @@ static int make_backed(struct serve_devices *all, struct entry *entry, struct cu
 	return r;
 }
 
-/* The @index-th of those that are wanted. */
-static int make(struct serve_devices *all, size_t index, struct cused_error *err)
+/* The @index-th of a configuration. */
+static int make(struct serve_devices *all, struct generation *generation, size_t index,
+		struct cused_error *err)
 {
 	struct entry *entry = calloc(1, sizeof(*entry));
 	int r;
 
 	if (!entry)
 		return cused_error_set(err, -ENOMEM, "out of memory");
-	entry->generation = all->wanted;
-	entry->conf = &all->wanted->conf->devices[index];
+	entry->generation = generation;
+	entry->conf = &generation->conf->devices[index];
 	r = make_backed(all, entry, err);
 	if (r) {
 		backing_free(entry->backing);
 		free(entry);
 		return r;
 	}
-	all->wanted->users++;
+	generation->users++;
 	list_push_back(&all->entries, &entry->item);
 	return 0;
 }
@@ -183,7 +141,7 @@ int serve_devices_make(struct serve_devices *all, struct cused_error *err)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < all->wanted->conf->n_devices; i++)
-		r = make(all, i, err);
+		r = make(all, all->wanted, i, err);
 	return r;
 }
 
@@ -258,66 +216,23 @@ int serve_devices_show(struct serve_devices *all, struct cused_error *err)
 	return first;
 }
 
-static void hide_group_if_empty(struct serve_devices *all, struct group *group)
+void hide_group_if_empty(struct serve_devices *all, struct group *group)
 {
 	struct shown *shown = find_shown(all, group);
 	struct cused_error err;
 
 	list_for_each(it, &all->entries) {
-		if (device_group(container_of(it, struct entry, item)->device) == group)
+		const struct entry *entry = container_of(it, struct entry, item);
+
+		if (!entry->out && device_group(entry->device) == group)
 			return;
 	}
 	if (!shown)
 		return;
 	list_remove(&shown->item);
 	free(shown);
-	if (service_remove_group(all->service, group, &err))
+	if (service_hide_group(all->service, group, &err))
 		cused_log(CUSED_LOG_WARNING, "serve", "%s", err.text);
-}
-
-/* ---- leaving ---- */
-
-/* What a client sees of a device of the machine is the kernel's, which asks for nothing. */
-static void ask_for(struct entry *entry, const struct log_about *about)
-{
-	bool is_host = conf_is_host(entry->conf);
-	uint64_t now = now_ms();
-
-	if (entry->asked == 0)
-		log_about(about, CUSED_LOG_INFO, "serve", "device %s (%s) is in use: %s, and it "
-			  "goes then", entry->conf->id, entry->conf->bdf, is_host ?
-			  "it stays until its client closes it or ends, which it is not asked to" :
-			  "its client is asked to close it");
-	if (entry->asked == 0 || now - entry->asked >= SERVE_ASK_MS) {
-		if (!is_host)
-			device_signal_req(entry->device);
-		entry->asked = now;
-	}
-}
-
-/* Return: true: it has gone. */
-static bool leave(struct serve_devices *all, struct entry *entry)
-{
-	struct log_about about = { .device = entry->conf->bdf, .row = "PCI-104" };
-	struct group *group = device_group(entry->device);
-
-	/* A call that is still at work on a file keeps the device open as the file does. */
-	if (device_is_open(entry->device)) {
-		ask_for(entry, &about);
-		return false;
-	}
-	service_remove_device(all->service, entry->device);
-	if (instance_free_device(all->instance, entry->device))
-		return false;
-	list_remove(&entry->item);
-	hide_group_if_empty(all, group);
-	about.row = NULL;
-	log_about(&about, CUSED_LOG_INFO, "serve", "device %s (%s) has gone", entry->conf->id,
-		  entry->conf->bdf);
-	backing_free(entry->backing);
-	generation_unuse(entry->generation);
-	free(entry);
-	return true;
 }
 
 /* ---- change ---- */
@@ -339,7 +254,7 @@ int serve_devices_running(const struct serve_devices *all, struct conf_running *
 		struct conf_running *one = &running[n];
 
 		/* The place of a device of the machine is never ours to give. */
-		if (conf_is_host(entry->conf))
+		if (entry->out || conf_is_host(entry->conf))
 			continue;
 		n++;
 		/* The place of one that leaves is ours, but no other's to inherit. */
@@ -348,6 +263,7 @@ int serve_devices_running(const struct serve_devices *all, struct conf_running *
 		one->ops = entry->conf->ops;
 		one->address = entry->conf->address;
 		one->group = entry->conf->group;
+		one->noiommu = entry->conf->noiommu;
 	}
 	*ret = running;
 	*ret_n = n;
@@ -385,16 +301,26 @@ static void show_or_tell(struct serve_devices *all)
 		cused_log(CUSED_LOG_ERROR, "serve", "%s", err.text);
 }
 
-int serve_devices_want(struct serve_devices *all, struct conf *conf)
+/* @conf: moved. NULL: no memory. */
+static struct generation *generation_new(struct conf *conf)
 {
-	struct generation *generation = calloc(1, sizeof(*generation)), *old = all->wanted;
+	struct generation *generation = calloc(1, sizeof(*generation));
 
 	if (!generation)
-		return -ENOMEM;
+		return NULL;
 	generation->own = *conf;
 	generation->conf = &generation->own;
 	generation->users = 1;
 	conf_init(conf);
+	return generation;
+}
+
+int serve_devices_want(struct serve_devices *all, struct conf *conf)
+{
+	struct generation *generation = generation_new(conf), *old = all->wanted;
+
+	if (!generation)
+		return -ENOMEM;
 	all->wanted = generation;
 	all->want_changed = true;
 	list_for_each(it, &all->entries) {
@@ -402,31 +328,11 @@ int serve_devices_want(struct serve_devices *all, struct conf *conf)
 
 		if (entry->leaving || is_wanted(all, entry->conf))
 			continue;
-		entry->leaving = true;
-		topology_hide_device(instance_topology(all->instance), entry->device);
+		entry_leave(all, entry);
 	}
 	show_or_tell(all);
 	generation_unuse(old);
 	return 0;
-}
-
-/* Return: has one of them gone? @ret_left: is one still there? */
-static bool settle_leaving(struct serve_devices *all, bool *ret_left)
-{
-	bool gone = false;
-
-	*ret_left = false;
-	list_for_each_safe(it, tmp, &all->entries) {
-		struct entry *entry = container_of(it, struct entry, item);
-
-		if (!entry->leaving)
-			continue;
-		if (leave(all, entry))
-			gone = true;
-		else
-			*ret_left = true;
-	}
-	return gone;
 }
 
 static void tell_failure(struct generation *wanted, size_t i, bool may_wait, const char *why)
@@ -452,9 +358,10 @@ static bool settle_coming(struct serve_devices *all, bool may_wait)
 	for (size_t i = 0; i < wanted->conf->n_devices; i++) {
 		const struct conf_device *device = &wanted->conf->devices[i];
 
-		if (wanted->tried[i] == FAILED || find_same(all, device))
+		if (wanted->tried[i] == FAILED || wanted->tried[i] == DISMISSED ||
+		    find_same(all, device))
 			continue;
-		if (make(all, i, &err)) {
+		if (make(all, wanted, i, &err)) {
 			tell_failure(wanted, i, may_wait, err.text);
 			continue;
 		}
@@ -475,4 +382,44 @@ bool serve_devices_settle(struct serve_devices *all, bool *ret_changed)
 		show_or_tell(all);
 	*ret_changed = gone || come;
 	return left;
+}
+
+/* ---- by hand ---- */
+
+int serve_devices_add(struct serve_devices *all, struct conf *conf,
+		      const struct conf_device **ret, struct cused_error *err)
+{
+	struct generation *generation;
+	struct entry *entry;
+	int r;
+
+	if (serve_devices_count(all) >= CONF_DEVICES_MAX)
+		return cused_error_set(err, -ENOSPC, "there are %u devices, which is the most; "
+				       "remove one first", CONF_DEVICES_MAX);
+	generation = generation_new(conf);
+	if (!generation)
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	r = make(all, generation, 0, err);
+	if (r == 0) {
+		entry = container_of(all->entries.prev, struct entry, item);
+		r = serve_devices_show(all, err);
+		if (r)
+			entry_leave(all, entry);	/* a client can be that quick */
+		*ret = entry->conf;
+	}
+	generation_unuse(generation);
+	return r;
+}
+
+const char *serve_devices_id(const struct serve_devices *all, const char *bdf)
+{
+	const char *id = NULL;
+
+	list_for_each(it, &all->entries) {
+		const struct entry *entry = container_of(it, struct entry, item);
+
+		if (!strcmp(entry->conf->bdf, bdf))
+			id = entry->conf->id;
+	}
+	return id;
 }

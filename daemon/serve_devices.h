@@ -10,17 +10,23 @@
  *
  *     hidden    no client can open it any more; who has it open keeps it
  *     asked     its client gets the REQ interrupt, at once and every SERVE_ASK_MS
- *     closed    it is freed; with the last device of a group its node goes, and what clients
- *               have open of that fails with ENOTCONN
+ *     closed    it is freed; with the last device of a group its node goes, and who has that
+ *               open is answered as by a group without devices
  *
  *   A client that never closes it keeps it, and its address. What is wanted in its place (the
  *   same id, address or image) is made when it has gone. Whatever is the same in both is not
  *   touched.
  *
+ *   By hand (vfio-cused ctl) devices are added and dismissed one by one. One that is dismissed
+ *   leaves in the same way. That may be hurried: it is revoked, by a thread of its own, since
+ *   a client can hold that up, and is out of all this when that has been done; only the memory
+ *   stays, until its files are closed. What is wanted by hand counts until the next
+ *   configuration, which has the last word on all devices.
+ *
  *   A device uses the values of the configuration that it was made from, so a configuration
  *   lives as long as one of its devices, or as it is wanted.
  *
- *   All of it is done by the main thread.
+ *   No lock: one thread at a time, see serve_internal.h.
  */
 #ifndef SERVE_DEVICES_H
 #define SERVE_DEVICES_H
@@ -64,5 +70,37 @@ int serve_devices_want(struct serve_devices *all, struct conf *conf);
  * Return: true: somebody has to be waited for; come again after some time.
  */
 bool serve_devices_settle(struct serve_devices *all, bool *ret_changed);
+/* Free what revoked devices and groups without devices had, where clients have closed it.
+ * Return: true: there is some left. */
+bool serve_devices_reap(struct serve_devices *all);
+
+/* ---- by hand ---- */
+
+/*
+ * Make a device beside those that are there, and its group's node.
+ * @conf: that has it alone, finished beside them; all is moved out of it
+ * @ret: it, in its new place
+ * Return: 0; -ENOSPC there are CONF_DEVICES_MAX; -errno with @err set. The device may be
+ * leaving then.
+ */
+int serve_devices_add(struct serve_devices *all, struct conf *conf,
+		      const struct conf_device **ret, struct cused_error *err);
+/*
+ * Let devices go; serve_devices_settle() does the rest.
+ * @name: "group=7", "group=noiommu-7", an address or an id; NULL: all of them. If one of that
+ * address or id is leaving already, it is meant, and not what comes in its place
+ * @take: do not wait for clients
+ * @job: greater than 0 and than those before
+ * Return: 0; -ENOENT no such device, -EAGAIN, with @err set.
+ */
+int serve_devices_dismiss(struct serve_devices *all, const char *name, bool take, uint64_t job,
+			  struct cused_error *err);
+/* Have all gone that were dismissed for it? @job: 0: for any. */
+bool serve_devices_is_done(const struct serve_devices *all, uint64_t job);
+/* The name of the device at an address ("0000:01:00.0"); the newest; NULL: none. */
+const char *serve_devices_id(const struct serve_devices *all, const char *bdf);
+/* Before the end. Return: 0; -EBUSY a client holds up who revokes its device: then nothing may
+ * be freed. NULL is allowed. */
+int serve_devices_end(struct serve_devices *all);
 
 #endif

@@ -103,7 +103,17 @@ printf '[nothing]\n' >"$scrap"
 compare "sections of the file" "$({ "$program" -c "$scrap" --dump-config 2>&1 || :; } |
 	sed 's/.*known are//' | grep -oE '\[[a-z]+( "[A-Z]+")?\]')" \
 	"$(sed -n '/^\.SS \[/{ s/^\.SS //; s/"""\\fI/"/; s/\\fB""/"/; p }' $five)"
-for file in $one $five $seven daemon/man/vfio-cused-serve.8; do
+# The words of ctl, and the limits of its protocol with their values.
+ctl=daemon/man/vfio-cused-ctl.7
+compare "words of ctl" "$(sed -n 's/^  vfio-cused ctl \[OPTION\]\.\.\. //p' <<<"$overview" |
+	tr '|' '\n' | sed 's/ .*//')" \
+	"$(awk '/^\.SH/ { on = /DESCRIPTION/ } on' $ctl |
+		sed -n 's/^\\fB\([a-z]*\)\\fR .*/\1/p; s/^\.B \([a-z]*\)$/\1/p' |
+		grep -xE 'status|watch|add|remove|stop' | sort -u)"
+compare "limits of ctl" "$(sed -n 's/^#define \(CTL_[A-Z]*_M[AXS]*\)[[:space:]]*\([0-9]*\)u.*/\1 \2/p' \
+		daemon/ctl.h | grep -v CTL_TICK_MS | sed '/_MS/s/000$//')" \
+	"$(sed -n 's/^\(CTL_[A-Z]*_M[AXS]*\)\t\([0-9]*\).*/\1 \2/p' $ctl)"
+for file in $one $five $seven $ctl daemon/man/vfio-cused-serve.8; do
 	grep -q "\"$("$program" --version)\"" "$file" || finding "$file: not the version of the program"
 	if command -v groff >/dev/null; then
 		# As on paper: as one long page, a table at the wrong place is complained of.

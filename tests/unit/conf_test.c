@@ -431,7 +431,9 @@ START_TEST(dump_uses_the_words_of_the_command_line)
 		"[iommu]\nbackend = wires\ndma_entry_limit = 65535\nmemlock = off\n"
 		"unsafe_noiommu = off\nnesting = off\naperture = 39\n\n"
 		"[service]\nmemory = auto\ncourier = on\nsysfs = on\n"
-		"prefix = vfio\nreplace = off\ndma = auto\n");
+		"prefix = vfio\nreplace = off\ndma = auto\n"
+		"ctl = /run/vfio-cused/ctl\nctl_mode = 0600\nctl_owner = 0\n"
+		"ctl_group = 0\n");
 	free(text);
 }
 END_TEST
@@ -448,9 +450,9 @@ static void run_again(struct conf_running *running, size_t n)
 START_TEST(what_runs_keeps_its_place)
 {
 	struct conf_running running[] = {
-		{ "widget0", &widget_ops, { .bus = 1 }, 0 },
-		{ "b", &widget_ops, { .bus = 2 }, 1 },
-		{ "", &widget_ops, { .bus = 3 }, 2 },	/* it is leaving */
+		{ "widget0", &widget_ops, { .bus = 1 }, 0, false },
+		{ "b", &widget_ops, { .bus = 2 }, 1, false },
+		{ "", &widget_ops, { .bus = 3 }, 2, false },	/* it is leaving */
 	};
 
 	shell("cd %s && mkdir -p bus/pci/devices/0000:01:00.0 bus/pci/devices/0000:02:00.0 "
@@ -521,6 +523,62 @@ START_TEST(what_has_changed)
 }
 END_TEST
 
+static void beside(struct conf_running *running, size_t n, const char *text)
+{
+	conf_done(&conf);
+	conf.running = running;
+	conf.n_running = n;
+	add(text);
+}
+
+/* A device that is added to a service: what is served is in /sys by now, and stays as it is. */
+START_TEST(devices_that_come_beside_others)
+{
+	struct conf_running running[] = {
+		{ "first", &widget_ops, { .bus = 1 }, 7, false },
+		{ "widget0", &widget_ops, { .bus = 2 }, 0, false },
+		{ "", &widget_ops, { .bus = 3 }, 1, false },	/* it is leaving */
+		{ "alone", &widget_ops, { .bus = 4 }, 8, true },
+	};
+	static const struct { const char *text, *says; } refused[] = {
+		{ "widget,bdf=1:0.0", "0000:01:00.0" }, { "widget,bdf=3:0.0", "0000:03:00.0" },
+		{ "widget,group=3", "group=3" },	/* the machine's */
+		{ "widget,id=first", "id=first" }, { "widget,group=8", "group=8" },
+		{ "widget,group=0,noiommu=on", "group=0" },
+	};
+	struct conf settings;
+
+	conf_init(&settings);
+	ck_assert_int_eq(conf_set_iommu(&settings, "wires,unsafe_noiommu=on", &err), 0);
+	shell("cd %s && mkdir -p bus/pci/devices/0000:01:00.0 bus/pci/devices/0000:02:00.0 "
+	      "bus/pci/devices/0000:03:00.0 bus/pci/devices/0000:04:00.0 kernel/iommu_groups/0 "
+	      "kernel/iommu_groups/1 kernel/iommu_groups/3 kernel/iommu_groups/7 "
+	      "kernel/iommu_groups/8", sysfs);
+	beside(running, 4, "widget");
+	ck_assert_int_eq(conf_finish_beside(&conf, &settings, sysfs, &err), 0);
+	ck_assert_str_eq(conf.devices[0].bdf, "0000:05:00.0");
+	ck_assert_uint_eq(conf.devices[0].group, 2);
+	ck_assert_str_eq(conf.devices[0].id, "widget1");
+	/* Into a group that is served, and in /sys. */
+	beside(running, 4, "widget,group=7,id=second");
+	ck_assert_int_eq(conf_finish_beside(&conf, &settings, sysfs, &err), 0);
+	ck_assert_uint_eq(conf.devices[0].group, 7);
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		beside(running, 4, refused[i].text);
+		ck_assert_msg(conf_finish_beside(&conf, &settings, sysfs, &err) == -EEXIST,
+			      "%s", refused[i].text);
+		says(refused[i].says);
+	}
+	beside(running, 4, "widget,noiommu=on");
+	ck_assert_int_eq(conf_finish_beside(&conf, &settings, sysfs, &err), 0);
+	conf_done(&settings);
+	ck_assert_int_eq(conf_set_iommu(&settings, "wires", &err), 0);
+	beside(running, 4, "widget,noiommu=on");
+	ck_assert_int_eq(conf_finish_beside(&conf, &settings, sysfs, &err), -EINVAL);
+	conf_done(&settings);
+}
+END_TEST
+
 /* Without --device and --iommu; as far as the models are part of this build. */
 START_TEST(nothing_given)
 {
@@ -568,6 +626,7 @@ int main(void)
 	tcase_add_test(tc, dump_uses_the_words_of_the_command_line);
 	tcase_add_test(tc, what_runs_keeps_its_place);
 	tcase_add_test(tc, what_has_changed);
+	tcase_add_test(tc, devices_that_come_beside_others);
 	tcase_add_test(tc, nothing_given);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);

@@ -215,6 +215,143 @@ START_TEST(rights_follow_the_configuration)
 }
 END_TEST
 
+/* ---- by hand ---- */
+
+static int add(const char *text)
+{
+	const struct conf_device *added;
+	struct conf_running *running;
+	struct conf conf;
+	int r;
+
+	conf_init(&conf);
+	ck_assert_int_eq(conf_add_device(&conf, text, &err), 0);
+	ck_assert_int_eq(serve_devices_running(all, &running, &conf.n_running), 0);
+	conf.running = running;
+	r = conf_finish_beside(&conf, &first, "/nonexistent", &err);
+	if (r == 0)
+		r = serve_devices_add(all, &conf, &added, &err);
+	conf_done(&conf);
+	free(running);
+	return r;
+}
+
+/* Return: is one still leaving? */
+static bool dismiss(const char *name, bool take, uint64_t job, bool changes)
+{
+	bool changed, left;
+
+	ck_assert_msg(serve_devices_dismiss(all, name, take, job, &err) == 0, "%s", err.text);
+	left = serve_devices_settle(all, &changed);
+	ck_assert_int_eq(changed, changes);
+	ck_assert_int_eq(serve_devices_is_done(all, job), !left);
+	return left;
+}
+
+START_TEST(by_hand_until_the_next_configuration)
+{
+	begin(A B);
+	ck_assert(!dismiss("b", false, 1, true));
+	ck_assert_uint_eq(nodes(), 1);
+	/* It does not come again by itself. */
+	ck_assert_int_eq(add("edu,bdf=3:0.0,group=6,id=c"), 0);
+	ck_assert_uint_eq(nodes(), 2);
+	ck_assert_str_eq(serve_devices_id(all, "0000:03:00.0"), "c");
+	ck_assert(!dismiss("0000:01:00.0", false, 2, true));
+	ck_assert_uint_eq(there(), 1);
+	ck_assert_int_eq(add("edu,bdf=3:0.0"), -EEXIST);
+	ck_assert_int_eq(add("edu,id=c"), -EEXIST);
+	ck_assert_int_eq(serve_devices_dismiss(all, "a", false, 3, &err), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(err.text, "no such device"));
+	ck_assert_int_eq(serve_devices_dismiss(all, "group=5", false, 3, &err), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(err.text, "no such group"));
+	/* That has the last word. */
+	ck_assert(!change(A B, true));
+	ck_assert_uint_eq(there(), 2);
+	ck_assert_ptr_null(serve_devices_id(all, "0000:03:00.0"));
+	ck_assert_str_eq(serve_devices_id(all, "0000:01:00.0"), "a");
+	/* What it names as it is stays as it is. */
+	ck_assert_int_eq(add("edu,bdf=3:0.0,group=6,id=c"), 0);
+	ck_assert(!change(A B C, false));
+	ck_assert(!dismiss("group=6", false, 3, true));
+	ck_assert_uint_eq(there(), 1);
+	ck_assert(!dismiss(NULL, false, 4, true));
+	ck_assert_uint_eq(there(), 0);
+	end();
+}
+END_TEST
+
+/* There is room for as many as a configuration can have, and no more. */
+START_TEST(as_many_by_hand_as_there_can_be)
+{
+	char text[40];
+
+	begin(A);
+	for (unsigned i = 1; i < CONF_DEVICES_MAX; i++) {
+		snprintf(text, sizeof(text), "edu,bdf=%x:0.0,group=5", i + 1);
+		ck_assert_int_eq(add(text), 0);
+	}
+	ck_assert_int_eq(add("edu,bdf=ff:0.0,group=5"), -ENOSPC);
+	ck_assert(!dismiss("a", false, 1, true));
+	ck_assert_int_eq(add("edu,bdf=ff:0.0,group=5"), 0);
+	end();
+}
+END_TEST
+
+/* Its client is asked first, and does not close. */
+START_TEST(one_in_use_is_revoked)
+{
+	struct vfio_group_status *status;
+	bool changed;
+	int device;
+
+	begin(A B);
+	status = (void *)rig_memory;
+	device = open_device(3, "0000:02:00.0");
+	ck_assert(dismiss("b", false, 1, false));
+	ck_assert_int_eq(rig_rw(device, false, CLIENT_CONFIG, rig_memory, 4), 4);
+	ck_assert_int_eq(add("edu,bdf=2:0.0,group=7"), -EEXIST);
+	ck_assert_int_eq(serve_devices_dismiss(all, "b", true, 2, &err), 0);
+	while (!serve_devices_is_done(all, 0))
+		serve_devices_settle(all, &changed);
+	ck_assert(serve_devices_is_done(all, 1) && serve_devices_is_done(all, 2));
+	ck_assert_uint_eq(nodes(), 1);
+	ck_assert_uint_eq(there(), 1);
+	ck_assert_int_eq(rig_rw(device, false, CLIENT_CONFIG, rig_memory, 4), -ENODEV);
+	status->argsz = sizeof(*status);
+	ck_assert_int_eq(rig_ioctl(device - 1, VFIO_GROUP_GET_STATUS, RIG_BASE), -ENODEV);
+	/* Its address is free. */
+	ck_assert_int_eq(add("edu,bdf=2:0.0,group=7,id=b"), 0);
+	ck_assert(serve_devices_reap(all));
+	rig_close(device);
+	ck_assert(serve_devices_reap(all));
+	rig_close(device - 1);
+	ck_assert(!serve_devices_reap(all));
+	ck_assert_str_eq(serve_devices_id(all, "0000:02:00.0"), "b");
+	ck_assert_int_eq(serve_devices_end(all), 0);
+	end();
+}
+END_TEST
+
+/* What a configuration has in the place of one that leaves is not meant. */
+START_TEST(one_that_leaves_is_meant)
+{
+	bool changed;
+
+	begin(A B);
+	open_device(3, "0000:02:00.0");
+	ck_assert(change(A B_ELSEWHERE, false));
+	ck_assert_int_eq(serve_devices_dismiss(all, "0000:02:00.0", true, 1, &err), 0);
+	while (!serve_devices_is_done(all, 1))
+		serve_devices_settle(all, &changed);
+	ck_assert_str_eq(serve_devices_id(all, "0000:02:00.0"), "d");
+	ck_assert_uint_eq(there(), 2);
+	for (int i = 0; i < RIG_FILES; i++)
+		rig_close(i + RIG_FD);
+	end();
+}
+END_TEST
+
 START_TEST(the_end_with_one_that_leaves)
 {
 	begin(A);
@@ -236,6 +373,10 @@ int main(void)
 	tcase_add_test(tc, one_in_use_leaves_when_it_is_closed);
 	tcase_add_test(tc, mistakes_of_one_are_not_anothers);
 	tcase_add_test(tc, rights_follow_the_configuration);
+	tcase_add_test(tc, by_hand_until_the_next_configuration);
+	tcase_add_test(tc, as_many_by_hand_as_there_can_be);
+	tcase_add_test(tc, one_in_use_is_revoked);
+	tcase_add_test(tc, one_that_leaves_is_meant);
 	tcase_add_test(tc, the_end_with_one_that_leaves);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);

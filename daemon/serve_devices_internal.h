@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* serve_devices_internal.h - between serve_devices.c and serve_leave.c. */
+#ifndef SERVE_DEVICES_INTERNAL_H
+#define SERVE_DEVICES_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <util/list.h>
+
+#include "serve_devices.h"
+
+struct backing;
+
+/* Of a device that is wanted and is not there. */
+enum tried { NEW, WAITING, FAILED, DISMISSED };
+
+/* A configuration that was loaded, or a device that was added. */
+struct generation {
+	const struct conf *conf;
+	struct conf own;		/* what conf points to, but for the first one */
+	unsigned users;			/* devices, and being wanted */
+	enum tried tried[CONF_DEVICES_MAX];
+};
+
+struct entry {
+	struct list item;		/* all->entries */
+	struct generation *generation;
+	const struct conf_device *conf;	/* in it */
+	struct device *device;
+	struct backing *backing;	/* NULL: clients cannot map */
+	bool leaving;
+	bool out;			/* revoked, and kept for its files alone */
+	uint64_t asked;			/* monotonic milliseconds */
+	uint64_t first_job, last_job;	/* of those who wait for it to go; 0: nobody */
+	bool revoking;			/* there is a worker */
+	pthread_t worker;
+	atomic_bool revoked;		/* it has done its work */
+};
+
+/* A group that has a node. */
+struct shown {
+	struct list item;		/* all->shown */
+	struct group *group;
+	struct access_rights rights;	/* that we gave it; by hand it may have got others */
+};
+
+struct serve_devices {
+	struct service *service;
+	struct instance *instance;
+	struct generation *wanted;
+	bool want_changed;		/* since the last serve_devices_settle() */
+	struct list entries, shown;
+};
+
+/* ---- serve_devices.c ---- */
+
+void generation_unuse(struct generation *generation);
+/* If no device of it is there, or all that are were revoked. */
+void hide_group_if_empty(struct serve_devices *all, struct group *group);
+
+/* ---- serve_leave.c ---- */
+
+/* From now on nobody can open it. */
+void entry_leave(struct serve_devices *all, struct entry *entry);
+/* Go on with those that leave. Return: has one of them gone? @ret_left: is one still there? */
+bool settle_leaving(struct serve_devices *all, bool *ret_left);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * serve_internal.h - between serve.c and serve_ctl.c.
+ *
+ * The main thread takes up new configurations and goes on with what comes and leaves; the
+ * control's thread tells about it, and adds and dismisses devices. One at a time: each has
+ * `lock` for what it does. None of those that serve clients wants it.
+ */
+#ifndef SERVE_INTERNAL_H
+#define SERVE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "conf.h"
+#include "ctl.h"
+
+#define SERVE_SYSFS "/sys"
+
+struct serve {
+	const struct conf *conf;
+	struct service *service;
+	pthread_mutex_t lock;
+	struct serve_devices *devices;	/* lock, once the service is there; as the next ones */
+	bool file_read;			/* the last configuration had a file */
+	struct sysfs_plan *plan;	/* that lies over /sys; NULL: none */
+	const char *agent_argv[6];	/* of the agent's program; of each one's, if it dies */
+	int signals;
+	int wake;			/* an eventfd: look at the devices */
+
+	int listener;			/* of the control socket, until it is served; or -1 */
+	uid_t ctl_owner;
+	const char *ctl_path;		/* "": there is none */
+	struct ctl_server *ctl;
+	uint64_t last_job;		/* lock */
+	bool stopping;			/* lock */
+	uint64_t stop_at;		/* lock; monotonic nanoseconds, at the latest; 0: no such */
+};
+
+/* ---- serve.c ---- */
+
+/* Change what lies over /sys to what there is, if that is wanted. The umask changes meanwhile:
+ * nobody else may make files. Return: 0; -errno with @err set.  Locks: serve.lock held. */
+int serve_sysfs(struct serve *serve, struct cused_error *err);
+
+/* ---- serve_ctl.c ---- */
+
+/* Make the control socket, before anything is served, so that one that is in use is an early
+ * error. Return: 0, also if there is to be none; -errno with @err set. */
+int serve_ctl_listen(struct serve *serve, struct cused_error *err);
+/* Answer. Return: 0; -errno with @err set. */
+int serve_ctl_start(struct serve *serve, struct cused_error *err);
+/* Has an orderly stop come to its end? Locks: serve.lock held. */
+bool serve_ctl_may_end(struct serve *serve);
+/* Return: 0; -EBUSY something is stalled by a client: nothing that is served may be freed. */
+int serve_ctl_stop(struct serve *serve);
+
+#endif
