@@ -12,6 +12,12 @@
 
 #define SYSFS "/sys"
 #define DEV "/dev"
+/* As sysfs shows it. Remembered, because who asks the device waits for what it has under way,
+ * which a client can stall. */
+struct config {
+	uint8_t bytes[4096];
+	unsigned size;
+};
 
 struct instance {
 	const struct conf *conf;
@@ -23,6 +29,7 @@ struct instance {
 	struct sysfs_host host;		/* of the machine, without us */
 	bool host_known;
 	struct device **devices;	/* the topology owns them */
+	struct config **configs;	/* parallel to devices */
 };
 
 /* The kernel's noiommu driver registers with the container code, type1 with its module
@@ -65,10 +72,15 @@ static int grow(struct instance *instance, struct cused_error *err)
 {
 	struct device **grown = realloc(instance->devices,
 					(instance->n_devices + 1) * sizeof(*grown));
+	struct config **configs;
 
 	if (!grown)
 		return cused_error_set(err, -ENOMEM, "out of memory");
 	instance->devices = grown;
+	configs = realloc(instance->configs, (instance->n_devices + 1) * sizeof(*configs));
+	if (!configs)
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	instance->configs = configs;
 	return 0;
 }
 
@@ -98,6 +110,7 @@ int instance_add_device(struct instance *instance, const struct conf_device *dev
 	};
 	bool is_host = conf_is_host(device);
 	struct host_place place;
+	cleanup_free struct config *config = calloc(1, sizeof(*config));
 	struct group *group;
 	int r = grow(instance, err);
 
@@ -109,6 +122,8 @@ int instance_add_device(struct instance *instance, const struct conf_device *dev
 		params.host = &place.host;
 	if (r)
 		return r;
+	if (!config)
+		return cused_error_set(err, -ENOMEM, "out of memory");
 	group = topology_find_group(instance->topology, device->group, device->noiommu);
 	if (!group) {
 		r = topology_add_group(instance->topology, device->group,
@@ -122,9 +137,13 @@ int instance_add_device(struct instance *instance, const struct conf_device *dev
 	}
 	r = topology_add_device(instance->topology, group, &params,
 				&instance->devices[instance->n_devices], err);
-	if (r == 0)
-		*ret = instance->devices[instance->n_devices++];
-	return r;
+	if (r)
+		return r;
+	*ret = instance->devices[instance->n_devices];
+	if (!is_host)
+		device_config_snapshot(*ret, config->bytes, &config->size);
+	instance->configs[instance->n_devices++] = steal_ptr(config);
+	return 0;
 }
 
 void instance_forget_device(struct instance *instance, struct device *device)
@@ -134,8 +153,11 @@ void instance_forget_device(struct instance *instance, struct device *device)
 	while (instance->devices[i] != device)
 		i++;
 	instance->n_devices--;
+	free(instance->configs[i]);
 	memmove(&instance->devices[i], &instance->devices[i + 1],
 		(instance->n_devices - i) * sizeof(instance->devices[0]));
+	memmove(&instance->configs[i], &instance->configs[i + 1],
+		(instance->n_devices - i) * sizeof(instance->configs[0]));
 }
 
 int instance_free_device(struct instance *instance, struct device *device)
@@ -202,6 +224,9 @@ void instance_free(struct instance *instance)
 		instance->conf->iommu->destroy(instance->iommu_state);
 	if (instance->host_iommu)
 		instance->host_iommu->destroy(instance->host_iommu_state);
+	for (size_t i = 0; i < instance->n_devices; i++)
+		free(instance->configs[i]);
+	free(instance->configs);
 	free(instance->devices);
 	free(instance);
 }
@@ -262,7 +287,8 @@ static void describe_device(const struct instance *instance, size_t index,
 	/* The last is the ROM's. */
 	for (unsigned bar = 0; bar < sizeof(ret->bars) / sizeof(ret->bars[0]); bar++)
 		ret->bars[bar] = device_bar_resource(device, bar);
-	device_config_snapshot(device, ret->config, &ret->config_size);
+	memcpy(ret->config, instance->configs[index]->bytes, sizeof(ret->config));
+	ret->config_size = instance->configs[index]->size;
 }
 
 int instance_sysfs(struct instance *instance, const char *sysfs,
