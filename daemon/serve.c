@@ -320,8 +320,9 @@ static int stop(struct serve *serve)
 	if (serve->plan && sysfs_unmount(SERVE_SYSFS, &err))
 		status = complain(err.text);
 	sysfs_plan_free(serve->plan);
-	stalled = service_stop(serve->service) || stalled;
-	if (stalled || serve_devices_end(serve->devices)) {
+	/* Who revokes a device has its group, which the release of open files wants, too. */
+	stalled = stalled || serve_devices_end(serve->devices);
+	if (stalled || service_stop(serve->service)) {
 		cused_log(CUSED_LOG_WARNING, "serve", "a call is still stalled by the memory of "
 			  "its client; ending nevertheless");
 		_exit(status);
