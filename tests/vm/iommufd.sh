@@ -10,7 +10,7 @@ need qemu-img
 [[ -s $VM_IOMMUFD_KERNEL/vmlinuz ]] ||
 	skip "no guest kernel with iommufd in $VM_IOMMUFD_KERNEL: run ./bootstrap guest"
 iterations=20
-pinner=$(dirname "$VM_INIT")/vm-pinner
+tools=$(dirname "$VM_INIT")
 
 truncate -s 16M "$work/drive.img"
 boot()
@@ -37,7 +37,8 @@ cp "$work/results/kernel.out" "$VM_RECORDING/kernel.tap" || bad=1
 [[ $(<"$work/results/iommufd-client.status") != 0 ]] 2>/dev/null ||
 	judge iommufd kernel "$work/results/iommufd-client.out" type1_budget || bad=1
 
-boot --program qemu-img --program "$pinner" --env HOST_EDU=0000:01:00.0 \
+boot --program qemu-img --program "$tools/vm-pinner" \
+	--program "$tools/vm-nvme-vector" --env HOST_EDU=0000:01:00.0 \
 	--env HOST_NVME=0000:02:00.0 "$vm_dir/guest/iommufd-life.sh" || bad=1
 # What qemu-img has written there is on the drive.
 awk -v size=$((16 << 20)) 'BEGIN { for (n = 0; n < size; n += 32) printf "byte %-26d\n", n }' |
