@@ -128,7 +128,7 @@ function differences(who, other, key, name,   texts, n, i, why)
 	n = split(substr(list[who, key], 2), texts, "\n")
 	for (i = 1; i <= n; i++) {
 		if ((other, key, texts[i]) in deviation) {
-			if (!recordings)
+			if (!recordings && verdict[who, key] == "deviates")
 				printf "    both: %s\n", texts[i]
 			same++
 			continue
