@@ -27,6 +27,7 @@
 #include "serve_internal.h"
 
 #define SETTLE_MS 100		/* between two looks at devices that leave */
+#define LOG_END_MS 2000		/* at the end, for who reads the last lines */
 
 /* ---- before the configuration ---- */
 
@@ -325,6 +326,7 @@ static int stop(struct serve *serve)
 	if (stalled || service_stop(serve->service)) {
 		cused_log(CUSED_LOG_WARNING, "serve", "a call is still stalled by the memory of "
 			  "its client; ending nevertheless");
+		log_writer_end(LOG_END_MS);
 		_exit(status);
 	}
 	serve_devices_free(serve->devices);
@@ -334,6 +336,14 @@ static int stop(struct serve *serve)
 		close(serve->wake);
 	pthread_mutex_destroy(&serve->lock);
 	return status;
+}
+
+/* Nothing that a client or the machine does waits for who reads the lines. */
+static void log_start(void)
+{
+	if (log_writer_start())
+		cused_log(CUSED_LOG_WARNING, "serve", "no memory for a queue of log lines: clients "
+			  "wait while a line is written");
 }
 
 int serve_command(const struct conf *conf, char **args)
@@ -346,6 +356,7 @@ int serve_command(const struct conf *conf, char **args)
 	/* That it is ready is worth a line. */
 	if (conf->verbose == 0)
 		log_set_level(CUSED_LOG_INFO);
+	log_start();
 	files_allow();
 	signals_take_over(&serve);
 	r = serve.signals < 0 || serve.wake < 0 ?
@@ -356,6 +367,7 @@ int serve_command(const struct conf *conf, char **args)
 	else
 		cused_log(CUSED_LOG_ERROR, "serve", "%s", err.text);
 	status = stop(&serve);
+	log_writer_end(LOG_END_MS);
 	return r ? CLI_FAILURE : status;
 }
 

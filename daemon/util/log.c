@@ -18,7 +18,6 @@
 #include <util/log.h>
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
-#define LINE_SIZE 1024
 #define FIELD_SIZE 96
 #define FIELDS_MAX 9
 
@@ -57,7 +56,7 @@ static void journal_look(void)
 
 struct fields {
 	char text[FIELDS_MAX][FIELD_SIZE];
-	char message[sizeof("MESSAGE=") + LINE_SIZE];
+	char message[sizeof("MESSAGE=") + LOG_LINE_SIZE];
 	struct iovec iov[FIELDS_MAX + 1];
 	int n;
 };
@@ -105,7 +104,7 @@ static int journal_write(const struct log_about *about, enum cused_log_level lev
 static void line_write(enum cused_log_level level, const char *module, const char *message)
 {
 	static const char *const words[] = { "error", "warning", "info", "debug" };
-	char line[LINE_SIZE + 128];
+	char line[LOG_LINE_SIZE + 128];
 	int n = snprintf(line, sizeof(line) - 1, "%s: %s: %s: %s", log_name, words[level],
 			 module, message);
 
@@ -117,12 +116,19 @@ static void line_write(enum cused_log_level level, const char *module, const cha
 		;
 }
 
-static void put(const struct log_about *about, enum cused_log_level level, const char *module,
-		const char *message)
+void log_write(const struct log_about *about, enum cused_log_level level, const char *module,
+	       const char *message)
 {
 	pthread_once(&journal_once, journal_look);
 	if (!is_journal || journal_write(about, level, module, message) < 0)
 		line_write(level, module, message);
+}
+
+static void put(const struct log_about *about, enum cused_log_level level, const char *module,
+		const char *message)
+{
+	if (!log_queue(about, level, module, message))
+		log_write(about, level, module, message);
 }
 
 static void tell_left_out(const struct log_about *about, const unsigned left_out[2],
@@ -148,7 +154,7 @@ static void vlog(const struct log_about *about, enum cused_log_level level, cons
 {
 	unsigned left_out[2] = { 0 };
 	int saved = errno;
-	char message[LINE_SIZE];
+	char message[LOG_LINE_SIZE];
 	struct timespec now;
 
 	if (!log_wants(level))

@@ -17,6 +17,11 @@
  * Lines about clients are limited, as a client decides how many there are: LOG_CLIENT_LINES of
  * each client and LOG_CLIENTS_LINES of all in LOG_CLIENT_SECONDS. How many were left out is
  * said with the next that is not.
+ *
+ * Who reads standard error, or the journal, may stop to read. So that no caller waits for that,
+ * a thread can write: it takes lines from a queue of LOG_QUEUE_LINES. What comes while that is
+ * full is lost, and how many were is said when there is room again. Before the thread starts and
+ * after it has ended, and in a child process, the caller writes.
  */
 #ifndef UTIL_LOG_H
 #define UTIL_LOG_H
@@ -29,6 +34,8 @@
 #define LOG_CLIENTS_LINES 200u
 #define LOG_CLIENT_SECONDS 10u
 #define LOG_CLIENTS_KNOWN 64u	/* at a time; who is forgotten begins anew */
+#define LOG_QUEUE_LINES 256u
+#define LOG_LINE_SIZE 1024u	/* what is longer is cut */
 
 /* What a line is about. Texts are borrowed; NULL, and 0: nothing. */
 struct log_about {
@@ -46,6 +53,28 @@ bool log_wants(enum cused_log_level level);
 void log_set_level(enum cused_log_level level);
 /* Name in front of each line on standard error; default "vfio-cused". */
 void log_set_name(const char *name);
+
+/* Write a line that has passed the level and the limits, now; may wait for who reads. */
+void log_write(const struct log_about *about, enum cused_log_level level, const char *module,
+	       const char *message);
+
+/* ---- log_writer.c ---- */
+
+/*
+ * Have a thread write, from now on. Not while one does.
+ * Return: 0, -ENOMEM, -EAGAIN: then the caller of each line writes it, as before.
+ */
+int log_writer_start(void);
+/* Write what is in the queue, @ms milliseconds at most, and end the thread. Without one,
+ * nothing happens. */
+void log_writer_end(unsigned ms);
+/*
+ * Give a line to the thread.
+ * Return: false: there is none.
+ * Locks: takes a leaf of its own.
+ */
+bool log_queue(const struct log_about *about, enum cused_log_level level, const char *module,
+	       const char *message);
 
 /* ---- log_limit.c ---- */
 

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* util/log.c: lines on standard error, entries of the journal with fields, and the limit of
- * lines about a client. Linked with --wrap for the journal, which here only writes down. */
+/* util/log.c: lines on standard error, entries of the journal with fields, the limit of lines
+ * about a client, and the thread that writes. Linked with --wrap for the journal, which here only
+ * writes down. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <util/log.h>
@@ -218,6 +221,154 @@ START_TEST(what_was_left_out_is_said)
 }
 END_TEST
 
+/* ---- the thread ---- */
+
+START_TEST(the_thread_writes_what_it_is_given)
+{
+	struct log_about about = { 4711, "noiommu-7", "0000:05:00.0", "CG-049" };
+	char line[64];
+
+	log_writer_end(0);		/* there is none */
+	ck_assert_int_eq(log_writer_start(), 0);
+	for (unsigned i = 0; i < 100; i++)
+		cused_log(CUSED_LOG_INFO, "mod", "line %u", i);
+	log_writer_end(10000);
+	for (unsigned i = 0, at = 0; i < 100; i++) {
+		snprintf(line, sizeof(line), "vfio-cused: info: mod: line %u\n", i);
+		ck_assert_int_eq(strncmp(said() + at, line, strlen(line)), 0);
+		at += (unsigned)strlen(line);
+	}
+	/* Fields are the same, and it can start again. */
+	journal(0);
+	ck_assert_int_eq(log_writer_start(), 0);
+	log_about(&about, CUSED_LOG_INFO, "mod", "x");
+	log_writer_end(10000);
+	ck_assert_uint_eq(entries, 0);	/* once a standard error is none, it stays none */
+	cused_log(CUSED_LOG_INFO, "mod", "after the thread");
+	ck_assert_uint_eq(count_lines("after the thread"), 1);
+}
+END_TEST
+
+START_TEST(the_thread_writes_entries)
+{
+	struct log_about about = { 4711, "noiommu-7", "0000:05:00.0", "CG-049" };
+
+	journal(0);
+	ck_assert_int_eq(log_writer_start(), 0);
+	log_about(&about, CUSED_LOG_INFO, "mod", "x");
+	log_writer_end(10000);
+	ck_assert_str_eq(entry, "PRIORITY=6\nSYSLOG_IDENTIFIER=vfio-cused\nCUSED_MODULE=mod\n"
+			 "OBJECT_PID=4711\nCUSED_GROUP=noiommu-7\nCUSED_DEVICE=0000:05:00.0\n"
+			 "CUSED_ROW=CG-049\nMESSAGE=x\n");
+	ck_assert_int_eq(log_writer_start(), 0);
+	cused_log(CUSED_LOG_ERROR, "mod", "y");
+	log_writer_end(10000);
+	ck_assert_str_eq(entry, "PRIORITY=3\nSYSLOG_IDENTIFIER=vfio-cused\nCUSED_MODULE=mod\n"
+			 "MESSAGE=y\n");
+}
+END_TEST
+
+/* Standard error becomes a pipe that is full. Return: the end to read from. */
+static int full_pipe(void)
+{
+	char bytes[512] = { 0 };
+	int ends[2];
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	while (write(ends[1], bytes, sizeof(bytes)) > 0)
+		;
+	ck_assert_int_eq(errno, EAGAIN);
+	ck_assert_int_eq(fcntl(ends[1], F_SETFL, 0), 0);
+	ck_assert_int_eq(fcntl(ends[0], F_SETFL, 0), 0);
+	ck_assert_int_eq(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+	close(ends[1]);
+	return ends[0];
+}
+
+/* What was written to the pipe goes to the file, until nobody has it open for writing. */
+static void *reader_main(void *arg)
+{
+	int from = *(int *)arg;
+	char bytes[4096];
+	ssize_t n;
+
+	while ((n = read(from, bytes, sizeof(bytes))) > 0) {
+		char *text = bytes;
+
+		while (n > 0 && !*text) {
+			text++;
+			n--;
+		}
+		ck_assert_int_eq(write(file, text, (size_t)n), n);
+	}
+	return NULL;
+}
+
+/* Nobody waits for a reader that has stopped: the queue takes its lines, and not one more. */
+START_TEST(nobody_waits_for_who_reads)
+{
+	static const unsigned beyond[] = { 0, 1, 1000 };
+	int from = full_pipe();
+	char said_lost[64];
+	pthread_t reader;
+
+	ck_assert_int_eq(log_writer_start(), 0);
+	for (unsigned i = 0; i < LOG_QUEUE_LINES + beyond[_i]; i++)
+		cused_log(CUSED_LOG_INFO, "mod", "line %u.", i);
+	ck_assert_int_eq(pthread_create(&reader, NULL, reader_main, &from), 0);
+	log_writer_end(20000);
+	ck_assert_int_eq(dup2(file, STDERR_FILENO), STDERR_FILENO);
+	ck_assert_int_eq(pthread_join(reader, NULL), 0);
+	close(from);
+	ck_assert_uint_eq(count_lines("mod: line "), LOG_QUEUE_LINES);
+	snprintf(said_lost, sizeof(said_lost), "log: %u lines were lost", beyond[_i]);
+	ck_assert_uint_eq(count_lines("were lost"), beyond[_i] ? 1 : 0);
+	ck_assert_uint_eq(count_lines(said_lost), beyond[_i] ? 1 : 0);
+	cused_log(CUSED_LOG_INFO, "mod", "after");
+	ck_assert_uint_eq(count_lines("mod: after"), 1);
+}
+END_TEST
+
+/* The end does not wait either. Run in a process of its own, since the thread stays. */
+START_TEST(the_end_does_not_wait_for_ever)
+{
+	int from = full_pipe();
+
+	ck_assert_int_eq(log_writer_start(), 0);
+	cused_log(CUSED_LOG_INFO, "mod", "nobody reads this");
+	log_writer_end(50);
+	close(from);
+	_exit(0);
+}
+END_TEST
+
+START_TEST(a_child_writes_itself)
+{
+	int from = full_pipe(), status;
+	pthread_t reader;
+	pid_t pid;
+
+	ck_assert_int_eq(log_writer_start(), 0);
+	cused_log(CUSED_LOG_INFO, "mod", "the parent's");
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		dup2(file, STDERR_FILENO);
+		cused_log(CUSED_LOG_INFO, "mod", "the child's");
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	ck_assert_str_eq(said(), "vfio-cused: info: mod: the child's\n");
+	ck_assert_int_eq(pthread_create(&reader, NULL, reader_main, &from), 0);
+	log_writer_end(20000);
+	ck_assert_int_eq(dup2(file, STDERR_FILENO), STDERR_FILENO);
+	ck_assert_int_eq(pthread_join(reader, NULL), 0);
+	close(from);
+	ck_assert_uint_eq(count_lines("the parent's"), 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("log");
@@ -234,6 +385,12 @@ int main(void)
 	tcase_add_test(tc, windows_pass_and_tell);
 	tcase_add_test(tc, all_clients_together_are_limited);
 	tcase_add_test(tc, what_was_left_out_is_said);
+	tcase_add_test(tc, the_thread_writes_what_it_is_given);
+	tcase_add_test(tc, the_thread_writes_entries);
+	tcase_add_loop_test(tc, nobody_waits_for_who_reads, 0, 3);
+	tcase_add_test(tc, the_end_does_not_wait_for_ever);
+	tcase_add_test(tc, a_child_writes_itself);
+	tcase_set_timeout(tc, 60);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

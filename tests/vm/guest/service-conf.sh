@@ -213,6 +213,22 @@ for field in PRIORITY=6 SYSLOG_IDENTIFIER=vfio-cused CUSED_MODULE=access CUSED_G
 	"OBJECT_PID=$holder"; do
 	grep -qx "$field" /tmp/journal.out || { cat /tmp/journal.out; fail "no field $field"; }
 done
+# A journal that reads nothing keeps nobody waiting; its socket takes some 10 entries.
+kill -STOP "$journal"
+holders=0
+while [ $holders -lt 30 ]; do
+	timeout 20 vm-holder "$EDU" 7 as 12345 >/tmp/out || [ $? != 143 ] ||
+		fail "a client waits for the journal"
+	holders=$((holders + 1))
+done
+vfio-cused ctl status >/tmp/out || fail "ctl waits for the journal: $?"
+kill -CONT "$journal"
+all_told()
+{
+	[ "$(grep -o "^MESSAGE=process .* of user 12345 may not use" /tmp/journal.out |
+		sort -u | wc -l)" = 31 ]
+}
+wait_for 20 all_told || { cat /tmp/journal.out; fail "lines of that time were lost"; }
 stop_service
 [ ! -s /tmp/stream ] || { cat /tmp/stream; fail "lines beside the journal"; }
 # Without a journal they are not lost.
