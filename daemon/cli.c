@@ -35,6 +35,9 @@ const struct cli_option cli_options[] = {
 	  "how serve works" },
 	{ "group", 'g', "NUMBER[,KEY=VALUE]...",
 	  "for serve: who may use the node of this group; may be given again" },
+	{ "log", 'l', "MODULE=LEVEL[,MODULE=LEVEL]...",
+	  "which lines of a part of the program are written: error, warning, info or debug, each "
+	  "with those before it; vfio-cused help log names the parts" },
 	{ "dump-config", 0, NULL,
 	  "write the configuration in effect, with addresses and groups chosen, and end" },
 	{ "socket", 0, "PATH",
@@ -101,7 +104,7 @@ struct cli {
 	struct conf conf;
 	struct conf_source source;
 	bool dump;
-	bool conf_given;	/* --config, --device, --iommu or --dump-config */
+	bool conf_given;	/* --config, --device, --iommu, --log or --dump-config */
 	const char *serve_given;	/* an option for serve alone */
 	bool ctl_given;		/* --json, --revoke */
 	const char *print;	/* "help" or "version" */
@@ -170,6 +173,10 @@ static int take_option(struct cli *cli, int letter, const char *word)
 		r = collect(cli, conf_set_group);
 		cli->serve_given = "--group";
 		break;
+	case 'l':
+		r = collect(cli, conf_set_log);
+		cli->conf_given = true;
+		break;
 	case 'D':
 		cli->dump = cli->conf_given = true;
 		break;
@@ -214,6 +221,7 @@ static int take_options(struct cli *cli, int argc, char **argv)
 		{ "iommu", required_argument, NULL, 'i' },
 		{ "service", required_argument, NULL, 's' },
 		{ "group", required_argument, NULL, 'g' },
+		{ "log", required_argument, NULL, 'l' },
 		{ "dump-config", no_argument, NULL, 'D' },
 		{ "socket", required_argument, NULL, 'S' },
 		{ "prefix", required_argument, NULL, 'P' },
@@ -231,7 +239,7 @@ static int take_options(struct cli *cli, int argc, char **argv)
 	opterr = 0;
 	while (r == 0) {
 		word = optind < argc ? argv[optind] : "";
-		c = getopt_long(argc, argv, "+:c:d:i:s:g:vhV", options, NULL);
+		c = getopt_long(argc, argv, "+:c:d:i:s:g:l:vhV", options, NULL);
 		if (c == -1)
 			break;
 		/* For a bad option getopt tells its letter; long ones are the whole word,
@@ -280,6 +288,7 @@ static int load_conf(struct cli *cli, const struct cli_command *command)
 	cli->conf.source = &cli->source;
 	if (conf_load(&cli->conf, &cli->source, &err) < 0)
 		return complain("%s", err.text);
+	conf_log_apply(&cli->conf, CUSED_LOG_WARNING);
 	return 0;
 }
 
@@ -301,7 +310,7 @@ static int do_command(struct cli *cli, const struct cli_command *command, char *
 		n++;
 	if (cli->conf_given && !command->takes_conf)
 		return complain("%s takes neither --config nor --device nor --iommu nor "
-				"--dump-config; leave them out", command->name);
+				"--log nor --dump-config; leave them out", command->name);
 	if (cli->conf.agent_socket && command->run != exec_command &&
 	    command->run != serve_command && command->run != ctl_command)
 		return complain("%s takes no --socket; leave it out", command->name);
@@ -345,12 +354,6 @@ static int print_and_end(const char *what)
 	return 0;
 }
 
-static void set_verbosity(int verbose)
-{
-	if (verbose)
-		log_set_level(verbose > 1 ? CUSED_LOG_DEBUG : CUSED_LOG_INFO);
-}
-
 /* Put the words of a command that mixes them with options behind each other, at @words.
  * Return: 0 or an exit status. */
 static int take_mixed(struct cli *cli, int argc, char **argv, char **words)
@@ -388,7 +391,7 @@ static int parse_and_run(struct cli *cli, int argc, char **argv)
 		return r;
 	if (cli->print)
 		return print_and_end(cli->print);
-	set_verbosity(cli->conf.verbose);
+	conf_log_apply(&cli->conf, CUSED_LOG_WARNING);
 	if (command)
 		return do_command(cli, command, words);
 	if (!cli->dump)

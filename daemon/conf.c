@@ -145,6 +145,7 @@ void conf_done(struct conf *conf)
 	params_list_done(&conf->iommu_list);
 	free(conf->iommu_values);
 	params_list_done(&conf->service_list);
+	params_list_done(&conf->log_list);
 	conf_init(conf);
 }
 
@@ -489,18 +490,24 @@ int conf_set_prefix(struct conf *conf, const char *text, struct cused_error *err
 	return parse_prefix("--prefix ", text, &conf->prefix, err);
 }
 
-int conf_set_service(struct conf *conf, const char *text, struct cused_error *err)
+int conf_set_nameless(struct conf *conf, const char *option, const char *text,
+		      int (*take)(struct conf *conf, struct params_list *list,
+				  struct cused_error *err), struct cused_error *err)
 {
 	struct params_list list;
 	char *named;
 	int r;
 
-	/* There is no name, keys begin at once. */
 	if (asprintf(&named, "%s%s", *text ? "," : "", text) < 0)
-		return cused_error_set(err, -ENOMEM, "--service: out of memory");
-	r = params_split("--service", named, &list, err);
+		return cused_error_set(err, -ENOMEM, "%s: out of memory", option);
+	r = params_split(option, named, &list, err);
 	free(named);
-	return r ? r : conf_take_service(conf, &list, err);
+	return r ? r : take(conf, &list, err);
+}
+
+int conf_set_service(struct conf *conf, const char *text, struct cused_error *err)
+{
+	return conf_set_nameless(conf, "--service", text, conf_take_service, err);
 }
 
 /* ---- what has changed ---- */
@@ -552,6 +559,22 @@ static void dump_table(FILE *f, const struct cused_param *params, size_t n,
 	}
 }
 
+/* Nothing of it is chosen by us, so what nobody has set has no line. */
+static void dump_log(const struct conf *conf, FILE *f)
+{
+	const struct cused_param *params;
+	bool any = false;
+	size_t n;
+
+	params = conf_log_params(&n);
+	for (size_t i = 0; i < n; i++)
+		any = any || conf->log[i].set;
+	if (!any)
+		return;
+	fputs("\n[log]\n", f);
+	dump_table(f, params, n, conf->log);
+}
+
 void conf_dump(const struct conf *conf, FILE *f)
 {
 	for (size_t i = 0; i < conf->n_devices; i++) {
@@ -575,4 +598,5 @@ void conf_dump(const struct conf *conf, FILE *f)
 	dump_table(f, conf->iommu->params, conf->iommu->n_params, conf->iommu_values);
 	fputs("\n[service]\n", f);
 	dump_table(f, conf_service_params, CONF_SERVICE_KEYS, conf->service);
+	dump_log(conf, f);
 }

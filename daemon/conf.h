@@ -20,11 +20,13 @@
 #include <core/topology.h>
 #include <vfio-cused/device.h>
 #include <vfio-cused/iommu.h>
+#include <vfio-cused/log.h>
 
 #include "params.h"
 
 #define CONF_DEVICES_MAX 128		/* one byte of a region offset names the device */
 #define CONF_GROUPS_MAX CONF_DEVICES_MAX	/* with rights; each has a device */
+#define CONF_LOG_KEYS_MAX 64u		/* modules that have a level, and "all" */
 #define CONF_GROUP_MAX 65535u		/* highest group number */
 #define CONF_DEFAULT_DEVICE "nvme,size=64M"	/* for `run` without --device */
 
@@ -113,6 +115,9 @@ struct conf {
 	struct params_list service_list;
 	struct cused_value service[CONF_SERVICE_KEYS];
 
+	struct params_list log_list;
+	struct cused_value log[CONF_LOG_KEYS_MAX];	/* parallel to conf_log_params() */
+
 	const struct conf_source *source;	/* what it was loaded from; borrowed */
 	bool file_read;			/* then there is no default device */
 	const struct conf_running *running;	/* for conf_finish(); borrowed */
@@ -138,6 +143,8 @@ int conf_add_device(struct conf *conf, const char *text, struct cused_error *err
 int conf_set_iommu(struct conf *conf, const char *text, struct cused_error *err);
 /* --service; the last one wins. Errors as conf_add_device(). */
 int conf_set_service(struct conf *conf, const char *text, struct cused_error *err);
+/* --log; the last one wins. Errors as conf_add_device(). */
+int conf_set_log(struct conf *conf, const char *text, struct cused_error *err);
 /* --group, "NUMBER[,key=value]…"; the last one of a number wins. Errors as conf_add_device();
  * -ENOENT no such user or group of the machine; -E2BIG there are CONF_GROUPS_MAX. */
 int conf_set_group(struct conf *conf, const char *text, struct cused_error *err);
@@ -150,7 +157,20 @@ int conf_set_group(struct conf *conf, const char *text, struct cused_error *err)
 int conf_take_device(struct conf *conf, struct params_list *list, struct cused_error *err);
 int conf_take_iommu(struct conf *conf, struct params_list *list, struct cused_error *err);
 int conf_take_service(struct conf *conf, struct params_list *list, struct cused_error *err);
+int conf_take_log(struct conf *conf, struct params_list *list, struct cused_error *err);
 int conf_take_group(struct conf *conf, struct params_list *list, struct cused_error *err);
+
+/* An option that has no name before its keys. @option: for messages. Errors as @take. */
+int conf_set_nameless(struct conf *conf, const char *option, const char *text,
+		      int (*take)(struct conf *conf, struct params_list *list,
+				  struct cused_error *err), struct cused_error *err);
+
+/* Keys of --log, in the order of conf.log: "all", the modules of the program, and backends,
+ * whose lines have their names. */
+const struct cused_param *conf_log_params(size_t *ret_n);
+/* Have log lines written as the configuration says. @usual: the level of modules that it says
+ * nothing of.  Locks: one thread at a time. */
+void conf_log_apply(const struct conf *conf, enum cused_log_level usual);
 
 /*
  * Permission bits, a user and a group as in the rights of a group of devices, for other keys

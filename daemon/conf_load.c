@@ -21,9 +21,11 @@
 #include "conf_load.h"
 
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
-#define SECTIONS "[device \"ID\"], [group \"NUMBER\"], [iommu] and [service]"
+#define SECTIONS "[device \"ID\"], [group \"NUMBER\"], [iommu], [service] and [log]"
 
-enum section { SECTION_NONE, SECTION_DEVICE, SECTION_GROUP, SECTION_IOMMU, SECTION_SERVICE };
+enum section {
+	SECTION_NONE, SECTION_DEVICE, SECTION_GROUP, SECTION_IOMMU, SECTION_SERVICE, SECTION_LOG
+};
 
 static const struct {
 	const char *word;
@@ -35,6 +37,7 @@ static const struct {
 	[SECTION_GROUP] = { "group", true, false, conf_take_group },
 	[SECTION_IOMMU] = { "iommu", false, true, conf_take_iommu },
 	[SECTION_SERVICE] = { "service", false, false, conf_take_service },
+	[SECTION_LOG] = { "log", false, false, conf_take_log },
 };
 #define N_SECTIONS (sizeof(sections) / sizeof(sections[0]))
 
@@ -126,6 +129,8 @@ static const struct params_list *section_before(const struct reading *in, enum s
 		return &conf->iommu_list;
 	if (section == SECTION_SERVICE && conf->service_list.name)
 		return &conf->service_list;
+	if (section == SECTION_LOG && conf->log_list.name)
+		return &conf->log_list;
 	return NULL;
 }
 

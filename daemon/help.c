@@ -162,7 +162,7 @@ static int unknown(const char *name)
 		fprintf(stderr, " %s,", device->name);
 	for (size_t i = 0; (iommu = registry_iommu(i)); i++)
 		fprintf(stderr, " %s,", iommu->name);
-	fputs(" device, group, iommu, service\n", stderr);
+	fputs(" device, group, iommu, log, service\n", stderr);
 	return CLI_FAILURE;
 }
 
@@ -191,6 +191,11 @@ int help_command(const struct conf *conf, char **args)
 			     CONF_IOMMU_KEYS);
 	} else if (!strcmp(name, "group")) {
 		print_params(stdout, "Keys of --group:", conf_group_params, CONF_GROUP_KEYS);
+	} else if (!strcmp(name, "log")) {
+		size_t n;
+		const struct cused_param *params = conf_log_params(&n);
+
+		print_params(stdout, "Keys of --log:", params, n);
 	} else if (!strcmp(name, "service")) {
 		print_params(stdout, "Keys of --service:", conf_service_params,
 			     CONF_SERVICE_KEYS);

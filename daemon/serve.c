@@ -27,6 +27,7 @@
 #include "serve_internal.h"
 
 #define SETTLE_MS 100		/* between two looks at devices that leave */
+#define LOG_USUAL CUSED_LOG_INFO	/* that it is ready is worth a line */
 #define LOG_END_MS 2000		/* at the end, for who reads the last lines */
 
 /* ---- before the configuration ---- */
@@ -239,8 +240,10 @@ static bool reload(struct serve *serve)
 	r = load_again(serve, &conf, &err);
 	same = r || conf_settings_same(serve->conf, &conf);
 	file_read = conf.file_read;
-	if (r == 0)
+	if (r == 0) {
+		conf_log_apply(&conf, LOG_USUAL);
 		r = serve_devices_want(serve->devices, &conf);
+	}
 	conf_done(&conf);
 	if (r) {
 		cused_log(CUSED_LOG_ERROR, "serve", "the configuration stays as it was: %s",
@@ -353,9 +356,7 @@ int serve_command(const struct conf *conf, char **args)
 	struct cused_error err;
 	int r, status;
 
-	/* That it is ready is worth a line. */
-	if (conf->verbose == 0)
-		log_set_level(CUSED_LOG_INFO);
+	conf_log_apply(conf, LOG_USUAL);
 	log_start();
 	files_allow();
 	signals_take_over(&serve);

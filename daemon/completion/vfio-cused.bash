@@ -36,7 +36,7 @@ _vfio_cused()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev="" command="" word="" i
 	local commands="run exec serve ctl agent check list help"
-	local options="--config --device --iommu --service --group --dump-config --socket --prefix
+	local options="--config --device --iommu --service --group --log --dump-config --socket --prefix
 		--json --revoke
 		--verbose --help --version"
 	local words="status watch add remove stop"
@@ -48,6 +48,7 @@ _vfio_cused()
 		case ${COMP_WORDS[i]} in
 		--) compopt -o default; return ;;
 		-c | --config | -d | --device | -i | --iommu | -s | --service | -g | --group | \
+			-l | --log | \
 			--socket | --prefix) i=$((i + 1)) ;;
 		-*) ;;
 		*)
@@ -62,6 +63,7 @@ _vfio_cused()
 	-d | --device) _vfio_cused_list "$(_vfio_cused_names Devices)" "" "$cur"; return ;;
 	-i | --iommu) _vfio_cused_list "$(_vfio_cused_names 'IOMMU backends')" "" "$cur"; return ;;
 	-s | --service) _vfio_cused_list "" service "$cur"; return ;;
+	-l | --log) _vfio_cused_list "" log "$cur"; return ;;
 	-g | --group)
 		[[ $cur != *,* ]] || _vfio_cused_list "" group "$cur"
 		return ;;
@@ -78,7 +80,7 @@ _vfio_cused()
 	elif [[ $command == check && -z $word ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "run serve iommufd" -- "$cur")
 	elif [[ $command == help && -z $word ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "$commands device iommu service group
+		mapfile -t COMPREPLY < <(compgen -W "$commands device iommu service group log
 			$(_vfio_cused_names Devices) $(_vfio_cused_names 'IOMMU backends')" -- "$cur")
 	else
 		compopt -o default

@@ -20,7 +20,7 @@ void call_log(pid_t tid, struct object object, unsigned cmd, int64_t result)
 	char group[32], what[48];
 
 	/* Who has no number here cannot be told from others, and so has no limit. */
-	if (result >= 0 || tid == 0 || !log_wants(CUSED_LOG_DEBUG))
+	if (result >= 0 || tid == 0 || !log_wants(CUSED_LOG_DEBUG, "call"))
 		return;
 	if (object.kind == OBJECT_GROUP) {
 		group_text(object.group, group, sizeof(group));

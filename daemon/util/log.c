@@ -21,19 +21,83 @@
 #define FIELD_SIZE 96
 #define FIELDS_MAX 9
 
+#define NO_LEVEL (-1)
+
 static atomic_int log_level = CUSED_LOG_WARNING;
+static atomic_int highest = CUSED_LOG_WARNING;	/* of all modules */
+/* Modules that had a level once; they are never taken out. */
+static struct {
+	const char *name;
+	atomic_int level;		/* or NO_LEVEL */
+} modules[LOG_MODULES_MAX];
+static atomic_uint n_modules;
 static const char *log_name = "vfio-cused";
 static pthread_once_t journal_once = PTHREAD_ONCE_INIT;
 static bool is_journal;
 
+static atomic_int *level_of(const char *module)
+{
+	unsigned n = atomic_load(&n_modules);
+
+	for (unsigned i = 0; i < n; i++)
+		if (!strcmp(modules[i].name, module))
+			return &modules[i].level;
+	return NULL;
+}
+
+static void find_highest(void)
+{
+	int most = atomic_load(&log_level), level;
+
+	for (unsigned i = 0; i < atomic_load(&n_modules); i++) {
+		level = atomic_load(&modules[i].level);
+		most = level > most ? level : most;
+	}
+	atomic_store(&highest, most);
+}
+
 void log_set_level(enum cused_log_level level)
 {
 	atomic_store(&log_level, level);
+	find_highest();
 }
 
-bool log_wants(enum cused_log_level level)
+static void set_module(const char *module, int level)
 {
-	return (int)level <= atomic_load_explicit(&log_level, memory_order_relaxed);
+	unsigned n = atomic_load(&n_modules);
+	atomic_int *have = level_of(module);
+
+	if (have) {
+		atomic_store(have, level);
+	} else if (level != NO_LEVEL && n < LOG_MODULES_MAX) {
+		modules[n].name = module;
+		atomic_store(&modules[n].level, level);
+		atomic_store(&n_modules, n + 1);
+	}
+	find_highest();
+}
+
+void log_set_module(const char *module, enum cused_log_level level)
+{
+	set_module(module, (int)level);
+}
+
+void log_unset_module(const char *module)
+{
+	set_module(module, NO_LEVEL);
+}
+
+bool log_wants(enum cused_log_level level, const char *module)
+{
+	atomic_int *have;
+	int most;
+
+	/* What most lines end with, that nobody wants. */
+	if ((int)level > atomic_load_explicit(&highest, memory_order_relaxed))
+		return false;
+	have = level_of(module);
+	most = have ? atomic_load(have) : NO_LEVEL;
+	return (int)level <= (most == NO_LEVEL ? atomic_load(&log_level) : most);
 }
 
 void log_set_name(const char *name)
@@ -157,7 +221,7 @@ static void vlog(const struct log_about *about, enum cused_log_level level, cons
 	char message[LOG_LINE_SIZE];
 	struct timespec now;
 
-	if (!log_wants(level))
+	if (!log_wants(level, module))
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (about->pid && !log_limit(about->pid, (unsigned)now.tv_sec, left_out))

@@ -34,6 +34,7 @@
 #define LOG_CLIENTS_LINES 200u
 #define LOG_CLIENT_SECONDS 10u
 #define LOG_CLIENTS_KNOWN 64u	/* at a time; who is forgotten begins anew */
+#define LOG_MODULES_MAX 64u
 #define LOG_QUEUE_LINES 256u
 #define LOG_LINE_SIZE 1024u	/* what is longer is cut */
 
@@ -47,10 +48,19 @@ struct log_about {
 void log_about(const struct log_about *about, enum cused_log_level level, const char *module,
 	       const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* Would a line of this level be written? To save the work of making one. */
-bool log_wants(enum cused_log_level level);
-/* Most detailed level that is written; default CUSED_LOG_WARNING. Call before threads. */
+/* Would a line of this level and module be written? To save the work of making one. */
+bool log_wants(enum cused_log_level level, const char *module);
+/*
+ * Most detailed level that is written of modules that have none of their own; default
+ * CUSED_LOG_WARNING. Levels may be set while other threads write, by one thread at a time.
+ */
 void log_set_level(enum cused_log_level level);
+/*
+ * The same of one module.
+ * @module: borrowed for ever. At most LOG_MODULES_MAX are known; of more, nothing happens.
+ */
+void log_set_module(const char *module, enum cused_log_level level);
+void log_unset_module(const char *module);
 /* Name in front of each line on standard error; default "vfio-cused". */
 void log_set_name(const char *name);
 

@@ -54,6 +54,7 @@ $iommus
 device
 group
 iommu
+log
 service" "$(offered help "")"
 compare "what is checked" "$(sed -n 's/^  vfio-cused check \[\(.*\)\]$/\1/p' <<<"$overview" |
 	tr '|' '\n' | sed 's/ .*//')" "$(offered check "")"
@@ -61,6 +62,7 @@ compare models "$models" "$(offered run --device "")"
 compare "models of ctl add" "$models" "$(offered ctl add "")"
 compare "IOMMU backends" "$iommus" "$(offered run -i "")"
 compare "keys of the service" "$(keys service "")" "$(offered serve --service "")"
+compare "modules of the log" "$(keys log "")" "$(offered serve --log "")"
 compare "keys of groups" "$(keys group 7,)" "$(offered serve --group 7,)"
 compare "further keys of the service" "$(keys service courier=off,)" \
 	"$(offered serve --service courier=off,)"

@@ -80,6 +80,13 @@ compare "keys of IOMMUs" "$("$program" help iommu | help_keys "Keys of every IOM
 	"$(section $one "Keys of every IOMMU" | manual_keys)"
 compare "keys of the service" "$("$program" help service | help_keys "Keys of --service:")" \
 	"$(section $one 'Keys of \\-\\-service' | manual_keys)"
+compare "modules of the log" "$("$program" help log | help_keys "Keys of --log:")" \
+	"$(section $one 'Keys of \\-\\-log' | manual_keys)"
+# Whoever speaks can be given a level; backends have theirs by their names.
+compare "modules that speak" "$(grep -rhoE '(cused_log|log_about)\([^"]*CUSED_LOG_[A-Z]*, "[a-z]+"' \
+	daemon --include='*.c' | sed 's/.*"\(.*\)"/\1/' | grep -vxE 'exec|agent' | sort -u)" \
+	"$("$program" help log | help_keys "Keys of --log:" | sed 's/ .*//' |
+		grep -vxF "all"$'\n'"$(grep -vx host <<<"$models")")"
 compare "keys of groups" "$("$program" help group | help_keys "Keys of --group:")" \
 	"$(section $one 'Keys of \\-\\-group' | manual_keys)"
 for name in $models; do

@@ -12,6 +12,7 @@
 
 #include <conf_load.h>
 #include <registry.h>
+#include <util/log.h>
 #include <unit/conf_widget.h>
 
 #define NO_SYSFS "/nonexistent"
@@ -127,6 +128,7 @@ START_TEST(what_is_dumped_is_read_again_and_dumped_the_same)
 			 0);
 	ck_assert_int_eq(conf_add_device(&conf, "widget,size=1536,id=second", &err), 0);
 	ck_assert_int_eq(conf_set_group(&conf, "7,owner=0,mode=0660", &err), 0);
+	ck_assert_int_eq(conf_set_log(&conf, "widget=debug,all=error", &err), 0);
 	once = dump();
 	good(once);
 	again = dump();
@@ -171,6 +173,45 @@ START_TEST(the_command_line_stands_over_the_file)
 	ck_assert_uint_eq(conf.service[CONF_SERVICE_SYSFS].number, 0);
 	ck_assert_int_eq(conf_set_group(&conf, "3,mode=9", &err), -EINVAL);
 	ck_assert_uint_eq(conf_rights(&conf, 3).mode, 0666);
+}
+END_TEST
+
+/* What is written of a module, as of conf_log_apply(). */
+static enum cused_log_level level_of(const char *module)
+{
+	enum cused_log_level level = CUSED_LOG_ERROR;
+
+	while (level < CUSED_LOG_DEBUG && log_wants(level + 1, module))
+		level++;
+	return level;
+}
+
+START_TEST(levels_of_modules)
+{
+	good("[log]\nwidget = debug\nserve = error\n");
+	conf_log_apply(&conf, CUSED_LOG_INFO);
+	ck_assert_int_eq(level_of("widget"), CUSED_LOG_DEBUG);
+	ck_assert_int_eq(level_of("serve"), CUSED_LOG_ERROR);
+	ck_assert_int_eq(level_of("call"), CUSED_LOG_INFO);
+	/* -v is beside "all", and the more talkative counts. */
+	conf.verbose = 2;
+	conf_log_apply(&conf, CUSED_LOG_INFO);
+	ck_assert_int_eq(level_of("serve"), CUSED_LOG_ERROR);
+	ck_assert_int_eq(level_of("call"), CUSED_LOG_DEBUG);
+	good("[log]\nall = error\n");
+	conf_log_apply(&conf, CUSED_LOG_INFO);
+	ck_assert_int_eq(level_of("widget"), CUSED_LOG_ERROR);
+	conf.verbose = 1;
+	conf_log_apply(&conf, CUSED_LOG_INFO);
+	ck_assert_int_eq(level_of("widget"), CUSED_LOG_INFO);
+	/* Of the command line, one key leaves the others. */
+	good("[log]\nall = error\nserve = debug\n");
+	ck_assert_int_eq(conf_set_log(&conf, "all=loud", &err), -EINVAL);
+	says("--log: all=loud");
+	ck_assert_int_eq(conf_set_log(&conf, "all=warning", &err), 0);
+	conf_log_apply(&conf, CUSED_LOG_INFO);
+	ck_assert_int_eq(level_of("call"), CUSED_LOG_WARNING);
+	ck_assert_int_eq(level_of("serve"), CUSED_LOG_DEBUG);
 }
 END_TEST
 
@@ -227,7 +268,7 @@ START_TEST(mistakes_are_named_by_file_and_line)
 	refused("[group \"65536\"]\n", -EINVAL, "F:1: ", "0 to 65535");
 	good("[group \"65535\"]\n");
 	refused("[wheel]\n", -EINVAL, "F:1: [wheel] is no section",
-		"[device \"ID\"], [group \"NUMBER\"], [iommu] and [service]");
+		"[device \"ID\"], [group \"NUMBER\"], [iommu], [service] and [log]");
 	refused("[device]\n", -EINVAL, "F:1: [device] is no section", "[device \"ID\"]");
 	refused("[device \"\"]\n", -EINVAL, "F:1: ", "is no section");
 	refused("[device \"a]\n", -EINVAL, "F:1: ", "is no section");
@@ -240,6 +281,9 @@ START_TEST(mistakes_are_named_by_file_and_line)
 	refused(WIRES "= 3\n", -EINVAL, "F:3: ", "unknown key");
 	refused(WIRES "memlock =\n", -EINVAL, "F:3: ", "memlock= is empty");
 	refused(WIRES "memlock = perhaps\n", -EINVAL, "F:3: ", "memlock=perhaps");
+	refused("[log]\nserve = loud\n", -EINVAL, "F:2: [log]: ", "serve=loud");
+	refused("[log]\nall = info\nnvm = info\n", -EINVAL, "F:3: [log]: ", "unknown key nvm;");
+	refused("[log]\n[log]\n", -EINVAL, "F:2: ", "line 1");
 	refused("[service]\nmemory = x\n", -EINVAL, "F:2: [service]: ", "memory=x");
 }
 END_TEST
@@ -421,6 +465,7 @@ int main(void)
 	tcase_add_test(tc, sections_and_keys);
 	tcase_add_test(tc, what_is_dumped_is_read_again_and_dumped_the_same);
 	tcase_add_test(tc, the_command_line_stands_over_the_file);
+	tcase_add_test(tc, levels_of_modules);
 	tcase_add_test(tc, one_iommu_key_of_the_command_line_leaves_the_others);
 	tcase_add_test(tc, no_default_device_beside_a_file);
 	tcase_add_test(tc, mistakes_are_named_by_file_and_line);

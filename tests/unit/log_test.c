@@ -97,9 +97,49 @@ START_TEST(a_line_on_standard_error)
 	ck_assert_int_eq(errno, ENOENT);
 	log_set_level(CUSED_LOG_WARNING);
 	cused_log(CUSED_LOG_INFO, "mod", "not this");
-	ck_assert(!log_wants(CUSED_LOG_INFO) && log_wants(CUSED_LOG_ERROR));
+	ck_assert(!log_wants(CUSED_LOG_INFO, "mod") && log_wants(CUSED_LOG_ERROR, "mod"));
 	ck_assert_uint_eq(count_lines("\n"), 1);
 	ck_assert_uint_eq(entries, 0);
+}
+END_TEST
+
+START_TEST(a_module_has_a_level_of_its_own)
+{
+	static const char *const names[] = { "loud", "quiet", "usual" };
+
+	log_set_level(CUSED_LOG_WARNING);
+	log_set_module("loud", CUSED_LOG_DEBUG);
+	log_set_module("quiet", CUSED_LOG_ERROR);
+	for (unsigned i = 0; i < 3; i++) {
+		cused_log(CUSED_LOG_ERROR, names[i], "error");
+		cused_log(CUSED_LOG_WARNING, names[i], "warning");
+		cused_log(CUSED_LOG_INFO, names[i], "info");
+		cused_log(CUSED_LOG_DEBUG, names[i], "debug");
+	}
+	ck_assert_str_eq(said(), "vfio-cused: error: loud: error\n"
+			 "vfio-cused: warning: loud: warning\nvfio-cused: info: loud: info\n"
+			 "vfio-cused: debug: loud: debug\nvfio-cused: error: quiet: error\n"
+			 "vfio-cused: error: usual: error\nvfio-cused: warning: usual: warning\n");
+	log_unset_module("loud");
+	log_unset_module("never had one");
+	ck_assert(!log_wants(CUSED_LOG_INFO, "loud") && log_wants(CUSED_LOG_WARNING, "loud"));
+	ck_assert(!log_wants(CUSED_LOG_WARNING, "quiet"));
+	log_set_module("quiet", CUSED_LOG_INFO);
+	ck_assert(log_wants(CUSED_LOG_INFO, "quiet") && !log_wants(CUSED_LOG_DEBUG, "quiet"));
+}
+END_TEST
+
+START_TEST(so_many_modules_have_levels)
+{
+	static char names[LOG_MODULES_MAX + 1][16];
+
+	log_set_level(CUSED_LOG_WARNING);
+	for (unsigned i = 0; i <= LOG_MODULES_MAX; i++) {
+		snprintf(names[i], sizeof(names[i]), "m%u", i);
+		log_set_module(names[i], CUSED_LOG_INFO);
+	}
+	for (unsigned i = 0; i <= LOG_MODULES_MAX; i++)
+		ck_assert_int_eq(log_wants(CUSED_LOG_INFO, names[i]), i < LOG_MODULES_MAX);
 }
 END_TEST
 
@@ -378,6 +418,8 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_test(tc, a_line_on_standard_error);
+	tcase_add_test(tc, a_module_has_a_level_of_its_own);
+	tcase_add_test(tc, so_many_modules_have_levels);
 	tcase_add_test(tc, an_entry_has_fields);
 	tcase_add_loop_test(tc, another_standard_error_is_no_journal, 0, 5);
 	tcase_add_test(tc, long_lines_are_cut);

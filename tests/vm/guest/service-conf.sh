@@ -150,9 +150,11 @@ vfioc-static --bdf "$EDU2" --only device_info >/tmp/tap || { cat /tmp/tap; fail 
 
 # ---- all of them, and back; a device that cannot be made ----
 : >$conf
-reload "reloaded: /dev/vfio/vfio, 0 groups, 0 devices"
-no_node 7 || fail "group 7 is still there"
-not_in_sysfs "$EDU" || fail "device one is still in sysfs"
+# The release of what the last client closed may be on its way still.
+reload "reloaded: /dev/vfio/vfio, [01] groups*, 0 devices"
+wait_for 20 no_node 7 || fail "group 7 is still there"
+wait_for 20 no_node 10 || fail "group 10 is still there"
+wait_for 20 not_in_sysfs "$EDU" || fail "device one is still in sysfs"
 {
 	device one "$EDU" 7
 	printf '[device "none"]\nbackend = nvme\nimage = /no/such/file\n'
@@ -160,6 +162,26 @@ not_in_sysfs "$EDU" || fail "device one is still in sysfs"
 reload "device none cannot be made: .*/no/such/file"
 wait_for 20 in_sysfs "$EDU" || fail "one device's mistake is another's"
 vfioc-static --bdf "$EDU" --only device_info >/tmp/tap || { cat /tmp/tap; fail "device one"; }
+# Lines of one module more, at once, and no more.
+errors()
+{
+	lines "debug: call: .* of process"
+}
+fails_calls="vfioc-static --bdf $EDU --only container_other_commands"
+$fails_calls >/tmp/tap || { cat /tmp/tap; fail "calls that fail"; }
+[ "$(errors)" = 0 ] || fail "a call that fails has a line, but nobody asked for it"
+printf '[log]\ncall = debug\nserve = warning\n' >>$conf
+kill -HUP "$service"
+some_errors()
+{
+	$fails_calls >/tmp/tap
+	[ "$(errors)" != 0 ]
+}
+wait_for 20 some_errors || fail "the level of a module has not changed"
+before=$(lines "reloaded")
+sed -i '/^serve = /d; /^call = /d' $conf
+reload "reloaded: .* 1 device"
+[ "$(lines "reloaded")" = $((before + 1)) ] || fail "serve spoke while it was to be quiet"
 echo '[service]
 memory = retry' >>$conf
 reload "take effect when the service is started again"
