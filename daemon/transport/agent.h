@@ -28,8 +28,8 @@
  *
  *   A client's fd can be a file of a file system that its owner serves and stalls. Nothing
  *   that could ask that file system is done before the file was found to be an eventfd or
- *   a node of ours; who swaps it in between stalls an agent, which is then given up after
- *   AGENT_ANSWER_MS.
+ *   a node of ours; who swaps it in between stalls an agent, which is then given up after it
+ *   has answered nobody for AGENT_ANSWER_MS.
  */
 #ifndef TRANSPORT_AGENT_H
 #define TRANSPORT_AGENT_H
@@ -43,7 +43,7 @@
 #include <vfio-cused/cused.h>
 #include <vfio-cused/iommu.h>
 
-#define AGENT_ANSWER_MS 2000u	/* for one job; a debugger or a busy machine takes time */
+#define AGENT_ANSWER_MS 2000u	/* without any answer; a debugger takes time */
 #define COURIER_ANSWER_MS 6000u	/* a courier's own deadlines come before, see courier.h */
 #define LEND_CALL_MS 20000u	/* for one ioctl of a client: the pinning of 1 GiB, at most */
 #define LEND_ANSWER_MS 26000u	/* for the word of it */

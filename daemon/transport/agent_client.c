@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ struct agent {
 	int jobs;			/* lock; -1: no agent runs */
 	pid_t pid;			/* lock */
 	unsigned starts;		/* lock */
+	atomic_uint looks;		/* that were answered, by whichever agent */
 	pid_t dropped[DROPPED_MAX];	/* lock; killed, to be reaped when they have ended */
 };
 
@@ -266,6 +268,7 @@ static int look_some(struct agent *agent, pid_t tid, unsigned major, struct agen
 	pid_t pid;
 	size_t n_copies = AGENT_FDS_MAX, next = 0;
 	struct agent_result result;
+	unsigned looks;
 
 	for (size_t i = 0; i < n; i++) {
 		job.fds[i].fd = fds[i].fd;
@@ -274,8 +277,14 @@ static int look_some(struct agent *agent, pid_t tid, unsigned major, struct agen
 	r = job_send(agent, &job, -1, &socket, &pid);
 	if (r)
 		return r;
-	r = job_receive(socket, AGENT_ANSWER_MS, &result, copies, &n_copies);
+	/* One that answers others is busy, and comes to this job in its turn. */
+	do {
+		looks = atomic_load(&agent->looks);
+		r = job_receive(socket, AGENT_ANSWER_MS, &result, copies, &n_copies);
+	} while (r == -ETIMEDOUT && looks != atomic_load(&agent->looks));
 	close(socket);
+	if (r == 0)
+		atomic_fetch_add(&agent->looks, 1);
 	if (r == -ETIMEDOUT) {
 		replace(agent, pid);
 		r = -EIO;

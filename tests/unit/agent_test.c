@@ -13,6 +13,7 @@
 #include <sys/un.h>
 
 #include <transport/agent.h>
+#include <transport/fd_message.h>
 #include <unit/devfs_rig.h>
 
 #define CONNECTIONS 40u
@@ -315,6 +316,58 @@ START_TEST(an_agent_ends_with_its_service)
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(read(fd, bytes, sizeof(bytes)), 1);
 	close(fd);
+}
+END_TEST
+
+/* Jobs that wait for an agent that is at work on others are no sign that it is stalled. */
+#define SLOW_JOBS 4u
+#define SLOW_MS (AGENT_ANSWER_MS * 7 / 10)
+
+static void slow_agent(void)
+{
+	const struct agent_result result = { .stage = AGENT_DONE };
+	struct agent_job job;
+	int socket;
+
+	for (;;) {
+		size_t n = 1;
+
+		if (fd_message_receive(AGENT_FD_JOBS, &job, sizeof(job), &socket, &n) !=
+			    (int)sizeof(job) || n != 1)
+			return;
+		poll(NULL, 0, SLOW_MS);
+		fd_message_send(socket, &result, sizeof(result), NULL, 0);
+		close(socket);
+	}
+}
+
+static void *look_slowly(void *other)
+{
+	struct agent_fd fd = { .event = -1 };
+
+	return (void *)(intptr_t)agent_look(other, getpid(), NO_MAJOR, &fd, 1);
+}
+
+START_TEST(an_agent_that_is_busy_is_not_replaced)
+{
+	static const char *const argv[] = { "agent_test", "slow", "agent", NULL };
+	struct agent_params params = { .program = "/proc/self/exe", .argv = argv,
+				       .listener = -1, .mount = devfs_mount(rig.devfs) };
+	pthread_t threads[SLOW_JOBS];
+	struct agent *other;
+	void *result;
+	pid_t pid;
+
+	ck_assert_int_eq(agent_new(&params, &other, &err), 0);
+	pid = agent_pid(other);
+	for (unsigned i = 0; i < SLOW_JOBS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, look_slowly, other), 0);
+	for (unsigned i = 0; i < SLOW_JOBS; i++) {
+		ck_assert_int_eq(pthread_join(threads[i], &result), 0);
+		ck_assert_int_eq((intptr_t)result, 0);
+	}
+	ck_assert_int_eq(agent_pid(other), pid);
+	agent_free(other);
 }
 END_TEST
 
@@ -825,6 +878,10 @@ int main(int argc, char **argv)
 		agent_says_gone = argv[2];
 		return agent_serve(gone);
 	}
+	if (argc > 1 && !strcmp(argv[1], "slow")) {
+		slow_agent();
+		return 0;
+	}
 	if (!rig_is_possible())
 		return 77;
 	if (!mkdtemp(dir))
@@ -842,6 +899,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, a_file_of_a_stalled_file_system_is_not_asked);
 	tcase_add_test(tc, an_agent_that_was_killed_is_replaced);
 	tcase_add_test(tc, an_agent_ends_with_its_service);
+	tcase_add_test(tc, an_agent_that_is_busy_is_not_replaced);
 	tcase_add_test(tc, an_agent_that_cannot_be_started);
 	tcase_add_test(tc, a_device_file_is_delivered);
 	tcase_add_test(tc, a_delivery_outlives_the_agent);
