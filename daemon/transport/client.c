@@ -140,6 +140,11 @@ pid_t client_tgid(pid_t tid)
 	return r > 0 ? r : -ESRCH;
 }
 
+pid_t client_thread_tgid(const struct client_thread *thread)
+{
+	return thread->tgid;
+}
+
 /* @ret_keep: the pidfd tells when the thread is gone, so the entry may be kept. */
 static int thread_new(pid_t tid, struct client_thread **ret, bool *ret_keep)
 {

@@ -68,6 +68,8 @@ size_t client_read_str(pid_t tid, uint64_t addr, char *buf, size_t len);
 
 /* The group leader's number, or -errno. */
 pid_t client_tgid(pid_t tid);
+/* The same of a thread that is known; no question to the kernel. */
+pid_t client_thread_tgid(const struct client_thread *thread);
 
 /* A line of /proc/TID/status. @ret: what stands behind "@name:", cut to @size; "" if there is
  * no such line. Return: 0; -ESRCH the thread is gone; -errno it cannot be read here. */

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <core/container.h>
 #include <core/device.h>
 #include <core/group.h>
-#include <transport/client.h>
 #include <transport/open_notes.h>
+#include <util/cleanup.h>
 
 /* A name is the client's, and ends up on terminals. */
 static void copy_name(const char *from, char ret[16])
@@ -20,9 +22,29 @@ static void copy_name(const char *from, char ret[16])
 	ret[n] = '\0';
 }
 
+/* That of the process: a thread can have one of its own. */
+static void read_name(pid_t tgid, char ret[16])
+{
+	char path[32], name[16] = "";
+	cleanup_close int fd = -1;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)tgid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, name, sizeof(name));
+	name[n > 0 ? n - 1 : 0] = '\0';		/* in place of the line's end */
+	copy_name(name, ret);
+}
+
+void client_who_of(pid_t tgid, uid_t uid, struct client_who *ret)
+{
+	*ret = (struct client_who){ .pid = tgid, .uid = uid };
+	read_name(tgid, ret->name);
+}
+
 void client_who(pid_t tid, struct client_who *ret)
 {
-	char path[64], line[128], name[64] = "";
+	char path[64], line[128];
 	FILE *f = NULL;
 	int pid = 0;
 
@@ -32,19 +54,15 @@ void client_who(pid_t tid, struct client_who *ret)
 		f = fopen(path, "re");
 	if (!f)
 		return;
-	/* Name comes first, then Tgid, then Uid: real, effective, saved, of files. */
+	/* Tgid comes before Uid: real, effective, saved, of files. */
 	while (fgets(line, sizeof(line), f)) {
-		sscanf(line, "Name:\t%63[^\n]", name);
 		sscanf(line, "Tgid:\t%d", &pid);
 		if (sscanf(line, "Uid:\t%*u\t%u", &ret->uid) == 1)
 			break;
 	}
 	fclose(f);
-	/* A thread can have a name of its own. */
-	if (pid > 0 && pid != tid)
-		client_status(pid, "Name", name, sizeof(name));
-	ret->pid = pid;
-	copy_name(name, ret->name);
+	if (pid > 0)
+		client_who_of(pid, ret->uid, ret);
 }
 
 int open_notes_add(struct open_notes *files, const struct client_who *who,

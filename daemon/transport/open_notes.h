@@ -16,12 +16,20 @@
 
 struct client_who {
 	pid_t pid;		/* of the process; 0: of another pid namespace, or gone */
-	uid_t uid;		/* effective */
+	uid_t uid;		/* effective; of a request its fsuid, which follows that */
 	char name[16];		/* what is no printable ASCII is '?' */
 };
 
-/* Who the thread belongs to. @tid: 0: nobody we know. Takes some microseconds. */
+/*
+ * client_who - who a thread belongs to.
+ * @tid: its number in our pid namespace, of a call that is not answered yet, so that it cannot
+ *       be another's; 0: nobody we know
+ * @ret: number 0 and no name, and the user -1, for what cannot be told
+ * Locks: none. Takes as long as some calls: client_who_of() is for who is known in part.
+ */
 void client_who(pid_t tid, struct client_who *ret);
+/* The same of process @tgid, not 0, of a user that is known. Reads the name and nothing else. */
+void client_who_of(pid_t tgid, uid_t uid, struct client_who *ret);
 
 /* Facts, no references: what they are about may be gone. */
 struct open_note {

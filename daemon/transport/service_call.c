@@ -76,6 +76,17 @@ int service_caller(struct service *service, const struct request *request,
 	return r;
 }
 
+void service_who(const struct request *request, const struct client_thread *thread,
+		 struct client_who *ret)
+{
+	if (thread) {
+		client_who_of(client_thread_tgid(thread), request->uid, ret);
+		return;
+	}
+	client_who(request->tid, ret);
+	ret->uid = request->uid;
+}
+
 static void tell_memory(struct service_call *c)
 {
 	struct log_about about = { .pid = c->ioctl->request->tid };
@@ -318,14 +329,15 @@ static void tell_courier(struct service_ioctl *ioctl, int r)
 }
 
 /* By the courier, who makes the client's number its result. */
-static void grant_fd(struct service_ioctl *ioctl, struct device_file *file)
+static void grant_fd(struct service_ioctl *ioctl, const struct client_thread *thread,
+		     struct device_file *file)
 {
 	struct service *service = ioctl->service;
 	uint8_t token[SERVICE_TOKEN_SIZE];
 	struct client_who who;
 	int r;
 
-	client_who(ioctl->request->tid, &who);
+	service_who(ioctl->request, thread, &who);
 	r = devfs_grant(service->devfs, file, ioctl->access, &who, token);
 	if (r) {
 		device_file_release(file);
@@ -414,14 +426,15 @@ static void refuse_token(struct service_ioctl *ioctl, struct device_file *file)
 }
 
 /* By a token, for exec; the device is released again if nobody comes with it. */
-static void grant_token(struct service_ioctl *ioctl, struct device_file *file)
+static void grant_token(struct service_ioctl *ioctl, const struct client_thread *thread,
+			struct device_file *file)
 {
 	struct service_device_token out;
 	uint64_t at = ioctl->arg + offsetof(struct service_device_token, token);
 	struct client_who who;
 	int r = agent_ensure(ioctl->service->agent);
 
-	client_who(ioctl->request->tid, &who);
+	service_who(ioctl->request, thread, &who);
 	if (r == 0)
 		r = devfs_grant(ioctl->service->devfs, file, ioctl->access, &who, out.token);
 	if (r) {
@@ -549,8 +562,9 @@ static bool steps(struct service_call *c)
 	}
 }
 
-static void give(struct service_ioctl *ioctl, struct device_file *grant, bool by_token)
+static void give(const struct service_call *c, struct device_file *grant, bool by_token)
 {
+	struct service_ioctl *ioctl = c->ioctl;
 	bool is_host = device_is_host(device_file_device(grant));
 
 	if (is_host && by_token)
@@ -558,9 +572,9 @@ static void give(struct service_ioctl *ioctl, struct device_file *grant, bool by
 	else if (is_host)
 		grant_host(ioctl, grant);
 	else if (by_token)
-		grant_token(ioctl, grant);
+		grant_token(ioctl, c->thread, grant);
 	else
-		grant_fd(ioctl, grant);
+		grant_fd(ioctl, c->thread, grant);
 }
 
 static void run(struct service_call *c, bool by_token)
@@ -587,7 +601,7 @@ static void run(struct service_call *c, bool by_token)
 	else if (!done)
 		;
 	else if (grant)
-		give(ioctl, grant, by_token);
+		give(c, grant, by_token);
 	else if (request_take(ioctl->request))
 		fuse_reply_ioctl(ioctl->request->fuse, (int)result, c->image,
 				 c->image ? ioctl->out_size : 0);

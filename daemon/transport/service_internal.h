@@ -110,5 +110,8 @@ void service_ioctl(struct service_ioctl *call);
  * good in either case, as one without memory and rights. */
 int service_caller(struct service *service, const struct request *request,
 		   struct client_thread **ret_thread, struct caller *ret);
+/* The same for status. @thread: of service_caller(); NULL: not to be had. */
+void service_who(const struct request *request, const struct client_thread *thread,
+		 struct client_who *ret);
 
 #endif

@@ -125,7 +125,7 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 	}
 	/* Who cannot be looked at may have no rights; most opens need none. */
 	service_caller(node->service, &request, &thread, &caller);
-	client_who(request.tid, &who);
+	service_who(&request, thread, &who);
 	r = open_file_new(node, &caller, &seen, &who, &file);
 	client_put(thread);
 	if (r) {
