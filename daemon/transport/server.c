@@ -52,7 +52,9 @@ struct server {
 	struct list channels;
 	struct list lanes;
 	struct list requests;		/* at work */
-	unsigned threads;
+	unsigned threads;		/* that have a channel */
+	struct list parked;		/* struct reader: threads without one */
+	unsigned n_parked;
 	unsigned abandoned;		/* channels: closed, but a call is stalled */
 	pthread_t watch;
 	atomic_bool watch_sleeps;	/* changed with the lock */
@@ -74,9 +76,12 @@ struct channel {
 };
 
 struct reader {
-	struct list item;
+	struct list item;		/* channel->readers or server->parked */
 	pthread_t thread;
-	struct channel *channel;
+	struct server *server;
+	struct channel *channel;	/* server->lock; NULL: it is parked */
+	pthread_cond_t wanted;		/* server->lock; it has a channel again, or is to end */
+	char *bytes;			/* BUFFER_SIZE */
 };
 
 /* ---- requests at work ---- */
@@ -309,6 +314,7 @@ int server_new(struct server **ret)
 	list_init(&server->channels);
 	list_init(&server->lanes);
 	list_init(&server->requests);
+	list_init(&server->parked);
 	server->lone = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) == 1;
 	thread_interruptible();
 	r = thread_start(&server->watch, 0, false, watch_main, server);
@@ -336,6 +342,10 @@ void server_free(struct server *server)
 	pthread_mutex_lock(&server->lock);
 	server->stop = true;
 	pthread_cond_broadcast(&server->changed);
+	list_for_each(it, &server->parked)
+		pthread_cond_signal(&container_of(it, struct reader, item)->wanted);
+	while (server->n_parked)
+		pthread_cond_wait(&server->changed, &server->lock);
 	pthread_mutex_unlock(&server->lock);
 	pthread_join(server->watch, NULL);
 	pthread_cond_destroy(&server->changed);
@@ -498,27 +508,24 @@ static void serve(struct channel *channel, char *bytes, size_t size)
 		pthread_cond_broadcast(&server->changed);
 }
 
-static void *reader_main(void *arg)
+/* Serve the channel until it has readers enough, or an end. With the lock. */
+static void reader_serve(struct reader *reader)
 {
-	struct reader *reader = arg;
 	struct channel *channel = reader->channel;
 	struct server *server = channel->server;
-	char *bytes = malloc(BUFFER_SIZE);
 	ssize_t n = 0;
 
-	served_channel = channel;
-	pthread_mutex_lock(&server->lock);
-	while (bytes && !atomic_load(&channel->stop) &&
+	while (!atomic_load(&channel->stop) &&
 	       channel->idle <= (server->lone ? 1 : CHANNEL_IDLE_MAX)) {
 		pthread_mutex_unlock(&server->lock);
-		n = read(channel->fd, bytes, BUFFER_SIZE);
+		n = read(channel->fd, reader->bytes, BUFFER_SIZE);
 		if (n < 0)
 			n = -errno;
 		pthread_mutex_lock(&server->lock);
-		if (n > 0 && is_interrupt(bytes, (size_t)n))
+		if (n > 0 && is_interrupt(reader->bytes, (size_t)n))
 			continue;
 		if (n > 0)
-			serve(channel, bytes, (size_t)n);
+			serve(channel, reader->bytes, (size_t)n);
 		/* ENOENT: the request was taken back as we were about to read it. */
 		else if (n != -EINTR && n != -ENOENT && n != -EAGAIN)
 			break;
@@ -528,37 +535,121 @@ static void *reader_main(void *arg)
 		cused_log(CUSED_LOG_ERROR, "server", "cannot read requests: %s",
 			  strerror((int)-n));
 	}
-	channel->idle--;
-	channel->threads--;
-	server->threads--;
-	list_remove(&reader->item);
-	abandoned_end(channel);
-	pthread_cond_broadcast(&server->changed);
-	pthread_mutex_unlock(&server->lock);
-	free(bytes);
-	free(reader);
-	return NULL;
 }
 
 /* Called with the lock. */
-static int reader_start(struct channel *channel)
+static void reader_join(struct reader *reader, struct channel *channel)
 {
-	struct reader *reader = calloc(1, sizeof(*reader));
-	int r;
-
-	if (!reader)
-		return -ENOMEM;
 	reader->channel = channel;
-	r = thread_start(&reader->thread, STACK, true, reader_main, reader);
-	if (r) {
-		free(reader);
-		return r;
-	}
 	list_push_back(&channel->readers, &reader->item);
 	channel->idle++;
 	channel->threads++;
 	channel->server->threads++;
+}
+
+/* Called with the lock. The channel may be freed when it is given up. */
+static void reader_leave(struct reader *reader)
+{
+	struct channel *channel = reader->channel;
+
+	channel->idle--;
+	channel->threads--;
+	channel->server->threads--;
+	list_remove(&reader->item);
+	reader->channel = NULL;
+	abandoned_end(channel);
+	/* Nobody else waits for that, and a broadcast wakes the watch. */
+	if (atomic_load(&channel->stop))
+		pthread_cond_broadcast(&channel->server->changed);
+}
+
+/* Wait for another channel. With the lock. Return: false: there are enough that do, or this
+ * is the end. */
+static bool reader_park(struct reader *reader)
+{
+	struct server *server = reader->server;
+
+	if (server->n_parked == READERS_PARKED_MAX || server->stop)
+		return false;
+	server->n_parked++;
+	list_push_back(&server->parked, &reader->item);
+	while (!reader->channel && !server->stop)
+		pthread_cond_wait(&reader->wanted, &server->lock);
+	if (reader->channel)
+		return true;
+	list_remove(&reader->item);
+	if (--server->n_parked == 0)
+		pthread_cond_broadcast(&server->changed);
+	return false;
+}
+
+static void reader_free(struct reader *reader)
+{
+	pthread_cond_destroy(&reader->wanted);
+	free(reader->bytes);
+	free(reader);
+}
+
+static void *reader_main(void *arg)
+{
+	struct reader *reader = arg;
+	struct server *server = reader->server;
+	bool stopped;
+
+	pthread_mutex_lock(&server->lock);
+	do {
+		served_channel = reader->channel;
+		reader_serve(reader);
+		stopped = atomic_load(&reader->channel->stop);
+		reader_leave(reader);
+	} while (!stopped && reader_park(reader));
+	pthread_mutex_unlock(&server->lock);
+	reader_free(reader);
+	return NULL;
+}
+
+static int reader_new(struct server *server, struct reader **ret)
+{
+	struct reader *reader = calloc(1, sizeof(*reader));
+
+	if (!reader)
+		return -ENOMEM;
+	reader->bytes = malloc(BUFFER_SIZE);
+	if (!reader->bytes) {
+		free(reader);
+		return -ENOMEM;
+	}
+	reader->server = server;
+	pthread_cond_init(&reader->wanted, NULL);
+	*ret = reader;
 	return 0;
+}
+
+/* A thread that has no channel, or a new one. Called with the lock. */
+static int reader_start(struct channel *channel)
+{
+	struct server *server = channel->server;
+	struct reader *reader;
+	int r;
+
+	if (!list_empty(&server->parked)) {
+		reader = container_of(server->parked.next, struct reader, item);
+		list_remove(&reader->item);
+		server->n_parked--;
+		reader_join(reader, channel);
+		pthread_cond_signal(&reader->wanted);
+		return 0;
+	}
+	r = reader_new(server, &reader);
+	if (r)
+		return r;
+	reader_join(reader, channel);
+	r = thread_start(&reader->thread, STACK, true, reader_main, reader);
+	if (r) {
+		reader_leave(reader);
+		reader_free(reader);
+	}
+	return r;
 }
 
 /* ---- channels ---- */

@@ -14,7 +14,9 @@
  *   Where there is one CPU, a second reader would be woken for the next call while the first
  *   is still on its way back from the last one: a change of threads more per call, a fifth of
  *   its cost. There a channel has one reader, and gets another when a call is about to wait
- *   (server_will_wait()), or is seen to take longer than a look of the watch.
+ *   (server_will_wait()), or is seen to take longer than a look of the watch. A thread that a
+ *   channel has no more need of is parked, and serves the next channel that wants one: to
+ *   make one for each call that waits would cost as much as three calls.
  *
  *   Lanes. Who could make many calls take long could use up the threads. So reads, writes
  *   and ioctls are counted by the user that makes them, and of one user at most
@@ -42,8 +44,9 @@
 #include <sys/types.h>
 #include <util/list.h>
 
-#define SERVER_THREADS_MAX 512u	/* of all channels; each channel may always have one */
+#define SERVER_THREADS_MAX 512u	/* that have a channel; each channel may always have one */
 #define LANE_THREADS 16u	/* calls of one user that are served at a time */
+#define READERS_PARKED_MAX 4u	/* threads without a channel that are kept for the next */
 #define CHANNEL_IDLE_MAX 8u	/* readers that a channel keeps: an answer overlaps the next call */
 #define CHANNEL_DATA_MAX (128u * 1024)	/* bytes of data in a request: 32 pages */
 #define WATCH_STALL_MS 20u

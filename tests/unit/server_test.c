@@ -212,7 +212,7 @@ START_TEST(threads_go_when_they_are_not_needed)
 	rig_open_gate();
 	for (unsigned i = 1; i < last; i++)
 		ck_assert_int_eq(remote_end(i), RIG_RESULT);
-	UNTIL(rig_threads() <= rig.threads + OTHERS + CHANNEL_IDLE_MAX);
+	UNTIL(rig_threads() <= rig.threads + OTHERS + CHANNEL_IDLE_MAX + READERS_PARKED_MAX);
 	ck_assert_int_eq(remote_ioctl(0, fd, RIG_RECORD, 0), RIG_RESULT);
 }
 END_TEST
@@ -315,6 +315,41 @@ START_TEST(one_reader_is_enough)
 }
 END_TEST
 
+/* The highest number of a thread of ours. */
+static long newest_thread(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	long newest = 0;
+
+	ck_assert_ptr_ne(dir, NULL);
+	for (struct dirent *e; (e = readdir(dir));) {
+		if (atol(e->d_name) > newest)
+			newest = atol(e->d_name);
+	}
+	closedir(dir);
+	return newest;
+}
+
+/* The thread that a waiting call has needed serves the next one that waits. */
+START_TEST(a_reader_is_parked)
+{
+	unsigned started = 0;
+	long newest = 0;
+
+	remote_fork(0, 1);
+	for (unsigned i = 0; i < 20; i++) {
+		remote_begin(1, SYS_ioctl, fd, RIG_STALL, i);
+		ck_assert(rig_wait(&rig.entered, i + 1));
+		ck_assert_int_eq(remote_ioctl(0, fd, RIG_RECORD, 0), RIG_RESULT);
+		started += newest_thread() > newest;
+		newest = newest_thread();
+		rig_let_pass();
+		ck_assert_int_eq(remote_end(1), RIG_RESULT);
+	}
+	ck_assert_uint_le(started, 4);	/* the second, and some of a busy machine */
+}
+END_TEST
+
 /* With several readers at the ready, and with one, as where there is one CPU. */
 static TCase *cases(const char *name, SFun up)
 {
@@ -347,6 +382,7 @@ int main(void)
 		return 77;
 	suite_add_tcase(suite, cases("all", setup));
 	tcase_add_test(lone, one_reader_is_enough);
+	tcase_add_test(lone, a_reader_is_parked);
 	suite_add_tcase(suite, lone);
 	tcase_set_timeout(end, 100);
 	tcase_add_checked_fixture(end, setup, NULL);
