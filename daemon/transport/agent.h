@@ -14,10 +14,11 @@
  *                                          is a node of ours is asked who it is, by an
  *                                          ioctl with a cookie, which the service gets
  *                                          beside the open file it came through
- *     thread T is to get a device file  ─▶ a *courier*, a child for this one job, opens
- *                                          the file by its token and hands it over
- *                                          (courier.h); a file of the kernel's comes
- *                                          with the job instead
+ *     thread T is to get a device file  ─▶ a *courier*, a child, opens the file by its
+ *                                          token and hands it over (courier.h); a file of
+ *                                          the kernel's comes with the job instead. One is
+ *                                          kept for a while, for the next token; who comes
+ *                                          while it works gets one for this one job
  *     exec connects to the socket       ─▶ it gets the root of the devices' file system
  *
  *   Each job has a socket of its own for its answer, so that the service sees at once when

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * transport/agent_server.c - the agent's side of agent.h: one loop, and a child per
- * delivery.
+ * transport/agent_server.c - the agent's side of agent.h: one loop, and children that deliver.
  *
  * Connections of exec get their message at once and are closed: nobody can keep others out.
  */
@@ -32,10 +31,13 @@
 
 #define COURIER_DEADLINE_MS 1000u
 #define COURIER_LIFE_S 60
+#define COURIER_KEPT_MS 2000		/* without a job */
 #define LEND_WORD_MS 10000		/* for the service to say what comes next */
 
 struct server_state {
 	struct clients *clients;
+	int kept;			/* to the courier that is kept, or -1 */
+	bool kept_is_free;
 };
 
 /* ---- looking at fds ---- */
@@ -194,7 +196,8 @@ static int device_open_copy(const struct agent_job *job, struct clients *clients
 struct delivery {
 	int socket;			/* for the answers */
 	int file;
-	int parent;			/* a pipe's end: it ends when the agent has no copy */
+	int parent;			/* a pipe's end: it ends when the agent has no copy;
+					 * -1: it never has one */
 };
 
 static int armed(void *arg)
@@ -211,18 +214,20 @@ static void leaving(void *arg)
 	char byte;
 
 	close(steal_fd(&delivery->file));
+	if (delivery->parent < 0)
+		return;
 	while (read(delivery->parent, &byte, sizeof(byte)) < 0 && errno == EINTR)
 		;
 }
 
 /* A client can hang its courier, in the close of a file of a file system of the client's.
- * Long after the courier's own deadlines, there is nothing to lose. */
-static void end_in_time(void)
+ * Long after the courier's own deadlines, there is nothing to lose. 0: there is no job. */
+static void end_in_time(time_t seconds)
 {
 	static bool made;
 	static timer_t timer;
 	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
-	struct itimerspec when = { .it_value.tv_sec = COURIER_LIFE_S };
+	struct itimerspec when = { .it_value.tv_sec = seconds };
 
 	if (!made)
 		made = timer_create(CLOCK_MONOTONIC, &event, &timer) == 0;
@@ -242,21 +247,20 @@ static int file_for(const struct agent_job *job, struct clients *clients, int fi
 	}
 }
 
-/* In a child of its own. */
-static void deliver(const struct agent_job *job, struct clients *clients, int socket, int file,
-		    int parent)
+/* In a child of its own. Return: the result, of which the service is still to be told. */
+static int deliver(const struct agent_job *job, struct clients *clients, int socket, int file,
+		   int parent)
 {
 	struct delivery delivery = { socket, file_for(job, clients, file), parent };
 	struct courier_job courier = { .tid = job->tid, .fd = delivery.file,
 				       .cloexec = true,	/* CG-102 */
 				       .deadline_ms = COURIER_DEADLINE_MS, .armed = armed,
 				       .leaving = leaving, .arg = &delivery };
-	struct agent_result result = { .stage = AGENT_DONE };
+	int r = courier.fd < 0 ? courier.fd : courier_deliver(&courier);
 
-	result.result = courier.fd < 0 ? courier.fd : courier_deliver(&courier);
 	if (delivery.file >= 0)
 		close(delivery.file);
-	fd_message_send(socket, &result, sizeof(result), NULL, 0);
+	return r;
 }
 
 /* One ioctl of the client, as the service has ordered. Return: false: it does not listen. */
@@ -264,7 +268,7 @@ static bool lend_call(struct courier *courier, struct agent_word *word, int fd, 
 {
 	struct agent_result result = { .stage = AGENT_CALLED };
 
-	end_in_time();
+	end_in_time(COURIER_LIFE_S);
 	if (fd < 0 || word->len > sizeof(word->arg))
 		result.result = -EINVAL;
 	else
@@ -298,48 +302,128 @@ static int lend_work(struct courier *courier, void *arg)
 	return -EIO;
 }
 
-/* In a child of its own. */
-static void lend(const struct agent_job *job, int socket)
+/* As deliver(). */
+static int lend(const struct agent_job *job, int socket)
 {
 	struct delivery delivery = { .socket = socket, .file = -1 };
 	struct courier_job courier = { .tid = job->tid, .fd = -1,
 				       .deadline_ms = COURIER_DEADLINE_MS, .armed = armed,
 				       .work = lend_work, .arg = &delivery };
-	struct agent_result result = { .stage = AGENT_DONE };
 
-	result.result = courier_deliver(&courier);
+	return courier_deliver(&courier);
+}
+
+static void tell_done(int socket, int r)
+{
+	struct agent_result result = { .stage = AGENT_DONE, .result = r };
+
 	fd_message_send(socket, &result, sizeof(result), NULL, 0);
+}
+
+/*
+ * The end of a job. To fork a courier, and to let it end, takes twice as long as all that it
+ * does; so one is kept for further jobs by token. A delivery that went wrong may have left the
+ * client in its hands, and is its last.
+ * @agent: the socket of one that is kept, which the agent closes when there have been no jobs
+ * for a while; -1: of others
+ * Return: true: @ret_job is the next, with its @ret_socket.
+ */
+static bool job_next(int agent, int socket, int r, struct agent_job *ret_job, int *ret_socket)
+{
+	const char is_free = 1;
+	size_t n = 1;
+	bool more;
+
+	end_in_time(0);
+	/* Before the service hears of it, so that the agent knows first. */
+	more = agent >= 0 && r >= 0 &&
+	       fd_message_send(agent, &is_free, sizeof(is_free), NULL, 0) == 0;
+	tell_done(socket, r);
+	close(socket);
+	return more && fd_message_receive(agent, ret_job, sizeof(*ret_job), ret_socket, &n) ==
+			       (int)sizeof(*ret_job) && n == 1;
+}
+
+/* In a child. */
+static void courier_main(struct server_state *state, struct agent_job job, int socket, int file,
+			 int parent, int agent)
+{
+	int r;
+
+	close(AGENT_FD_JOBS);
+	prctl(PR_SET_NAME, "vfio-courier");
+	end_in_time(COURIER_LIFE_S);
+	r = job.kind == AGENT_JOB_LEND ? lend(&job, socket) :
+					 deliver(&job, state->clients, socket, file, parent);
+	while (job_next(agent, socket, r, &job, &socket)) {
+		end_in_time(COURIER_LIFE_S);
+		r = deliver(&job, state->clients, socket, -1, -1);
+	}
+	_exit(0);
+}
+
+static void kept_end(struct server_state *state)
+{
+	if (state->kept >= 0)
+		close(steal_fd(&state->kept));
+	state->kept_is_free = false;
+}
+
+/* Return: true: the courier that is kept has the job. */
+static bool kept_take(struct server_state *state, const struct agent_job *job, int socket)
+{
+	if (!state->kept_is_free || job->kind != AGENT_JOB_DELIVER)
+		return false;
+	state->kept_is_free = false;
+	if (fd_message_send(state->kept, job, sizeof(*job), &socket, 1) == 0)
+		return true;
+	kept_end(state);
+	return false;
+}
+
+/* It says that it is free, or has ended. */
+static void kept_hear(struct server_state *state)
+{
+	size_t none = 0;
+	char is_free;
+
+	if (fd_message_receive(state->kept, &is_free, sizeof(is_free), NULL, &none) > 0)
+		state->kept_is_free = true;
+	else
+		kept_end(state);
 }
 
 /* @file: of the job, which the client's copy has to outlive; -1: none. Closed here. */
 static void deliver_start(struct server_state *state, const struct agent_job *job, int socket,
 			  int file)
 {
-	struct agent_result result = { .stage = AGENT_DONE };
-	int ends[2] = { -1, -1 };
-	pid_t pid = pipe2(ends, O_CLOEXEC) ? -1 : fork();
+	bool keep = state->kept < 0 && job->kind == AGENT_JOB_DELIVER;
+	int ends[2] = { -1, -1 }, kept[2] = { -1, -1 };
+	pid_t pid = -1;
 
+	if (pipe2(ends, O_CLOEXEC) == 0 &&
+	    (!keep || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, kept) == 0))
+		pid = fork();
 	if (pid == 0) {
-		close(AGENT_FD_JOBS);
 		close(ends[1]);
-		prctl(PR_SET_NAME, "vfio-courier");
-		end_in_time();
-		if (job->kind == AGENT_JOB_LEND)
-			lend(job, socket);
-		else
-			deliver(job, state->clients, socket, file, ends[0]);
-		_exit(0);
+		if (kept[0] >= 0)
+			close(kept[0]);
+		if (state->kept >= 0)
+			close(state->kept);
+		courier_main(state, *job, socket, file, ends[0], kept[1]);
 	}
+	if (pid > 0)
+		state->kept = keep ? steal_fd(&kept[0]) : state->kept;
+	else
+		tell_done(socket, -EAGAIN);
 	if (file >= 0)
 		close(file);
 	for (int i = 0; i < 2; i++) {
 		if (ends[i] >= 0)
 			close(ends[i]);
+		if (kept[i] >= 0)
+			close(kept[i]);
 	}
-	if (pid > 0)
-		return;
-	result.result = -EAGAIN;
-	fd_message_send(socket, &result, sizeof(result), NULL, 0);
 }
 
 /* ---- exec ---- */
@@ -382,7 +466,7 @@ static bool job_take(struct server_state *state)
 	}
 	if (job.kind == AGENT_JOB_LOOK)
 		look(state, &job, fds[0]);
-	else
+	else if (!kept_take(state, &job, fds[0]))
 		deliver_start(state, &job, fds[0], fds[1]);
 	close(fds[0]);
 	return true;
@@ -399,11 +483,22 @@ static void work(struct server_state *state)
 		{ .fd = AGENT_FD_JOBS, .events = POLLIN },
 		{ .fd = fd_is_open(AGENT_FD_LISTENER) ? AGENT_FD_LISTENER : -1,
 		  .events = POLLIN },
+		{ .events = POLLIN },
 	};
 
 	for (;;) {
-		if (poll(fds, sizeof(fds) / sizeof(fds[0]), -1) < 0)
+		int n;
+
+		fds[2].fd = state->kept;
+		n = poll(fds, sizeof(fds) / sizeof(fds[0]),
+			 state->kept_is_free ? COURIER_KEPT_MS : -1);
+		if (n == 0)
+			kept_end(state);
+		if (n <= 0)
 			continue;
+		/* First: the job may be for it. */
+		if (fds[2].revents)
+			kept_hear(state);
 		if (fds[0].revents && !job_take(state))
 			return;
 		if (fds[1].revents)
@@ -413,7 +508,7 @@ static void work(struct server_state *state)
 
 int agent_serve(void (*gone)(void))
 {
-	struct server_state state = { 0 };
+	struct server_state state = { .kept = -1 };
 
 	if (!fd_is_open(AGENT_FD_JOBS) || !fd_is_open(AGENT_FD_MOUNT) ||
 	    clients_new(&state.clients))
@@ -425,6 +520,7 @@ int agent_serve(void (*gone)(void))
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN);	/* couriers report by their sockets */
 	work(&state);
+	kept_end(&state);
 	gone();
 	clients_free(state.clients);
 	while (waitpid(-1, NULL, 0) >= 0 || errno == EINTR)

@@ -6,7 +6,8 @@
  * the result of its ioctl. The kernel offers us no way to give it one, so the courier
  * attaches to the thread and has it fetch the fd itself; see courier.c.
  *
- * The courier belongs in a process of its own, with one thread, that ends soon after:
+ * The courier belongs in a process of its own, with one thread, that ends if it was not
+ * successful:
  *   - the daemon must not wait for a client, and may be killed; a courier that is killed
  *     between two steps leaves its client in the middle of a call it never made;
  *   - a thread that could not be stopped in time stays attached until the process ends;

@@ -387,6 +387,7 @@ END_TEST
 static atomic_int delivered;	/* what agent_deliver() returned */
 static atomic_int on_armed;	/* a signal for the client */
 static atomic_bool kill_agent;
+static atomic_bool armed_waits;	/* for another delivery */
 static atomic_int killed;	/* the agent that was */
 static atomic_uint deliveries;
 
@@ -394,6 +395,8 @@ static void armed(void *arg)
 {
 	struct request *request = arg;
 
+	if (atomic_exchange(&armed_waits, false))
+		UNTIL(deliveries > 1);
 	if (on_armed)
 		kill(request->tid, on_armed);
 	if (kill_agent) {
@@ -514,6 +517,112 @@ START_TEST(a_debugged_client_gets_no_file)
 	remote_kill(1);
 	got = remote_ioctl(0, fd, RIG_HOOK);
 	ck_assert_msg(got > fd, "%ld", got);
+}
+END_TEST
+
+/* Children of the agent. Return: how many; @ret: one of them. */
+static unsigned couriers(pid_t *ret)
+{
+	DIR *proc = opendir("/proc");
+	unsigned n = 0;
+
+	ck_assert_ptr_ne(proc, NULL);
+	for (struct dirent *e; (e = readdir(proc));) {
+		char path[300], text[512] = "";
+		int fd, parent = 0;
+
+		snprintf(path, sizeof(path), "/proc/%s/stat", e->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		if (read(fd, text, sizeof(text) - 1) > 0 && strrchr(text, ')'))
+			sscanf(strrchr(text, ')'), ") %*c %d", &parent);
+		close(fd);
+		if (parent != agent_pid(agent))
+			continue;
+		*ret = atoi(e->d_name);
+		n++;
+	}
+	closedir(proc);
+	return n;
+}
+
+/* The one that is left when all has been delivered. */
+static pid_t kept_courier(void)
+{
+	pid_t pid = 0;
+
+	UNTIL(couriers(&pid) == 1);
+	return pid;
+}
+
+START_TEST(a_courier_is_kept)
+{
+	int fd = deliver_setup();
+	pid_t first, pid;
+
+	ck_assert_int_gt(remote_ioctl(0, fd, RIG_HOOK), fd);
+	UNTIL(deliveries == 1);
+	first = kept_courier();
+	for (unsigned i = 2; i < 10; i++) {
+		ck_assert_int_gt(remote_ioctl(0, fd, RIG_HOOK), fd);
+		UNTIL(deliveries == i);
+		ck_assert_int_eq(kept_courier(), first);
+	}
+	/* Not longer than it makes sense. */
+	UNTIL(couriers(&pid) == 0);
+	ck_assert_int_gt(remote_ioctl(0, fd, RIG_HOOK), fd);
+	ck_assert_int_ne(kept_courier(), first);
+}
+END_TEST
+
+START_TEST(a_kept_courier_is_killed)
+{
+	int fd = deliver_setup();
+	pid_t pid;
+
+	for (unsigned i = 1; i < 10; i++) {
+		ck_assert_int_gt(remote_ioctl(0, fd, RIG_HOOK), fd);
+		UNTIL(deliveries == i);
+		ck_assert_int_eq(kill(kept_courier(), SIGKILL), 0);
+		UNTIL(couriers(&pid) == 0);
+	}
+}
+END_TEST
+
+START_TEST(a_kept_courier_is_busy)
+{
+	int fd = deliver_setup();
+
+	ck_assert_int_gt(remote_ioctl(0, fd, RIG_HOOK), fd);
+	UNTIL(deliveries == 1);
+	kept_courier();
+	atomic_store(&armed_waits, true);
+	remote_fork(0, 1);
+	remote_begin(1, SYS_ioctl, fd, RIG_HOOK);
+	UNTIL(!armed_waits);
+	/* Meanwhile there is another one. */
+	ck_assert_int_gt(remote_ioctl(0, fd, RIG_HOOK), fd);
+	ck_assert_int_gt(remote_end(1), fd);
+	UNTIL(deliveries == 3);
+	kept_courier();
+}
+END_TEST
+
+START_TEST(a_courier_that_fails_is_not_kept)
+{
+	int fd = deliver_setup();
+	pid_t first;
+
+	ck_assert_int_gt(remote_ioctl(0, fd, RIG_HOOK), fd);
+	UNTIL(deliveries == 1);
+	first = kept_courier();
+	remote_fork(0, 1);
+	ck_assert_int_eq(remote_call(1, SYS_ptrace, PTRACE_SEIZE, remotes.pids[0], 0, 0), 0);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_HOOK), -EPERM);
+	remote_kill(1);
+	ck_assert_int_gt(remote_ioctl(0, fd, RIG_HOOK), fd);
+	ck_assert_int_ne(kept_courier(), first);
 }
 END_TEST
 
@@ -905,6 +1014,10 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, a_delivery_outlives_the_agent);
 	tcase_add_test(tc, a_client_is_killed_as_it_gets_a_file);
 	tcase_add_test(tc, a_debugged_client_gets_no_file);
+	tcase_add_test(tc, a_courier_is_kept);
+	tcase_add_test(tc, a_kept_courier_is_killed);
+	tcase_add_test(tc, a_kept_courier_is_busy);
+	tcase_add_test(tc, a_courier_that_fails_is_not_kept);
 	tcase_add_test(tc, a_delivery_without_a_token);
 	tcase_add_test(tc, a_file_of_the_kernels_is_delivered);
 	tcase_add_test(tc, a_file_that_nobody_takes_is_closed);
