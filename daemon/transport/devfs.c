@@ -20,6 +20,7 @@
 #include <vfio-cused/log.h>
 
 #define ATTR_SECONDS 3600.0	/* attributes never change */
+#define CLOSED_CHAINS 256u
 
 /* CLOSING: the kernel has released it, but a call of a thread that was killed still works
  * on it; see server.h. */
@@ -32,7 +33,7 @@ struct backed {
 };
 
 struct file {
-	struct list item;		/* devfs->files */
+	struct list item;		/* devfs->files, or a chain of devfs->closed */
 	fuse_ino_t ino;
 	char name[SERVICE_TOKEN_NAME_SIZE];
 	struct device_file *device;	/* NULL once released */
@@ -42,8 +43,10 @@ struct file {
 	struct client_who who;		/* constant */
 	uint32_t backing_id;
 	enum state state;
+	pid_t opener;			/* has a copy that is no client's; 0: not any more */
 	unsigned uses;			/* calls at work */
 	uint64_t lookups;		/* the kernel's references */
+	bool by_opener;			/* flushed: it was the close of its copy */
 	bool flushed;			/* a RELEASE may be on its way, or is at work, … */
 	struct timespec until;		/* … until then; of a granted one: its end */
 };
@@ -59,14 +62,16 @@ struct devfs {
 	pthread_mutex_t lock;		/* all below; never held in core */
 	pthread_cond_t changed;
 	struct list backed, files;
+	/* Of closed ones the kernel remembers the name until it needs the memory. */
+	struct list closed[CLOSED_CHAINS];	/* by ino */
 	fuse_ino_t last_ino;
 };
 
 /* ---- files ---- */
 
-static struct file *file_find(struct devfs *devfs, fuse_ino_t ino)
+static struct file *find_in(struct list *files, fuse_ino_t ino)
 {
-	list_for_each(it, &devfs->files) {
+	list_for_each(it, files) {
 		struct file *file = container_of(it, struct file, item);
 
 		if (file->ino == ino)
@@ -75,12 +80,19 @@ static struct file *file_find(struct devfs *devfs, fuse_ino_t ino)
 	return NULL;
 }
 
+static struct file *file_find(struct devfs *devfs, fuse_ino_t ino)
+{
+	struct file *file = find_in(&devfs->files, ino);
+
+	return file ? file : find_in(&devfs->closed[ino % CLOSED_CHAINS], ino);
+}
+
 static struct file *file_find_name(struct devfs *devfs, const char *name)
 {
 	list_for_each(it, &devfs->files) {
 		struct file *file = container_of(it, struct file, item);
 
-		if (file->state == STATE_GRANTED && !strcmp(file->name, name))
+		if (!strcmp(file->name, name))
 			return file;
 	}
 	return NULL;
@@ -116,6 +128,8 @@ static void file_release_locked(struct devfs *devfs, struct file *file)
 	pthread_mutex_lock(&devfs->lock);
 	file->device = NULL;
 	file->flushed = false;
+	list_remove(&file->item);
+	list_push_back(&devfs->closed[file->ino % CLOSED_CHAINS], &file->item);
 	pthread_cond_broadcast(&devfs->changed);
 	file_free_if_done(file);
 }
@@ -153,6 +167,30 @@ int devfs_grant(struct devfs *devfs, struct device_file *device, struct access *
 	return 0;
 }
 
+/* A last close may be on its way. With the lock. */
+static void file_flushed(struct file *file)
+{
+	file->flushed = true;
+	file->by_opener = false;
+	file->until = thread_deadline(CLOCK_MONOTONIC, file->opener ? DEVFS_RELEASE_MS :
+								      DEVFS_SETTLE_MS);
+}
+
+void devfs_delivered(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE])
+{
+	char name[SERVICE_TOKEN_NAME_SIZE];
+	struct file *file;
+
+	service_token_name(token, name);
+	pthread_mutex_lock(&devfs->lock);
+	file = file_find_name(devfs, name);
+	if (file && file->flushed && file->by_opener) {
+		file->flushed = false;
+		pthread_cond_broadcast(&devfs->changed);
+	}
+	pthread_mutex_unlock(&devfs->lock);
+}
+
 void devfs_revoke(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE])
 {
 	char name[SERVICE_TOKEN_NAME_SIZE];
@@ -161,7 +199,7 @@ void devfs_revoke(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE])
 	service_token_name(token, name);
 	pthread_mutex_lock(&devfs->lock);
 	file = file_find_name(devfs, name);
-	if (file)
+	if (file && file->state == STATE_GRANTED)
 		file_release_locked(devfs, file);
 	pthread_mutex_unlock(&devfs->lock);
 }
@@ -295,7 +333,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	pthread_mutex_lock(&devfs->lock);
 	file = parent == FUSE_ROOT_ID ? file_find_name(devfs, name) : NULL;
-	if (file) {
+	if (file && file->state == STATE_GRANTED) {
 		file->lookups++;
 		entry.ino = file->ino;
 	}
@@ -347,6 +385,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	file = file_find(devfs, ino);
 	if (file && file->state == STATE_GRANTED) {
 		file->state = STATE_OPEN;
+		file->opener = fuse_req_ctx(req)->pid;
 		backing_id = file->backing_id;
 	} else {
 		file = NULL;
@@ -479,10 +518,15 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct devfs *devfs = devfs_of(req);
 	struct file *file = file_of(fi);
+	bool by_opener, was;
 
 	pthread_mutex_lock(&devfs->lock);
-	file->flushed = true;
-	file->until = thread_deadline(CLOCK_MONOTONIC, DEVFS_SETTLE_MS);
+	was = file->flushed;
+	by_opener = file->opener && file->opener == fuse_req_ctx(req)->pid;
+	if (by_opener)
+		file->opener = 0;
+	file_flushed(file);
+	file->by_opener = by_opener && !was;
 	pthread_mutex_unlock(&devfs->lock);
 	fuse_reply_err(req, 0);
 }
@@ -614,6 +658,8 @@ int devfs_new(struct server *server, devfs_ioctl_fn *ioctl, void *arg, struct de
 	devfs->last_ino = FUSE_ROOT_ID;
 	list_init(&devfs->backed);
 	list_init(&devfs->files);
+	for (unsigned i = 0; i < CLOSED_CHAINS; i++)
+		list_init(&devfs->closed[i]);
 	pthread_mutex_init(&devfs->lock, NULL);
 	thread_cond_init(&devfs->changed);
 	r = session_new(devfs, err);
@@ -637,14 +683,15 @@ int devfs_free(struct devfs *devfs)
 	if (r)
 		return r;
 	pthread_mutex_lock(&devfs->lock);
-	while (!list_empty(&devfs->files)) {
-		struct file *file = container_of(devfs->files.next, struct file, item);
+	while (!list_empty(&devfs->files))
+		file_release_locked(devfs, container_of(devfs->files.next, struct file, item));
+	for (unsigned i = 0; i < CLOSED_CHAINS; i++) {
+		list_for_each_safe(it, tmp, &devfs->closed[i]) {
+			struct file *file = container_of(it, struct file, item);
 
-		file->lookups = 0;
-		if (file->state == STATE_CLOSED)
+			file->lookups = 0;
 			file_free_if_done(file);
-		else
-			file_release_locked(devfs, file);
+		}
 	}
 	pthread_mutex_unlock(&devfs->lock);
 	list_for_each_safe(it, tmp, &devfs->backed)

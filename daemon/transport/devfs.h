@@ -20,6 +20,8 @@
  *     close           FLUSH comes before close() returns, RELEASE of the last one some
  *                     time after. So a call whose answer depends on closes waits for a
  *                     RELEASE that may be on its way after a FLUSH (devfs_settle()).
+ *                     The one of whoever opened the file for a client is known by its
+ *                     number, and does not count once a client is known to have a copy.
  *                     A mapping does not keep the file open, unlike kernel VFIO's.
  *
  *   libfuse 3.14 knows nothing of passthrough, so its greeting and its answers to OPEN
@@ -80,6 +82,9 @@ void devfs_remove_device(struct devfs *devfs, const struct device *device);
 int devfs_grant(struct devfs *devfs, struct device_file *file, struct access *access,
 		const struct client_who *who,
 		uint8_t ret_token[SERVICE_TOKEN_SIZE]);
+/* Whoever has used the token has given a client a copy, and closed its own; without this
+ * word, devfs_settle() would take that for what may have been the last close. */
+void devfs_delivered(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE]);
 /* The token is worth nothing any more, if it was not used: the device is released. */
 void devfs_revoke(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE]);
 

@@ -348,11 +348,14 @@ static void grant_fd(struct service_ioctl *ioctl, const struct client_thread *th
 	r = service->params.courier && ioctl->request->tid ?
 		agent_deliver(service->agent, ioctl->request->tid, token, answer_armed,
 			      ioctl->request) : -EPERM;
-	devfs_revoke(service->devfs, token);	/* of no effect if it was used */
+	if (r >= 0) {
+		devfs_delivered(service->devfs, token);
+		return;
+	}
+	devfs_revoke(service->devfs, token);
 	if (r == -EPERM)
 		tell_courier(ioctl, r);
-	if (r < 0)
-		request_error(ioctl->request, -r);
+	request_error(ioctl->request, -r);
 }
 
 /* Whoever has the device's file has it twice then. Return: as agent_deliver(). */

@@ -413,9 +413,12 @@ static void deliver(struct request *request)
 
 	if (r == 0)
 		r = agent_deliver(agent, request->tid, token, armed, request);
-	devfs_revoke(rig.devfs, token);
-	if (r < 0)
+	if (r >= 0) {
+		devfs_delivered(rig.devfs, token);
+	} else {
+		devfs_revoke(rig.devfs, token);
 		request_error(request, -r);
+	}
 	delivered = r;
 	deliveries++;
 }
@@ -436,6 +439,7 @@ START_TEST(a_device_file_is_delivered)
 {
 	int fd = deliver_setup();
 	long expected = remote_call(0, SYS_dup, 0), got;
+	const struct group *group;
 
 	remote_call(0, SYS_close, expected);
 	for (unsigned i = 0; i < 20; i++) {
@@ -443,6 +447,8 @@ START_TEST(a_device_file_is_delivered)
 		ck_assert_int_eq(got, expected);
 		UNTIL(deliveries == i + 1);
 		ck_assert_int_eq(delivered, got);
+		/* The courier's close of its copy holds nobody up. */
+		ck_assert_uint_eq(devfs_unsettled(rig.devfs, &group, 1), 0);
 		ck_assert_int_eq(remote_call(0, SYS_fcntl, got, F_GETFD), FD_CLOEXEC);
 		ck_assert_int_eq(remote_ioctl(0, got, RIG_RECORD, i), RIG_RESULT);
 		ck_assert(device_is_open(rig.plain));

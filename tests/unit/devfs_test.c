@@ -381,6 +381,38 @@ START_TEST(settling_ends_while_a_copy_is_open)
 }
 END_TEST
 
+/* Whoever opens a file for a client closes its own copy. */
+START_TEST(the_openers_close_does_not_count)
+{
+	uint8_t token[SERVICE_TOKEN_SIZE];
+	const struct group *group;
+	long fd;
+
+	/* In round 1, a client's copy is closed before. */
+	for (int round = 0; round < 2; round++) {
+		ck_assert_int_eq(devfs_grant(rig.devfs, rig_open(rig.device), NULL, NULL, token),
+				 0);
+		fd = remote_call(0, SYS_openat, rig.mount, rig_name(token), O_RDWR | O_CLOEXEC);
+		ck_assert_int_ge(fd, 0);
+		remote_fork(0, 1);
+		remote_fork(0, 2);
+		if (round == 1)
+			ck_assert_int_eq(remote_call(1, SYS_close, fd), 0);
+		ck_assert_int_eq(remote_call(0, SYS_close, fd), 0);
+		ck_assert_uint_eq(devfs_unsettled(rig.devfs, &group, 1), 1);
+		devfs_delivered(rig.devfs, token);
+		ck_assert_uint_eq(devfs_unsettled(rig.devfs, &group, 1), (unsigned)round);
+		if (round == 0)
+			ck_assert_int_eq(remote_call(1, SYS_close, fd), 0);
+		ck_assert_int_eq(remote_call(2, SYS_close, fd), 0);
+		devfs_settle(rig.devfs, NULL);
+		ck_assert(!device_is_open(rig.device));
+		remote_kill(1);
+		remote_kill(2);
+	}
+}
+END_TEST
+
 START_TEST(files_are_dead_after_the_end)
 {
 	int fd = rig_file(0, rig.device);
@@ -429,6 +461,7 @@ int main(void)
 	tcase_add_test(tc, the_last_close_releases_once);
 	tcase_add_test(tc, a_close_has_taken_effect_after_settling);
 	tcase_add_test(tc, settling_ends_while_a_copy_is_open);
+	tcase_add_test(tc, the_openers_close_does_not_count);
 	tcase_add_test(tc, files_are_dead_after_the_end);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
