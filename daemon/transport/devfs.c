@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <inttypes.h>
+#include <linux/fuse.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +23,8 @@
 
 #define ATTR_SECONDS 3600.0	/* attributes never change */
 #define CLOSED_CHAINS 256u
+/* Number of the folder of a place: this, and the place. No file gets as far. */
+#define INO_PLACE (1ull << 63)
 
 /* CLOSING: the kernel has released it, but a call of a thread that was killed still works
  * on it; see server.h. */
@@ -35,7 +39,8 @@ struct backed {
 struct file {
 	struct list item;		/* devfs->files, or a chain of devfs->closed */
 	fuse_ino_t ino;
-	char name[SERVICE_TOKEN_NAME_SIZE];
+	char name[SERVICE_TOKEN_NAME_SIZE];	/* "" of one in a place */
+	uint64_t place;			/* 0: none */
 	struct device_file *device;	/* NULL once released */
 	const struct group *group;	/* of the device */
 	struct access *access;		/* NULL: no rules */
@@ -134,19 +139,24 @@ static void file_release_locked(struct devfs *devfs, struct file *file)
 	file_free_if_done(file);
 }
 
-int devfs_grant(struct devfs *devfs, struct device_file *device, struct access *access,
-		const struct client_who *who,
-		uint8_t ret_token[SERVICE_TOKEN_SIZE])
+static struct file *file_find_place(struct devfs *devfs, uint64_t place)
+{
+	list_for_each(it, &devfs->files) {
+		struct file *file = container_of(it, struct file, item);
+
+		if (file->state == STATE_GRANTED && place && file->place == place)
+			return file;
+	}
+	return NULL;
+}
+
+static struct file *file_new(struct device_file *device, struct access *access,
+			     const struct client_who *who)
 {
 	struct file *file = calloc(1, sizeof(*file));
 
 	if (!file)
-		return -ENOMEM;
-	if (getrandom(ret_token, SERVICE_TOKEN_SIZE, 0) != SERVICE_TOKEN_SIZE) {
-		free(file);
-		return -EIO;
-	}
-	service_token_name(ret_token, file->name);
+		return NULL;
 	if (who)
 		file->who = *who;
 	file->device = device;
@@ -154,15 +164,55 @@ int devfs_grant(struct devfs *devfs, struct device_file *device, struct access *
 	file->access = access ? access_ref(access) : NULL;
 	file->state = STATE_GRANTED;
 	file->until = thread_deadline(CLOCK_MONOTONIC, DEVFS_TOKEN_MS);
-	pthread_mutex_lock(&devfs->lock);
+	return file;
+}
+
+/* From here on it can be found. With the lock. */
+static void file_publish(struct devfs *devfs, struct file *file)
+{
 	list_for_each(it, &devfs->backed) {
 		struct backed *backed = container_of(it, struct backed, item);
 
-		if (backed->device == device_file_device(device))
+		if (backed->device == device_file_device(file->device))
 			file->backing_id = backed->backing_id;
 	}
 	file->ino = ++devfs->last_ino;
 	list_push_back(&devfs->files, &file->item);
+}
+
+int devfs_grant(struct devfs *devfs, struct device_file *device, struct access *access,
+		const struct client_who *who,
+		uint8_t ret_token[SERVICE_TOKEN_SIZE])
+{
+	struct file *file;
+
+	if (getrandom(ret_token, SERVICE_TOKEN_SIZE, 0) != SERVICE_TOKEN_SIZE)
+		return -EIO;
+	file = file_new(device, access, who);
+	if (!file)
+		return -ENOMEM;
+	service_token_name(ret_token, file->name);
+	pthread_mutex_lock(&devfs->lock);
+	file_publish(devfs, file);
+	pthread_mutex_unlock(&devfs->lock);
+	return 0;
+}
+
+int devfs_grant_place(struct devfs *devfs, struct device_file *device, struct access *access,
+		      const struct client_who *who, uint64_t place)
+{
+	struct file *file, *before;
+
+	if (place == 0 || place > SERVICE_PLACE_MAX)
+		return -EINVAL;
+	file = file_new(device, access, who);
+	if (!file)
+		return -ENOMEM;
+	file->place = place;
+	pthread_mutex_lock(&devfs->lock);
+	while ((before = file_find_place(devfs, place)))
+		file_release_locked(devfs, before);
+	file_publish(devfs, file);
 	pthread_mutex_unlock(&devfs->lock);
 	return 0;
 }
@@ -317,12 +367,25 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 static void fill_attr(fuse_ino_t ino, struct stat *ret)
 {
 	*ret = (struct stat){ .st_ino = ino, .st_nlink = 1 };
-	if (ino == FUSE_ROOT_ID) {
+	if (ino == FUSE_ROOT_ID || ino & INO_PLACE) {
 		ret->st_mode = S_IFDIR | 0700;
 		return;
 	}
 	ret->st_mode = S_IFREG | 0600;
 	ret->st_size = INT64_MAX;	/* so that no write lies behind the end */
+}
+
+/* Return: the place whose folder has that name; 0: it is none. */
+static uint64_t place_of(const char *name)
+{
+	char again[SERVICE_PLACE_NAME_SIZE];
+	uint64_t place;
+
+	if (*name != 'p')
+		return 0;
+	place = strtoull(name + 1, NULL, 16);
+	snprintf(again, sizeof(again), "p%016" PRIx64, place);
+	return strcmp(name, again) == 0 && place <= SERVICE_PLACE_MAX ? place : 0;
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -336,6 +399,8 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (file && file->state == STATE_GRANTED) {
 		file->lookups++;
 		entry.ino = file->ino;
+	} else if (parent == FUSE_ROOT_ID && place_of(name)) {
+		entry.ino = INO_PLACE | place_of(name);
 	}
 	pthread_mutex_unlock(&devfs->lock);
 	if (!entry.ino) {
@@ -427,6 +492,44 @@ static void file_unuse(struct devfs *devfs, struct file *file)
 	pthread_mutex_unlock(&devfs->lock);
 }
 
+/* Of O_TMPFILE, see devfs_wire.h: the file in a place. Its name is one that no file can have. */
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+		      struct fuse_file_info *fi)
+{
+	struct fuse_entry_param entry = { .generation = 1, .attr_timeout = ATTR_SECONDS };
+	struct devfs *devfs = devfs_of(req);
+	struct file *file = NULL;
+
+	if (strcmp(name, "/") != 0) {
+		fuse_reply_err(req, ENOSYS);
+		return;
+	}
+	pthread_mutex_lock(&devfs->lock);
+	if (parent & INO_PLACE)
+		file = file_find_place(devfs, parent & ~INO_PLACE);
+	if (file) {
+		file->state = STATE_OPEN;
+		file->opener = fuse_req_ctx(req)->pid;
+		file->lookups++;
+		entry.ino = file->ino;
+		devfs_wire_open(file->backing_id);
+	}
+	pthread_mutex_unlock(&devfs->lock);
+	if (!file) {
+		fuse_reply_err(req, ENOENT);
+		return;
+	}
+	fi->fh = (uintptr_t)file;
+	fill_attr(entry.ino, &entry.attr);
+	if (fuse_reply_create(req, &entry, fi)) {
+		/* As for an open. */
+		pthread_mutex_lock(&devfs->lock);
+		file->lookups--;
+		file_release_locked(devfs, file);
+		pthread_mutex_unlock(&devfs->lock);
+	}
+}
+
 /* The root leads to names that are known, and is nothing in itself: whoever has a descriptor
  * of it gets no open directory, and so no ioctl and no list. */
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -499,14 +602,37 @@ end:
 	file_unuse(devfs, file_of(fi));
 }
 
+/* With the lock. */
+static bool is_opener(const struct file *file, fuse_req_t req)
+{
+	return file->opener && file->opener == fuse_req_ctx(req)->pid;
+}
+
+static bool was_undelivered(struct devfs *devfs, struct file *file, fuse_req_t req)
+{
+	bool was;
+
+	pthread_mutex_lock(&devfs->lock);
+	was = is_opener(file, req);
+	if (was)
+		file_flushed(file);
+	pthread_mutex_unlock(&devfs->lock);
+	return was;
+}
+
 static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 		     struct fuse_file_info *fi, unsigned flags, const void *in_buf,
 		     size_t in_size, size_t out_size)
 {
 	struct devfs *devfs = devfs_of(req);
-	struct device_file *device = file_use(devfs, file_of(fi));
+	struct device_file *device;
 	struct request request;
 
+	if (cmd == SERVICE_IOC_UNDELIVERED && was_undelivered(devfs, file_of(fi), req)) {
+		fuse_reply_ioctl(req, 0, NULL, 0);
+		return;
+	}
+	device = file_use(devfs, file_of(fi));
 	request_begin(&request, devfs->server, req, false);
 	if (is_allowed(file_of(fi), &request))
 		devfs->ioctl(devfs->ioctl_arg, &request, device, cmd, (uintptr_t)arg);
@@ -522,10 +648,12 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	pthread_mutex_lock(&devfs->lock);
 	was = file->flushed;
-	by_opener = file->opener && file->opener == fuse_req_ctx(req)->pid;
+	by_opener = is_opener(file, req);
 	if (by_opener)
 		file->opener = 0;
-	file_flushed(file);
+	/* Who fetches from a place tells of a file that has come to no client. */
+	if (!by_opener || was || !file->place)
+		file_flushed(file);
 	file->by_opener = by_opener && !was;
 	pthread_mutex_unlock(&devfs->lock);
 	fuse_reply_err(req, 0);
@@ -559,6 +687,7 @@ static const struct fuse_lowlevel_ops operations = {
 	.getattr = op_getattr,
 	.setattr = op_setattr,
 	.open = op_open,
+	.create = op_create,
 	.opendir = op_opendir,
 	.read = op_read,
 	.write = op_write,
@@ -598,10 +727,14 @@ static int mount_new(int fuse_fd)
 	return mount < 0 ? -errno : mount;
 }
 
-static void greeting(void *arg, const void *bytes, size_t size)
+static void look(void *arg, void *bytes, size_t size)
 {
+	const struct fuse_in_header *header = bytes;
 	struct devfs *devfs = arg;
 
+	devfs_wire_tmpfile(bytes, size);
+	if (size < sizeof(*header) || header->opcode != FUSE_INIT)
+		return;
 	devfs->offered = devfs_wire_offered(bytes, size);
 	if (devfs->offered)
 		devfs_wire_accept();
@@ -632,7 +765,7 @@ static int session_new(struct devfs *devfs, struct cused_error *err)
 				    "%s; it needs CAP_SYS_ADMIN and FUSE",
 				    strerror(-devfs->mount));
 	} else {
-		r = channel_new(devfs->server, session, devfs->fd, false, greeting, devfs,
+		r = channel_new(devfs->server, session, devfs->fd, false, look, devfs,
 				&devfs->channel);
 		if (r)
 			cused_error_set(err, r, "cannot serve the devices' file system: %s",

@@ -8,7 +8,8 @@
  *   is a regular file of a FUSE file system that is mounted nowhere: its mount exists as
  *   a descriptor (fsmount()), which the agent has. For each GET_DEVICE_FD there is one
  *   file, whose name is a secret token. It can be looked up and opened once; then it has
- *   no name any more.
+ *   no name any more. Or it waits in a place, whose number is the secret, and never has a
+ *   name (service_abi.h).
  *
  *     offset          index << 40 | offset in the region, as with kernel VFIO
  *     read, write     reach us whole (FOPEN_DIRECT_IO), at any 64-bit offset
@@ -24,8 +25,8 @@
  *                     number, and does not count once a client is known to have a copy.
  *                     A mapping does not keep the file open, unlike kernel VFIO's.
  *
- *   libfuse 3.14 knows nothing of passthrough, so its greeting and its answers to OPEN
- *   are amended on their way out, see devfs_wire.c.
+ *   libfuse 3.14 knows nothing of passthrough and O_TMPFILE, so its greeting and its answers
+ *   to OPEN are amended on their way out, and a request on its way in, see devfs_wire.c.
  */
 #ifndef TRANSPORT_DEVFS_H
 #define TRANSPORT_DEVFS_H
@@ -82,6 +83,10 @@ void devfs_remove_device(struct devfs *devfs, const struct device *device);
 int devfs_grant(struct devfs *devfs, struct device_file *file, struct access *access,
 		const struct client_who *who,
 		uint8_t ret_token[SERVICE_TOKEN_SIZE]);
+/* The same, with the file in a place of service_abi.h; one that is there is released.
+ * Return: 0, -ENOMEM, -EINVAL @place. */
+int devfs_grant_place(struct devfs *devfs, struct device_file *file, struct access *access,
+		      const struct client_who *who, uint64_t place);
 /* Whoever has used the token has given a client a copy, and closed its own; without this
  * word, devfs_settle() would take that for what may have been the last close. */
 void devfs_delivered(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE]);

@@ -25,6 +25,7 @@ struct wire_backing_map {
 #define WIRE_STACK_DEPTH unused[0]
 
 _Static_assert(sizeof(struct fuse_init_out) == 64, "layout of the answer to INIT");
+_Static_assert(sizeof(struct fuse_entry_out) == 128, "layout of the answer to CREATE");
 _Static_assert(sizeof(struct fuse_open_out) == 16, "layout of the answer to OPEN");
 
 enum amendment { AMEND_NOTHING, AMEND_GREETING, AMEND_OPEN };
@@ -39,6 +40,14 @@ bool devfs_wire_offered(const void *bytes, size_t size)
 
 	return size >= sizeof(struct fuse_in_header) + sizeof(*in) &&
 	       (in->flags & FUSE_INIT_EXT) && (in->flags2 & WIRE_PASSTHROUGH_2);
+}
+
+void devfs_wire_tmpfile(void *bytes, size_t size)
+{
+	struct fuse_in_header *header = bytes;
+
+	if (size >= sizeof(*header) && header->opcode == FUSE_TMPFILE)
+		header->opcode = FUSE_CREATE;
 }
 
 void devfs_wire_accept(void)
@@ -82,7 +91,7 @@ static void amend_open(struct fuse_open_out *out)
 	}
 }
 
-/* An answer is a header and one struct; errors have no struct. */
+/* An answer is a header and one struct, of CREATE two in one piece; errors have no struct. */
 static ssize_t wire_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	enum amendment what = amendment;
@@ -94,6 +103,9 @@ static ssize_t wire_writev(int fd, struct iovec *iov, int count, void *userdata)
 	else if (what == AMEND_OPEN && count == 2 &&
 		 iov[1].iov_len == sizeof(struct fuse_open_out))
 		amend_open(iov[1].iov_base);
+	else if (what == AMEND_OPEN && count == 2 &&
+		 iov[1].iov_len == sizeof(struct fuse_entry_out) + sizeof(struct fuse_open_out))
+		amend_open((void *)((char *)iov[1].iov_base + sizeof(struct fuse_entry_out)));
 	return channel_writev(fd, iov, count, userdata);
 }
 

@@ -5,7 +5,8 @@
  * Passthrough (Linux 6.9) is asked for in the answer to the greeting, FUSE_INIT, and in
  * each answer to OPEN; both have fields that this libfuse leaves zero. They are filled in
  * as the answer is written, by the thread that answers. With a libfuse that can (3.17),
- * this file goes.
+ * this file goes. O_TMPFILE (Linux 6.1) is a request of its own, with the body and the answer
+ * of FUSE_CREATE and the name "/".
  *
  * Layouts: the kernel's uapi linux/fuse.h, protocol 7.40; our oldest headers have 7.38.
  */
@@ -24,7 +25,10 @@ extern const struct fuse_custom_io devfs_wire_io;
 /* Does the greeting (the request with its header) offer passthrough? */
 bool devfs_wire_offered(const void *bytes, size_t size);
 
-/* The next answer of this thread accepts passthrough; or is that of an OPEN of a file that
+/* A request for a file without a name becomes one that libfuse knows. */
+void devfs_wire_tmpfile(void *bytes, size_t size);
+
+/* The next answer of this thread accepts passthrough; or is that of an OPEN or CREATE of a file that
  * @backing_id backs (0: none). Cleared when it is written. */
 void devfs_wire_accept(void);
 void devfs_wire_open(uint32_t backing_id);

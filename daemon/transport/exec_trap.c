@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -18,12 +22,13 @@
 #include <transport/exec_trap.h>
 #include <transport/fd_message.h>
 #include <transport/thread.h>
-#include <transport/trap_internal.h>
 #include <util/cleanup.h>
 #include <vfio-cused/log.h>
 
 /* The answer is not ours to give: the call goes on to the file. No errno has this value. */
 #define GO_ON INT64_MIN
+/* It has been given, with a file. */
+#define ANSWERED (INT64_MIN + 1)
 
 _Static_assert(sizeof(struct service_device_token) == 24, "layout of service_device_token");
 
@@ -35,6 +40,8 @@ struct exec_trap {
 	pthread_t thread;
 	atomic_bool stop;
 	int root;			/* of the devices' files, or -1; the thread's own */
+	uint64_t place;			/* drawn once; 0: none. The thread's own, as … */
+	int folder;			/* … its folder; -1: files come by tokens */
 	bool told;			/* the agent's absence; the thread's own */
 };
 
@@ -45,10 +52,14 @@ static bool is_character_device(const struct stat *st)
 	return S_ISCHR(st->st_mode);
 }
 
-static int token_from_node(int group, const char *name,
+static int token_from_node(int group, const char *name, uint64_t place,
 			   uint8_t ret_token[SERVICE_TOKEN_SIZE])
 {
 	struct service_device_token token = { .name = (uintptr_t)name };
+	struct service_device_place in = { .name = (uintptr_t)name, .place = place };
+
+	if (place)
+		return ioctl(group, SERVICE_IOC_DEVICE_PLACE, &in) < 0 ? -errno : 0;
 
 	if (ioctl(group, SERVICE_IOC_DEVICE_TOKEN, &token) < 0)
 		return -errno;
@@ -109,27 +120,100 @@ static void tell_agent_missing(struct exec_trap *trap, int code)
 		  "or name its socket with --socket", trap->socket, strerror(-code));
 }
 
-/* Return: the device file, or the errno for the client. */
-static int redeem(struct exec_trap *trap, const uint8_t token[SERVICE_TOKEN_SIZE])
+/* Return: the folder of a place, or -errno. */
+static int folder_open(const struct exec_trap *trap, uint64_t place)
+{
+	char name[SERVICE_PLACE_NAME_SIZE];
+	int fd;
+
+	snprintf(name, sizeof(name), "p%016" PRIx64, place);
+	fd = openat(trap->root, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Return: the device file that is in the place, or -errno: -ENOENT there is none; others, if
+ * neither the kernel nor the service knows places. */
+static int fetch(int folder)
+{
+	int fd = openat(folder, ".", O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* From now on, if it can be, files come from a place. That is tried in another one. */
+static void place_find(struct exec_trap *trap)
+{
+	uint64_t places[2];
+	cleanup_close int other = -1;
+	int folder;
+
+	if (getrandom(places, sizeof(places), 0) != sizeof(places))
+		return;
+	places[0] = places[0] % SERVICE_PLACE_MAX + 1;
+	other = folder_open(trap, places[1] % SERVICE_PLACE_MAX + 1);
+	if (other < 0 || fetch(other) != -ENOENT)
+		return;
+	folder = folder_open(trap, places[0]);
+	if (folder < 0)
+		return;
+	trap->place = places[0];
+	trap->folder = folder;
+}
+
+/* The descriptors are those of a service that has ended. */
+static void root_forget(struct exec_trap *trap)
+{
+	close(steal_fd(&trap->root));
+	if (trap->folder >= 0)
+		close(steal_fd(&trap->folder));
+}
+
+/* Return: 0, -errno. */
+static int root_ensure(struct exec_trap *trap)
+{
+	int r;
+
+	if (trap->root >= 0)
+		return 0;
+	trap->root = root_fetch(trap->socket);
+	if (trap->root < 0) {
+		r = trap->root;
+		trap->root = -1;
+		return r;
+	}
+	if (!trap->place)
+		return 0;
+	trap->folder = folder_open(trap, trap->place);
+	return trap->folder < 0 ? trap->folder : 0;
+}
+
+/* @token: NULL: it is in our place. Return: the device file, or the errno for the client. */
+static int redeem(struct exec_trap *trap, const uint8_t *token)
 {
 	char name[SERVICE_TOKEN_NAME_SIZE];
-	int fd = -ENOTCONN;
+	int fd = -ENOTCONN, r;
 
-	service_token_name(token, name);
+	if (token)
+		service_token_name(token, name);
 	for (unsigned attempt = 0; attempt < 2 && fd == -ENOTCONN; attempt++) {
-		if (trap->root < 0)
-			trap->root = root_fetch(trap->socket);
-		if (trap->root < 0) {
+		r = root_ensure(trap);
+		if (r) {
 			if (!atomic_load(&trap->stop))
-				tell_agent_missing(trap, trap->root);
+				tell_agent_missing(trap, r);
 			return -EIO;
 		}
-		fd = openat(trap->root, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-		if (fd < 0)
-			fd = -errno;
+		if (token) {
+			fd = openat(trap->root, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+			if (fd < 0)
+				fd = -errno;
+		} else {
+			fd = fetch(trap->folder);
+		}
 		if (fd == -ENOTCONN)
-			close(steal_fd(&trap->root));	/* of a service that has ended */
+			root_forget(trap);
 	}
+	if (token && fd >= 0)
+		place_find(trap);
 	return fd;
 }
 
@@ -157,7 +241,7 @@ static int copy_group(struct exec_trap *trap, pid_t tid, int fd)
 	return r;
 }
 
-/* Return: 0 with a token, GO_ON, or the errno for the client. */
+/* Return: 0 with a token, or the file in our place; GO_ON, or the errno for the client. */
 static int64_t ask_node(struct exec_trap *trap, const struct seccomp_notif *req,
 			uint8_t ret_token[SERVICE_TOKEN_SIZE])
 {
@@ -176,8 +260,24 @@ static int64_t ask_node(struct exec_trap *trap, const struct seccomp_notif *req,
 		return GO_ON;
 	name[n] = '\0';
 	r = trap->node->token(group, n == CALL_STRING_MAX || memchr(name, '\0', n) ?
-			      name : NULL, ret_token);
+			      name : NULL, trap->place, ret_token);
 	return r == -ENOTTY ? GO_ON : r;
+}
+
+/* The file and the answer in one go, for which the client is woken once. Close-on-exec: CG-102.
+ * Return: ANSWERED, or the errno for the client. */
+static int64_t give_file(struct exec_trap *trap, __u64 id, int fd)
+{
+	struct seccomp_notif_addfd add = { .id = id, .flags = SECCOMP_ADDFD_FLAG_SEND,
+					   .srcfd = (__u32)fd, .newfd_flags = O_CLOEXEC };
+	int64_t r = ANSWERED;
+
+	if (ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0) {
+		r = -errno;
+		ioctl(fd, SERVICE_IOC_UNDELIVERED);
+	}
+	close(fd);
+	return r;
 }
 
 static int64_t get_device(struct exec_trap *trap, const struct seccomp_notif *req)
@@ -188,10 +288,8 @@ static int64_t get_device(struct exec_trap *trap, const struct seccomp_notif *re
 
 	if (r)
 		return r;
-	fd = redeem(trap, token);
-	if (fd < 0)
-		return fd;
-	return trap_add_fd(trap->listener, req->id, fd, true);	/* CG-102: close-on-exec */
+	fd = redeem(trap, trap->place ? NULL : token);
+	return fd < 0 ? fd : give_file(trap, req->id, fd);
 }
 
 static void serve(struct exec_trap *trap, const struct seccomp_notif *req)
@@ -199,12 +297,12 @@ static void serve(struct exec_trap *trap, const struct seccomp_notif *req)
 	struct seccomp_notif_resp resp = { .id = req->id };
 	int64_t r = get_device(trap, req);
 
+	if (r == ANSWERED)
+		return;
 	if (r == GO_ON)
 		resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-	else if (r < 0)
-		resp.error = (int)r;
 	else
-		resp.val = r;
+		resp.error = (int)r;
 	if (ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_SEND, &resp) && errno != ENOENT)
 		cused_log(CUSED_LOG_ERROR, "exec", "cannot answer a call: %s",
 			  strerror(errno));
@@ -237,7 +335,7 @@ static void trap_free(struct exec_trap *trap)
 {
 	close(trap->listener);
 	if (trap->root >= 0)
-		close(trap->root);
+		root_forget(trap);
 	clients_free(trap->clients);
 	free(trap);
 }
@@ -254,6 +352,7 @@ int exec_trap_start(const struct exec_trap_params *params, struct exec_trap **re
 	}
 	trap->listener = params->listener;
 	trap->root = -1;
+	trap->folder = -1;
 	trap->socket = params->socket;
 	trap->node = params->node ? params->node : &service_node;
 	r = clients_new(&trap->clients);

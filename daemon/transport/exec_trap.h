@@ -12,18 +12,21 @@
  *     client           exec                          node (service)      devices' files
  *     GET_DEVICE_FD ─▶ copy of the group's fd
  *                      the name, read once
- *                      SERVICE_IOC_DEVICE_TOKEN ───▶ all rules of the call
- *                      ◀──────────────────────────── errno, or a token
+ *                      SERVICE_IOC_DEVICE_PLACE ───▶ all rules of the call
+ *                      ◀──────────────────────────── errno, or it is there
  *                      copy closed
- *                      open by the token's name ────────────────────────────▶
- *                      ADDFD, ours closed
- *     ◀─────────────── answer
+ *                      fetched from our place ──────────────────────────────▶
+ *     ◀─────────────── ADDFD, with the answer
+ *                      ours closed
  *
  *   The root of the devices' file system comes from the agent with the first call, and again
- *   when it turns out to be that of a service that has ended.
+ *   when it turns out to be that of a service that has ended. The first call goes by a token;
+ *   then a place is drawn (service_abi.h), if kernel and service know that.
  *
- *   All that may keep the group or the device open is closed before the answer, so that
- *   the client's next close counts at once.
+ *   Our copy of the group's fd is closed before the answer, so that the client's next close of
+ *   it counts at once. That of the device file is closed after it, so that the client need not
+ *   wait: the service knows who has opened the file, and that a client's close of it is not the
+ *   last before we have closed ours (devfs.h).
  *
  *   The call goes on to the file itself (CONTINUE) if it is no character device, if that
  *   knows no tokens (the kernel's own VFIO, any other driver), or if we may not look into
@@ -51,9 +54,10 @@ struct exec_trap;
 /* How a group file is asked. There is one; a unit test has another. */
 struct exec_trap_node {
 	bool (*may_be_group)(const struct stat *st);
-	/* @name: NULL if the client's cannot be read
-	 * Return: 0; -ENOTTY not a file of the service; -errno for the client. */
-	int (*token)(int group, const char *name, uint8_t ret_token[SERVICE_TOKEN_SIZE]);
+	/* @name: NULL if the client's cannot be read; @place: where the file is to be put, or
+	 * 0: by a token. Return: 0; -ENOTTY not a file of the service; -errno for the client. */
+	int (*token)(int group, const char *name, uint64_t place,
+		     uint8_t ret_token[SERVICE_TOKEN_SIZE]);
 };
 
 struct exec_trap_params {

@@ -73,6 +73,8 @@ struct channel {
 	atomic_bool stop;
 	bool abandoned;			/* server->lock */
 	struct list readers;		/* server->lock; struct reader */
+	channel_look_fn *look;		/* constant, as its argument */
+	void *look_arg;
 };
 
 struct reader {
@@ -449,6 +451,8 @@ static void process(struct channel *channel, char *bytes, size_t size)
 {
 	struct fuse_buf buf = { .mem = bytes, .size = size };
 
+	if (channel->look)
+		channel->look(channel->look_arg, bytes, size);
 	fuse_session_process_buf(channel->session, &buf);
 }
 
@@ -675,8 +679,7 @@ const struct fuse_custom_io channel_io = { .writev = channel_writev,
 					   .read = channel_read };
 
 /* The kernel's greeting, and our answer. */
-static int greet(struct channel *channel, bool cuse,
-		 void (*greeting)(void *arg, const void *bytes, size_t size), void *arg)
+static int greet(struct channel *channel, bool cuse)
 {
 	struct pollfd p = { .fd = channel->fd };
 	char *bytes = malloc(BUFFER_SIZE);
@@ -687,8 +690,6 @@ static int greet(struct channel *channel, bool cuse,
 	do {
 		n = read(channel->fd, bytes, BUFFER_SIZE);
 	} while (n < 0 && errno == EINTR);
-	if (n > 0 && greeting)
-		greeting(arg, bytes, (size_t)n);
 	if (n > 0)
 		process(channel, bytes, (size_t)n);
 	n = n < 0 ? -errno : 0;
@@ -699,8 +700,7 @@ static int greet(struct channel *channel, bool cuse,
 }
 
 int channel_new(struct server *server, struct fuse_session *session, int fd, bool cuse,
-		void (*greeting)(void *arg, const void *bytes, size_t size), void *arg,
-		struct channel **ret)
+		channel_look_fn *look, void *arg, struct channel **ret)
 {
 	struct channel *channel = calloc(1, sizeof(*channel));
 	int r;
@@ -710,8 +710,10 @@ int channel_new(struct server *server, struct fuse_session *session, int fd, boo
 	channel->server = server;
 	channel->session = session;
 	channel->fd = fd;
+	channel->look = look;
+	channel->look_arg = arg;
 	list_init(&channel->readers);
-	r = greet(channel, cuse, greeting, arg);
+	r = greet(channel, cuse);
 	if (r == 0) {
 		pthread_mutex_lock(&server->lock);
 		r = reader_start(channel);

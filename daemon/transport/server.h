@@ -71,18 +71,20 @@ void server_free(struct server *server);
 extern const struct fuse_custom_io channel_io;
 ssize_t channel_writev(int fd, struct iovec *iov, int count, void *userdata);
 
+/* Sees a request before libfuse does, and may change it. By the thread that serves it. */
+typedef void channel_look_fn(void *arg, void *bytes, size_t size);
+
 /*
  * channel_new - serve a session.
  * @fd: /dev/cuse or /dev/fuse, whose first request, the greeting, is there or on its way;
  *      owned by the session, which is owned by the channel from success on
- * @greeting: sees the greeting before it is answered; NULL is allowed
+ * @look: for each request, of which the greeting is the first; NULL is allowed
  * @cuse: the kernel tells by an error on the file that it did not take the answer
  * Return: 0, with the greeting answered; -ENOMEM; -EAGAIN; -EADDRINUSE the name or number
  * of a CUSE device is taken; -errno of reading the greeting.
  */
 int channel_new(struct server *server, struct fuse_session *session, int fd, bool cuse,
-		void (*greeting)(void *arg, const void *bytes, size_t size), void *arg,
-		struct channel **ret);
+		channel_look_fn *look, void *arg, struct channel **ret);
 /*
  * No more requests are taken. Waits until those at work are answered, at most
  * WATCH_RELEASE_MS, and closes the file: later calls of clients fail with ENOTCONN.

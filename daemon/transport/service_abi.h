@@ -11,6 +11,12 @@
  * token is used once. It is a secret: the node says who may open the device, the file
  * system asks for nothing else.
  *
+ * Who does that often names a *place* instead, a number that it has drawn and keeps to itself:
+ * a folder of that file system which exists by being named. SERVICE_IOC_DEVICE_PLACE puts the
+ * device file there, and opening a file without a name (O_TMPFILE) fetches it: one request
+ * where the name of a token takes a look-up and an open, and leaves its name in the kernel's
+ * memory. A place has one file at most; a new one takes the place of one that nobody fetched.
+ *
  * The numbers are not VFIO's, so that the kernel's own VFIO answers ENOTTY.
  */
 #ifndef TRANSPORT_SERVICE_ABI_H
@@ -23,6 +29,10 @@
 #define SERVICE_IOC_IDENTIFY	 _IO(0xC5, 1)	/* arg: a cookie by value; agent only */
 #define SERVICE_IOC_DEVICE_TOKEN _IO(0xC5, 2)	/* arg: struct service_device_token */
 
+/* On a device file, by whoever has opened it: no client has got it. The close that follows is
+ * waited for then, as that of a client is. */
+#define SERVICE_IOC_UNDELIVERED	 _IO(0xC5, 3)	/* no argument */
+
 #define SERVICE_TOKEN_SIZE 16
 
 /* VFIO_GROUP_GET_DEVICE_FD whose answer is a token instead of an fd.
@@ -32,6 +42,17 @@ struct service_device_token {
 						 * in the caller */
 	uint8_t token[SERVICE_TOKEN_SIZE];	/* out */
 };
+
+/* The same, with the file put in a place. Result: 0; -EINVAL it is no place; or as above. */
+#define SERVICE_IOC_DEVICE_PLACE _IO(0xC5, 4)	/* arg: struct service_device_place */
+struct service_device_place {
+	uint64_t name;				/* in: as above */
+	uint64_t place;				/* in: 1 to SERVICE_PLACE_MAX */
+};
+#define SERVICE_PLACE_MAX INT64_MAX
+
+/* The name of a place's folder, "p" and 16 hexadecimal digits. */
+#define SERVICE_PLACE_NAME_SIZE 18
 
 /* The name of a token's file: its bytes in hex. */
 #define SERVICE_TOKEN_NAME_SIZE (2 * SERVICE_TOKEN_SIZE + 1)

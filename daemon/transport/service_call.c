@@ -43,6 +43,7 @@ struct service_call {
 	struct service_ioctl *ioctl;
 	struct service_lender lender;
 	struct client_thread *thread;	/* NULL: not needed, or not to be had */
+	uint64_t place;			/* of SERVICE_IOC_DEVICE_PLACE, else 0 */
 	struct call call;
 	struct open_file **held;	/* parallel to call.fds */
 	size_t n_held;
@@ -428,25 +429,48 @@ static void refuse_token(struct service_ioctl *ioctl, struct device_file *file)
 	request_error(ioctl->request, ENOTTY);
 }
 
-/* By a token, for exec; the device is released again if nobody comes with it. */
-static void grant_token(struct service_ioctl *ioctl, const struct client_thread *thread,
-			struct device_file *file)
+/* Return: 0; -errno, the device is released by whoever it belongs to by then. */
+static int put_token(struct service_ioctl *ioctl, struct device_file *file,
+		     const struct client_who *who)
 {
 	struct service_device_token out;
 	uint64_t at = ioctl->arg + offsetof(struct service_device_token, token);
+	int r = devfs_grant(ioctl->service->devfs, file, ioctl->access, who, out.token);
+
+	if (r) {
+		device_file_release(file);
+		return r;
+	}
+	r = client_write(ioctl->request->tid, at, out.token, sizeof(out.token));
+	if (r)
+		devfs_revoke(ioctl->service->devfs, out.token);
+	return r;
+}
+
+static int put_place(struct service_ioctl *ioctl, struct device_file *file,
+		     const struct client_who *who, uint64_t place)
+{
+	int r = devfs_grant_place(ioctl->service->devfs, file, ioctl->access, who, place);
+
+	if (r)
+		device_file_release(file);
+	return r;
+}
+
+/* By a token or in a place, for exec; the device is released again if nobody comes for it. */
+static void grant_token(const struct service_call *c, struct device_file *file)
+{
+	struct service_ioctl *ioctl = c->ioctl;
 	struct client_who who;
 	int r = agent_ensure(ioctl->service->agent);
 
-	service_who(ioctl->request, thread, &who);
-	if (r == 0)
-		r = devfs_grant(ioctl->service->devfs, file, ioctl->access, &who, out.token);
-	if (r) {
+	service_who(ioctl->request, c->thread, &who);
+	if (r)
 		device_file_release(file);
-	} else {
-		r = client_write(ioctl->request->tid, at, out.token, sizeof(out.token));
-		if (r)
-			devfs_revoke(ioctl->service->devfs, out.token);
-	}
+	else if (c->place)
+		r = put_place(ioctl, file, &who, c->place);
+	else
+		r = put_token(ioctl, file, &who);
 	if (r)
 		request_error(ioctl->request, -r);
 	else if (request_take(ioctl->request))
@@ -575,7 +599,7 @@ static void give(const struct service_call *c, struct device_file *grant, bool b
 	else if (is_host)
 		grant_host(ioctl, grant);
 	else if (by_token)
-		grant_token(ioctl, c->thread, grant);
+		grant_token(c, grant);
 	else
 		grant_fd(ioctl, c->thread, grant);
 }
@@ -637,22 +661,42 @@ static void settle(const struct service_ioctl *ioctl)
 	}
 }
 
+/* The arguments of exec's two commands. @ret_name: address of the name. Return: 0, -EFAULT,
+ * -EINVAL. */
+static int read_token_arg(struct service_call *c, uint64_t *ret_name)
+{
+	bool in_place = c->ioctl->cmd == SERVICE_IOC_DEVICE_PLACE;
+	struct service_device_place arg = { 0 };
+
+	/* The name is the first of both. */
+	if (client_read(c->ioctl->request->tid, c->ioctl->arg, &arg,
+			in_place ? sizeof(arg) : sizeof(arg.name)))
+		return -EFAULT;
+	if (in_place && (arg.place == 0 || arg.place > SERVICE_PLACE_MAX))
+		return -EINVAL;
+	*ret_name = arg.name;
+	c->place = arg.place;
+	return 0;
+}
+
 void service_ioctl(struct service_ioctl *ioctl)
 {
 	struct service_call c = { .ioctl = ioctl, .retry = ioctl->service->params.retry &&
 						     ioctl->may_retry };
-	bool by_token = ioctl->cmd == SERVICE_IOC_DEVICE_TOKEN &&
+	bool by_token = (ioctl->cmd == SERVICE_IOC_DEVICE_TOKEN ||
+			 ioctl->cmd == SERVICE_IOC_DEVICE_PLACE) &&
 			ioctl->object.kind == OBJECT_GROUP;
 	unsigned cmd = by_token ? VFIO_GROUP_GET_DEVICE_FD : ioctl->cmd;
 	struct caller caller = { 0 };
 	uint64_t arg = ioctl->arg;
+	int r;
 
 	/* The way was chosen at the first round; who has no number can only be so reached. */
 	if (ioctl->in_size || (ioctl->request->tid == 0 && ioctl->may_retry))
 		c.retry = true;
 	settle(ioctl);
 	if (call_needs_caller(ioctl->object.kind, cmd)) {
-		int r = service_caller(ioctl->service, ioctl->request, &c.thread, &caller);
+		r = service_caller(ioctl->service, ioctl->request, &c.thread, &caller);
 
 		if (is_shortage(r)) {
 			tell_shortage(&c, r);
@@ -662,8 +706,9 @@ void service_ioctl(struct service_ioctl *ioctl)
 		if (r)
 			tell_memory(&c);
 	}
-	if (by_token && client_read(ioctl->request->tid, ioctl->arg, &arg, sizeof(arg))) {
-		request_error(ioctl->request, EFAULT);
+	r = by_token ? read_token_arg(&c, &arg) : 0;
+	if (r) {
+		request_error(ioctl->request, -r);
 		client_put(c.thread);
 		return;
 	}

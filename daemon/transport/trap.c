@@ -47,14 +47,14 @@ bool trap_valid(const struct trap_call *call)
 	return ioctl(call->trap->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
 
-int trap_add_fd(int listener, uint64_t id, int fd, bool cloexec)
+int trap_give_fd(const struct trap_call *call, int fd, bool cloexec)
 {
 	struct seccomp_notif_addfd add = {
-		.id = id,
+		.id = call->req->id,
 		.srcfd = (__u32)fd,
 		.newfd_flags = cloexec ? O_CLOEXEC : 0,
 	};
-	int r = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+	int r = ioctl(call->trap->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
 
 	if (r < 0)
 		r = -errno;
@@ -62,11 +62,6 @@ int trap_add_fd(int listener, uint64_t id, int fd, bool cloexec)
 	 * ours is still there. Only a fatal signal comes in between. */
 	close(fd);
 	return r;
-}
-
-int trap_give_fd(const struct trap_call *call, int fd, bool cloexec)
-{
-	return trap_add_fd(call->trap->listener, call->req->id, fd, cloexec);
 }
 
 static void dispatch(struct trap_call *call)

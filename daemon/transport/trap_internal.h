@@ -78,8 +78,6 @@ bool trap_valid(const struct trap_call *call);
  * Return: the client's number, or -errno (-EMFILE; -ENOENT the client is gone).
  */
 int trap_give_fd(const struct trap_call *call, int fd, bool cloexec);
-/* The same for notification @id of any listener. */
-int trap_add_fd(int listener, uint64_t id, int fd, bool cloexec);
 
 /* trap_ioctl.c */
 void trap_ioctl(struct trap_call *call);

@@ -717,6 +717,7 @@ START_TEST(the_root_leads_nowhere_else)
 	ck_assert_int_eq(remote_call(0, SYS_getdents64, root, path, 64), -EBADF);
 	ck_assert_int_eq(remote_ioctl(0, root, RIG_RECORD, 0), -EBADF);
 	ck_assert_int_eq(open_at(0, root, remote_string("new"), O_RDWR | O_CREAT), -ENOSYS);
+	ck_assert_int_eq(open_at(0, root, remote_string("."), O_RDWR | O_TMPFILE), -ENOENT);
 	ck_assert_int_eq(remote_call(0, SYS_mkdirat, root, remote_string("new"), 0700),
 			 -ENOSYS);
 	ck_assert_int_eq(remote_call(0, SYS_fchmodat, root, remote_string("."), 0777), -EINVAL);

@@ -370,6 +370,31 @@ static inline int rig_take_device(const uint8_t token[SERVICE_TOKEN_SIZE],
 	return place + RIG_FD;
 }
 
+/* From a place, by O_TMPFILE. Return: as above. */
+static inline int rig_take_place(uint64_t number)
+{
+	struct fuse_create_in in = { .flags = O_RDWR, .mode = S_IFREG | 0600 };
+	int place = rig_free_place(), r;
+	char name[SERVICE_PLACE_NAME_SIZE];
+	uint64_t folder;
+	const char *out;
+
+	snprintf(name, sizeof(name), "p%016llx", (unsigned long long)number);
+	r = rig_call(rig.devices, FUSE_LOOKUP, 1, NULL, 0, name, sizeof(name));
+	if (r || place < 0)
+		return r ? r : -EMFILE;
+	folder = ((struct fuse_entry_out *)rig_payload(&rig.mine))->nodeid;
+	r = rig_call(rig.devices, FUSE_TMPFILE, folder, &in, sizeof(in), "/", 2);
+	if (r)
+		return r;
+	out = rig_payload(&rig.mine);
+	rig.files[place] = (struct rig_file){ true, rig.devices,
+		((const struct fuse_entry_out *)(const void *)out)->nodeid,
+		((const struct fuse_open_out *)(const void *)(out +
+			sizeof(struct fuse_entry_out)))->fh };
+	return place + RIG_FD;
+}
+
 /* Return: bytes, or -errno. */
 static inline int rig_rw(int fd, bool write, uint64_t pos, void *buf, uint32_t size)
 {

@@ -413,6 +413,114 @@ START_TEST(the_openers_close_does_not_count)
 }
 END_TEST
 
+/* ---- places ---- */
+
+/* Return: the folder, in remote 0, or -errno. */
+static long place_open(const char *name)
+{
+	return remote_call(0, SYS_openat, rig.mount, remote_string(name),
+			   O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static long place_fetch(unsigned i, long folder)
+{
+	return remote_call(i, SYS_openat, folder, remote_string("."), O_TMPFILE | O_EXCL | O_RDWR,
+			   0600);
+}
+
+static int place_grant(struct device *device, uint64_t place)
+{
+	struct device_file *file = rig_open(device);
+	int r = devfs_grant_place(rig.devfs, file, NULL, NULL, place);
+
+	if (r)
+		device_file_release(file);
+	return r;
+}
+
+START_TEST(a_place_has_one_file_once)
+{
+	long folder = place_open("p00000000000000ab"), fd, word = 0;
+	long other = place_open("p00000000000000ac");
+
+	ck_assert_int_ge(folder, 0);
+	ck_assert_int_ge(other, 0);
+	ck_assert_int_eq(place_fetch(0, folder), -ENOENT);
+	ck_assert_int_eq(place_grant(rig.plain, 0xab), 0);
+	/* The one that nobody fetched goes. */
+	ck_assert_int_eq(place_grant(rig.device, 0xab), 0);
+	ck_assert(!device_is_open(rig.plain));
+	ck_assert_int_eq(place_fetch(0, other), -ENOENT);
+	fd = place_fetch(0, folder);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(place_fetch(0, folder), -ENOENT);
+	ck_assert_int_eq(remote_ioctl(0, (int)fd, RIG_RECORD, 5), RIG_RESULT);
+	ck_assert_uint_eq(rig.arg, 5);
+	/* It is backed like any other file of the device. */
+	word = remote_call(0, SYS_mmap, 0, 4096, PROT_READ, MAP_SHARED, fd, 2ull << 40);
+	ck_assert_msg(devfs_can_map(rig.devfs) == (word > 0), "%ld", word);
+	if (word > 0)
+		ck_assert_int_eq(remote_call(0, SYS_munmap, word, 4096), 0);
+	ck_assert_int_eq(remote_call(0, SYS_close, fd), 0);
+	ck_assert_int_eq(remote_ioctl(0, (int)folder, RIG_RECORD, 0), -EBADF);
+	UNTIL(devfs_count(rig.devfs) == 0);
+}
+END_TEST
+
+START_TEST(what_is_no_place)
+{
+	static const char *const names[] = {
+		"p", "p0", "p0000000000000000", "p8000000000000000", "p00000000000000ab0",
+		"p00000000000000AB", "p 000000000000ab", "q00000000000000ab", "p0x00000000000001",
+	};
+	long root = place_open(".");
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		ck_assert_int_eq(place_open(names[i]), -ENOENT);
+	ck_assert_int_ge(place_open("p7fffffffffffffff"), 0);
+	ck_assert_int_ge(root, 0);
+	ck_assert_int_eq(place_fetch(0, root), -ENOENT);
+	ck_assert_int_eq(place_grant(rig.device, 0), -EINVAL);
+	ck_assert_int_eq(place_grant(rig.device, SERVICE_PLACE_MAX + 1ull), -EINVAL);
+	ck_assert_int_eq(place_grant(rig.device, SERVICE_PLACE_MAX), 0);
+	ck_assert_int_ge(place_fetch(0, place_open("p7fffffffffffffff")), 0);
+}
+END_TEST
+
+/* Who has fetched it closes its own copy: nothing to wait for, but if it says that no client has
+ * one, and if the client's was closed before. Others cannot say that. */
+START_TEST(the_close_of_who_fetched)
+{
+	enum { DELIVERED, UNDELIVERED, CLOSED_BEFORE, ROUNDS };
+	long folder = place_open("p0000000000000001"), fd;
+	const struct group *group;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		ck_assert_int_eq(place_grant(rig.device, 1), 0);
+		fd = place_fetch(0, folder);
+		ck_assert_int_ge(fd, 0);
+		if (round == UNDELIVERED)
+			ck_assert_int_eq(remote_ioctl(0, (int)fd, SERVICE_IOC_UNDELIVERED, 0), 0);
+		else
+			remote_fork(0, 1);
+		if (round == DELIVERED)		/* as any other number that is not ours */
+			ck_assert_int_eq(remote_ioctl(1, (int)fd, SERVICE_IOC_UNDELIVERED, 0),
+					 RIG_RESULT);
+		if (round == CLOSED_BEFORE)
+			ck_assert_int_eq(remote_call(1, SYS_close, fd), 0);
+		ck_assert_int_eq(remote_call(0, SYS_close, fd), 0);
+		if (round == DELIVERED) {
+			ck_assert_uint_eq(devfs_unsettled(rig.devfs, &group, 1), 0);
+			ck_assert_int_eq(remote_call(1, SYS_close, fd), 0);
+		}
+		devfs_settle(rig.devfs, NULL);
+		ck_assert_msg(!device_is_open(rig.device), "round %d", round);
+		if (round != UNDELIVERED)
+			remote_kill(1);
+	}
+}
+END_TEST
+
 START_TEST(files_are_dead_after_the_end)
 {
 	int fd = rig_file(0, rig.device);
@@ -462,6 +570,9 @@ int main(void)
 	tcase_add_test(tc, a_close_has_taken_effect_after_settling);
 	tcase_add_test(tc, settling_ends_while_a_copy_is_open);
 	tcase_add_test(tc, the_openers_close_does_not_count);
+	tcase_add_test(tc, a_place_has_one_file_once);
+	tcase_add_test(tc, what_is_no_place);
+	tcase_add_test(tc, the_close_of_who_fetched);
 	tcase_add_test(tc, files_are_dead_after_the_end);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

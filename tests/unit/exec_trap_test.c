@@ -74,7 +74,8 @@ static int fake_wait(void)
 	return write(asked[1], &c, 1) == 1 && read(go[0], &c, 1) == 1 ? 0 : -errno;
 }
 
-static int fake_token(int group, const char *name, uint8_t ret_token[SERVICE_TOKEN_SIZE])
+static int fake_token(int group, const char *name, uint64_t place,
+		      uint8_t ret_token[SERVICE_TOKEN_SIZE])
 {
 	if (fcntl(group, F_GETFL) & O_PATH)	/* as ioctl() has it */
 		return -EBADF;

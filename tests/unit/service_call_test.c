@@ -84,6 +84,42 @@ START_TEST(device_files)
 }
 END_TEST
 
+static int put_in_place(int group, uint64_t place)
+{
+	struct service_device_place *arg = (void *)at(RIG_BASE);
+
+	*arg = (struct service_device_place){ RIG_BASE + 256, place };
+	return rig_ioctl(group, SERVICE_IOC_DEVICE_PLACE, RIG_BASE);
+}
+
+START_TEST(device_files_in_places)
+{
+	int container, group, device;
+
+	rig_start(false);
+	attach(&container, &group);
+	strcpy((char *)at(RIG_BASE + 256), "0000:01:00.0");
+	ck_assert_int_eq(put_in_place(group, 0), -EINVAL);
+	ck_assert_int_eq(put_in_place(group, SERVICE_PLACE_MAX + 1ull), -EINVAL);
+	ck_assert_int_eq(rig_ioctl(group, SERVICE_IOC_DEVICE_PLACE, RIG_BASE +
+				   RIG_HOLE * RIG_PAGE), -EFAULT);
+	ck_assert_int_eq(put_in_place(container, 1), -ENOTTY);
+	ck_assert_int_eq(rig_take_place(SERVICE_PLACE_MAX), -ENOENT);
+	ck_assert_int_eq(put_in_place(group, SERVICE_PLACE_MAX), 0);
+	ck_assert_int_eq(rig_take_place(1), -ENOENT);
+	device = rig_take_place(SERVICE_PLACE_MAX);
+	ck_assert_int_ge(device, RIG_FD);
+	ck_assert_int_eq(rig_take_place(SERVICE_PLACE_MAX), -ENOENT);
+	ck_assert_int_eq(rig_ioctl(device, VFIO_DEVICE_RESET, 0), 0);
+	rig_close(device);
+	/* The name is judged as ever. */
+	strcpy((char *)at(RIG_BASE + 256), "0000:01:00.7");
+	ck_assert_int_eq(put_in_place(group, 1), -ENODEV);
+	ck_assert_int_eq(rig_take_place(1), -ENOENT);
+	rig_stop();
+}
+END_TEST
+
 /* Of a group that has lost its devices: the name goes, open files are served on. */
 START_TEST(a_hidden_group)
 {
@@ -342,6 +378,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, answers_reach_the_client, 0, 2);
 	tcase_add_test(tc, device_files);
+	tcase_add_test(tc, device_files_in_places);
 	tcase_add_test(tc, a_hidden_group);
 	tcase_add_loop_test(tc, rules_decide_about_each_request, 0, 2);
 	tcase_add_test(tc, rules_reach_device_files);
