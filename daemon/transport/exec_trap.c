@@ -41,7 +41,8 @@ struct exec_trap {
 	atomic_bool stop;
 	int root;			/* of the devices' files, or -1; the thread's own */
 	uint64_t place;			/* drawn once; 0: none. The thread's own, as … */
-	int folder;			/* … its folder; -1: files come by tokens */
+	int folder;			/* … its folder; -1: files come by tokens, and … */
+	bool place_tried;		/* … whether one has been looked for */
 	bool told;			/* the agent's absence; the thread's own */
 };
 
@@ -140,26 +141,6 @@ static int fetch(int folder)
 	return fd < 0 ? -errno : fd;
 }
 
-/* From now on, if it can be, files come from a place. That is tried in another one. */
-static void place_find(struct exec_trap *trap)
-{
-	uint64_t places[2];
-	cleanup_close int other = -1;
-	int folder;
-
-	if (getrandom(places, sizeof(places), 0) != sizeof(places))
-		return;
-	places[0] = places[0] % SERVICE_PLACE_MAX + 1;
-	other = folder_open(trap, places[1] % SERVICE_PLACE_MAX + 1);
-	if (other < 0 || fetch(other) != -ENOENT)
-		return;
-	folder = folder_open(trap, places[0]);
-	if (folder < 0)
-		return;
-	trap->place = places[0];
-	trap->folder = folder;
-}
-
 /* The descriptors are those of a service that has ended. */
 static void root_forget(struct exec_trap *trap)
 {
@@ -187,6 +168,31 @@ static int root_ensure(struct exec_trap *trap)
 	return trap->folder < 0 ? trap->folder : 0;
 }
 
+/* From now on, if it can be, files come from a place. That is tried in another one. Whether there
+ * is an agent at all is told by the first file. */
+static void place_find(struct exec_trap *trap)
+{
+	uint64_t places[2];
+	cleanup_close int other = -1;
+	int folder;
+
+	/* An agent that takes long takes long once. */
+	trap->place_tried = true;
+	if (root_ensure(trap))
+		return;
+	if (getrandom(places, sizeof(places), 0) != sizeof(places))
+		return;
+	places[0] = places[0] % SERVICE_PLACE_MAX + 1;
+	other = folder_open(trap, places[1] % SERVICE_PLACE_MAX + 1);
+	if (other < 0 || fetch(other) != -ENOENT)
+		return;
+	folder = folder_open(trap, places[0]);
+	if (folder < 0)
+		return;
+	trap->place = places[0];
+	trap->folder = folder;
+}
+
 /* @token: NULL: it is in our place. Return: the device file, or the errno for the client. */
 static int redeem(struct exec_trap *trap, const uint8_t *token)
 {
@@ -212,8 +218,6 @@ static int redeem(struct exec_trap *trap, const uint8_t *token)
 		if (fd == -ENOTCONN)
 			root_forget(trap);
 	}
-	if (token && fd >= 0)
-		place_find(trap);
 	return fd;
 }
 
@@ -254,6 +258,8 @@ static int64_t ask_node(struct exec_trap *trap, const struct seccomp_notif *req,
 
 	if (group < 0 || fstat(group, &st) || !trap->node->may_be_group(&st))
 		return GO_ON;
+	if (!trap->place_tried)
+		place_find(trap);
 	/* The service judges what is too long or not readable (CG-088). */
 	n = client_read_str(tid, req->data.args[2], name, CALL_STRING_MAX);
 	if (!still_valid(trap, req->id))

@@ -20,8 +20,8 @@
  *                      ours closed
  *
  *   The root of the devices' file system comes from the agent with the first call, and again
- *   when it turns out to be that of a service that has ended. The first call goes by a token;
- *   then a place is drawn (service_abi.h), if kernel and service know that.
+ *   when it turns out to be that of a service that has ended. Then, too, a place is drawn
+ *   (service_abi.h); if the kernel or the service does not know that, files come by tokens.
  *
  *   Our copy of the group's fd is closed before the answer, so that the client's next close of
  *   it counts at once. That of the device file is closed after it, so that the client need not
