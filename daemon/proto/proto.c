@@ -39,8 +39,8 @@ enum stage {
 bool call_needs_caller(enum object_kind kind, unsigned cmd)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		if (rows[i].cmd == cmd && rows[i].object == kind && rows[i].caller)
-			return true;
+		if (rows[i].cmd == cmd && rows[i].object == kind)
+			return rows[i].caller;
 	}
 	return false;
 }

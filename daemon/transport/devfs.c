@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <linux/fuse.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,8 @@ struct devfs {
 	int fd;				/* /dev/fuse; the channel's */
 	int mount;
 	bool offered;			/* passthrough */
+	/* Perhaps a file is granted or flushed; set with the lock, read by calls without. */
+	atomic_bool restless;
 	pthread_mutex_t lock;		/* all below; never held in core */
 	pthread_cond_t changed;
 	struct list backed, files;
@@ -126,6 +129,7 @@ static void file_release_locked(struct devfs *devfs, struct file *file)
 		return;
 	}
 	file->state = STATE_CLOSED;
+	atomic_store(&devfs->restless, true);
 	file->flushed = true;
 	file->until = thread_deadline(CLOCK_MONOTONIC, DEVFS_RELEASE_MS);
 	pthread_mutex_unlock(&devfs->lock);
@@ -176,6 +180,7 @@ static void file_publish(struct devfs *devfs, struct file *file)
 		if (backed->device == device_file_device(file->device))
 			file->backing_id = backed->backing_id;
 	}
+	atomic_store(&devfs->restless, true);
 	file->ino = ++devfs->last_ino;
 	list_push_back(&devfs->files, &file->item);
 }
@@ -218,8 +223,9 @@ int devfs_grant_place(struct devfs *devfs, struct device_file *device, struct ac
 }
 
 /* A last close may be on its way. With the lock. */
-static void file_flushed(struct file *file)
+static void file_flushed(struct devfs *devfs, struct file *file)
 {
+	atomic_store(&devfs->restless, true);
 	file->flushed = true;
 	file->by_opener = false;
 	file->until = thread_deadline(CLOCK_MONOTONIC, file->opener ? DEVFS_RELEASE_MS :
@@ -294,15 +300,20 @@ static bool is_among(const struct group *group, const struct group **groups, uns
 
 unsigned devfs_unsettled(struct devfs *devfs, const struct group **ret, unsigned max)
 {
+	bool restless = false;
 	unsigned n = 0;
 
+	if (!atomic_load(&devfs->restless))
+		return 0;
 	pthread_mutex_lock(&devfs->lock);
 	list_for_each(it, &devfs->files) {
 		struct file *file = container_of(it, struct file, item);
 
+		restless |= file->flushed || file->state == STATE_GRANTED;
 		if (n < max && is_unsettled(file) && !is_among(file->group, ret, n))
 			ret[n++] = file->group;
 	}
+	atomic_store(&devfs->restless, restless);
 	pthread_mutex_unlock(&devfs->lock);
 	return n;
 }
@@ -615,7 +626,7 @@ static bool was_undelivered(struct devfs *devfs, struct file *file, fuse_req_t r
 	pthread_mutex_lock(&devfs->lock);
 	was = is_opener(file, req);
 	if (was)
-		file_flushed(file);
+		file_flushed(devfs, file);
 	pthread_mutex_unlock(&devfs->lock);
 	return was;
 }
@@ -653,7 +664,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		file->opener = 0;
 	/* Who fetches from a place tells of a file that has come to no client. */
 	if (!by_opener || was || !file->place)
-		file_flushed(file);
+		file_flushed(devfs, file);
 	file->by_opener = by_opener && !was;
 	pthread_mutex_unlock(&devfs->lock);
 	fuse_reply_err(req, 0);

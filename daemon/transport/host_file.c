@@ -37,7 +37,7 @@ struct host_files {
 	pthread_mutex_t lock;		/* never held in core */
 	pthread_cond_t changed;		/* lock */
 	struct list open;		/* lock; struct host_file, until released and waited */
-	unsigned count;			/* lock; on the list */
+	atomic_uint count;		/* on the list; changed with the lock */
 	uint64_t last_id;		/* lock */
 	atomic_bool stop;
 };
@@ -232,6 +232,8 @@ unsigned host_files_unsettled(struct host_files *files, const struct group **ret
 {
 	unsigned n = 0;
 
+	if (atomic_load(&files->count) == 0)
+		return 0;
 	pthread_mutex_lock(&files->lock);
 	list_for_each(it, &files->open) {
 		struct host_file *file = container_of(it, struct host_file, item);

@@ -51,6 +51,7 @@ struct server {
 	pthread_cond_t changed;
 	struct list channels;
 	struct list lanes;
+	struct lane *spare_lane;	/* the last that was not needed, or NULL */
 	struct list requests;		/* at work */
 	unsigned threads;		/* that have a channel */
 	struct list parked;		/* struct reader: threads without one */
@@ -352,6 +353,7 @@ void server_free(struct server *server)
 	pthread_join(server->watch, NULL);
 	pthread_cond_destroy(&server->changed);
 	pthread_mutex_destroy(&server->lock);
+	free(server->spare_lane);
 	free(server);
 }
 
@@ -387,9 +389,10 @@ static struct lane *lane_find(struct server *server, uid_t uid)
 		if (lane->uid == uid)
 			return lane;
 	}
-	lane = calloc(1, sizeof(*lane));
+	lane = server->spare_lane ? server->spare_lane : malloc(sizeof(*lane));
+	server->spare_lane = NULL;
 	if (lane) {
-		lane->uid = uid;
+		*lane = (struct lane){ .uid = uid };
 		list_init(&lane->queue);
 		list_push_front(&server->lanes, &lane->item);
 	}
@@ -427,7 +430,7 @@ static bool lane_enter(struct channel *channel, const char *bytes, size_t size,
 }
 
 /* A turn is over. Called with the lock. Return: who is next, to be served by the caller. */
-static struct waiting *lane_next(struct lane *lane)
+static struct waiting *lane_next(struct server *server, struct lane *lane)
 {
 	struct waiting *waiting;
 
@@ -440,7 +443,8 @@ static struct waiting *lane_next(struct lane *lane)
 	}
 	if (--lane->busy == 0) {
 		list_remove(&lane->item);
-		free(lane);
+		free(server->spare_lane);
+		server->spare_lane = lane;
 	}
 	return NULL;
 }
@@ -498,7 +502,7 @@ static void serve(struct channel *channel, char *bytes, size_t size)
 		pthread_mutex_unlock(&server->lock);
 		process(channel, bytes, size);
 		pthread_mutex_lock(&server->lock);
-		while ((next = lane_next(lane))) {
+		while ((next = lane_next(server, lane))) {
 			pthread_mutex_unlock(&server->lock);
 			process(next->channel, next->bytes, next->size);
 			pthread_mutex_lock(&server->lock);

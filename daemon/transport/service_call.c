@@ -44,7 +44,6 @@ struct service_call {
 	struct service_lender lender;
 	struct client_thread *thread;	/* NULL: not needed, or not to be had */
 	uint64_t place;			/* of SERVICE_IOC_DEVICE_PLACE, else 0 */
-	struct call call;
 	struct open_file **held;	/* parallel to call.fds */
 	size_t n_held;
 
@@ -54,6 +53,8 @@ struct service_call {
 	unsigned n_ranges;
 	size_t used;			/* of ioctl->in */
 	char *image;			/* the first span bytes of the argument */
+
+	struct call call;		/* last: it is large, and call_init() sets it up */
 };
 
 /* ---- who calls ---- */
@@ -681,8 +682,7 @@ static int read_token_arg(struct service_call *c, uint64_t *ret_name)
 
 void service_ioctl(struct service_ioctl *ioctl)
 {
-	struct service_call c = { .ioctl = ioctl, .retry = ioctl->service->params.retry &&
-						     ioctl->may_retry };
+	struct service_call c;
 	bool by_token = (ioctl->cmd == SERVICE_IOC_DEVICE_TOKEN ||
 			 ioctl->cmd == SERVICE_IOC_DEVICE_PLACE) &&
 			ioctl->object.kind == OBJECT_GROUP;
@@ -691,6 +691,9 @@ void service_ioctl(struct service_ioctl *ioctl)
 	uint64_t arg = ioctl->arg;
 	int r;
 
+	memset(&c, 0, offsetof(struct service_call, call));
+	c.ioctl = ioctl;
+	c.retry = ioctl->service->params.retry && ioctl->may_retry;
 	/* The way was chosen at the first round; who has no number can only be so reached. */
 	if (ioctl->in_size || (ioctl->request->tid == 0 && ioctl->may_retry))
 		c.retry = true;
