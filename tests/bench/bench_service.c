@@ -7,9 +7,10 @@
  *     cused_bench_service device-fd NULL BDF TEXT   GET_DEVICE_FD; TEXT: how it is handed over
  *     cused_bench_service maps NULL BDF DIR BDF  MAP_DMA and UNMAP_DMA, of the service with its
  *                                                nodes in DIR, and of the kernel's type1
- *     cused_bench_service pair NULL BDF BDF      two clients at once, and each alone
+ *     cused_bench_service pair NULL NULL BDF BDF   two clients at once, and each alone, on the
+ *                                                null devices and on those of the service
  *
- * NULL is the node of cused_bench_null. Time in an emulated machine means nothing, so every
+ * NULL is the node of a cused_bench_null. Time in an emulated machine means nothing, so every
  * batch of a call has a batch of null ioctls and one of ping-pongs beside it, and what counts
  * is the median of the ratios. It reports and fails only if it cannot measure.
  */
@@ -129,8 +130,19 @@ static void do_device_fd(void)
 	must(new_device, "GET_DEVICE_FD");
 }
 
+/* The close has taken effect when the next call on the group is answered: otherwise its end
+ * would be counted as part of the next GET_DEVICE_FD. */
 static void undo_device_fd(void)
 {
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+
+	close(new_device);
+	must(VC(vc.group, VFIO_GROUP_GET_STATUS, &status), "GET_STATUS");
+}
+
+static void do_device_fd_close(void)
+{
+	do_device_fd();
 	close(new_device);
 }
 
@@ -309,16 +321,37 @@ static void maps(const char *ours, const char *dir, const char *kernels)
 
 /* ---- two clients ---- */
 
+enum pair_kind { PAIR_NULL, PAIR_SERVICE };
+
 struct pair {
+	enum pair_kind kind;
+	const char *const *nulls, *const *bdfs;		/* two of each */
 	_Atomic unsigned ready;
 	double rate[2];		/* calls a second */
 };
 
-static void pair_client(struct pair *p, unsigned who, const char *bdf, unsigned of)
+/* The same as client @who of the service does: once with data and once without. */
+static void pair_calls(const struct pair *p)
+{
+	if (p->kind == PAIR_NULL) {
+		do_null_data();
+		do_null();
+	} else {
+		do_iommu_info();
+		do_pread();
+	}
+}
+
+static void pair_client(struct pair *p, unsigned who, unsigned of)
 {
 	uint64_t n = 0, from, now;
 
-	open_service("/dev/vfio", bdf);
+	if (p->kind == PAIR_SERVICE) {
+		open_service("/dev/vfio", p->bdfs[who]);
+	} else {
+		null_fd = open(p->nulls[who], O_RDWR | O_CLOEXEC);
+		must(null_fd < 0 ? -errno : 0, p->nulls[who]);
+	}
 	p->ready++;
 	for (unsigned ms = 0; p->ready < of; ms++) {
 		must(ms < 10000 ? 0 : -ETIMEDOUT, "the other client");
@@ -326,18 +359,17 @@ static void pair_client(struct pair *p, unsigned who, const char *bdf, unsigned 
 	}
 	from = vc_now_ns();
 	do {
-		for (unsigned i = 0; i < 50; i++, n += 2) {
-			do_iommu_info();
-			do_pread();
-		}
+		for (unsigned i = 0; i < 50; i++, n += 2)
+			pair_calls(p);
 		now = vc_now_ns();
 	} while (now - from < PAIR_NS);
 	p->rate[who] = (double)n * 1e9 / (double)(now - from);
-	vc_close(&vc);
+	if (p->kind == PAIR_SERVICE)
+		vc_close(&vc);
 }
 
 /* Runs the clients of the mask @who at once. */
-static void pair_run(struct pair *p, const char *const bdf[2], unsigned who)
+static void pair_run(struct pair *p, unsigned who)
 {
 	unsigned of = who == 3 ? 2 : 1, failed = 0;
 	int status;
@@ -348,7 +380,7 @@ static void pair_run(struct pair *p, const char *const bdf[2], unsigned who)
 		if (!(who & 1u << i) || fork())
 			continue;
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		pair_client(p, i, bdf[i], of);
+		pair_client(p, i, of);
 		_exit(0);
 	}
 	while (of--)
@@ -357,26 +389,37 @@ static void pair_run(struct pair *p, const char *const bdf[2], unsigned who)
 		must(-EIO, "a client of the pair");
 }
 
-static void pair(const char *const bdf[2])
+/* The null devices are what two clients can have at best: each has its server, a process, so
+ * two clients are four that want a processor. */
+static void pair(const char *const nulls[2], const char *const bdfs[2])
 {
+	static const char *const kinds[] = { "of null devices", "of the service" };
 	struct pair *p = mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE,
 			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	double alone[2][PAIR_ROUNDS], loss[2][PAIR_ROUNDS];
+	double alone[2][2][PAIR_ROUNDS], loss[2][2][PAIR_ROUNDS];
 
 	must(p == MAP_FAILED ? -errno : 0, "mmap");
-	for (unsigned r = 0; r < PAIR_ROUNDS; r++) {
+	p->nulls = nulls;
+	p->bdfs = bdfs;
+	for (unsigned r = 0; r < 2 * PAIR_ROUNDS; r++) {
+		unsigned k = r % 2, round = r / 2;
+
+		p->kind = k;
 		for (unsigned i = 0; i < 2; i++) {
-			pair_run(p, bdf, 1u << i);
-			alone[i][r] = p->rate[i];
+			pair_run(p, 1u << i);
+			alone[k][i][round] = p->rate[i];
 		}
-		pair_run(p, bdf, 3);
+		pair_run(p, 3);
 		for (unsigned i = 0; i < 2; i++)
-			loss[i][r] = 100 - 100 * p->rate[i] / alone[i][r];
+			loss[k][i][round] = 100 - 100 * p->rate[i] / alone[k][i][round];
 	}
-	for (unsigned i = 0; i < 2; i++)
-		printf("  client %u: alone %.0f calls a second; with the other it loses %.0f %%\n",
-		       i + 1, bench_median(alone[i], PAIR_ROUNDS),
-		       bench_median(loss[i], PAIR_ROUNDS));
+	for (unsigned k = 0; k < 2; k++) {
+		for (unsigned i = 0; i < 2; i++)
+			printf("  client %u %-16s alone %6.0f calls a second; with the other it "
+			       "loses %.0f %%\n", i + 1, kinds[k],
+			       bench_median(alone[k][i], PAIR_ROUNDS),
+			       bench_median(loss[k][i], PAIR_ROUNDS));
+	}
 }
 
 int main(int argc, char **argv)
@@ -387,8 +430,8 @@ int main(int argc, char **argv)
 		null_fd = open(argv[2], O_RDWR | O_CLOEXEC);
 		must(null_fd < 0 ? -errno : 0, argv[2]);
 	}
-	if (!strcmp(what, "pair") && argc == 5) {
-		pair((const char *const *)(argv + 3));
+	if (!strcmp(what, "pair") && argc == 6) {
+		pair((const char *const *)(argv + 2), (const char *const *)(argv + 4));
 		return 0;
 	}
 	echo_start();
@@ -399,6 +442,7 @@ int main(int argc, char **argv)
 	} else if (!strcmp(what, "device-fd") && argc == 5) {
 		open_service("/dev/vfio", argv[3]);
 		rounds(argv[4], do_device_fd, undo_device_fd, 10);
+		rounds("  and close", do_device_fd_close, NULL, 10);
 		vc_close(&vc);
 	} else if (!strcmp(what, "maps") && argc == 6) {
 		maps(argv[3], argv[4], argv[5]);

@@ -7,15 +7,21 @@
 null=/dev/cused-null
 devices="--device edu,bdf=$EDU --device edu,bdf=$EDU2"
 
-cused_bench_null cused-null </dev/null >/tmp/null.log 2>&1 &
-wait_for 10 grep -q ready /tmp/null.log || { cat /tmp/null.log; fail "the null device"; }
+# null_device NAME
+null_device()
+{
+	cused_bench_null "$1" </dev/null >"/tmp/$1.log" 2>&1 &
+	wait_for 10 grep -q ready "/tmp/$1.log" || { cat "/tmp/$1.log"; fail "the null device"; }
+}
+null_device cused-null
 
 case $0 in
 *pair)
 	printf '\nservice, two CPUs: two clients at once, each with a device of its own\n'
 	# shellcheck disable=SC2086
 	start_service $devices
-	cused_bench_service pair $null "$EDU" "$EDU2" || fail "two clients"
+	null_device cused-null2
+	cused_bench_service pair $null ${null}2 "$EDU" "$EDU2" || fail "two clients"
 	stop_service
 	;;
 *maps)
