@@ -45,7 +45,8 @@
 #include <vfio-cused/iommu.h>
 
 #define AGENT_ANSWER_MS 2000u	/* without any answer; a debugger takes time */
-#define COURIER_ANSWER_MS 6000u	/* a courier's own deadlines come before, see courier.h */
+#define COURIER_DEADLINE_MS 3000u	/* see courier.h; a busy machine takes time */
+#define COURIER_ANSWER_MS 10000u	/* to hear of one who was in time */
 #define LEND_CALL_MS 20000u	/* for one ioctl of a client: the pinning of 1 GiB, at most */
 #define LEND_ANSWER_MS 26000u	/* for the word of it */
 #define AGENT_FDS_MAX 64u	/* looked at in one job */

@@ -18,7 +18,6 @@
 #include <transport/fd_message.h>
 #include <util/cleanup.h>
 
-#define COURIER_DEADLINE_MS 1000u
 #define COURIER_LIFE_S 60
 #define LEND_WORD_MS 10000		/* for the service to say what comes next */
 

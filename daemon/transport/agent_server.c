@@ -25,7 +25,7 @@
 #include <util/cleanup.h>
 #include <vfio-cused/log.h>
 
-#define COURIER_KEPT_MS 2000		/* without a job */
+#define COURIER_KEPT_MS 5000		/* without a job */
 
 struct server_state {
 	struct clients *clients;

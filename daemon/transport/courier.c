@@ -51,7 +51,10 @@
  *   Errors. Each step that was made has its counter-step, and whatever happens the saved
  *   registers and mask come back, if the thread is there and stopped. Both cease to be true
  *   at any time: SIGKILL and exec take the thread away (requests fail with ESRCH, the wait
- *   tells the rest), and a thread that does not stop in time cannot be changed any more.
+ *   tells the rest), and a thread that does not stop in time cannot be changed any more. Let
+ *   go in the middle of a call of ours, it would take what that returns for the result of its
+ *   ioctl. So the time for that is much longer than what a busy machine makes of a call that
+ *   does not wait.
  *
  *   Trust. Other threads of the client can do anything between two steps: read the page and
  *   write to it, close the sockets or put other files there. Numbers read from the page are
@@ -92,7 +95,7 @@
 #define SCRATCH_SIZE 4096u		/* of the client's page; the kernel rounds it up */
 #define ARG_AT 256u			/* in that page, of courier_ioctl() */
 #define FDS_LENT 64			/* numbers above the limit, while socketpair() runs */
-#define UNDO_MS 2000			/* after the deadline; see courier.h */
+#define UNDO_MS 30000			/* after the deadline; see courier.h */
 #define NS_PER_MS 1000000ll
 #define LOOK_AGAIN_NS (20 * NS_PER_MS)
 

@@ -32,7 +32,7 @@ struct courier_job {
 	int fd;				/* ours; to become the client's; stays ours */
 	bool cloexec;			/* of the client's fd */
 	/* For attaching, and again for everything after armed(), in milliseconds; not 0.
-	 * What was begun by then is undone, for which there are 2 seconds more. */
+	 * What was begun by then is undone, for which there are 30 seconds more. */
 	unsigned deadline_ms;
 	/*
 	 * Called once, when the thread is attached and will stop on its way out of the

@@ -404,7 +404,7 @@ END_TEST
  * after @stall_after stops, until the deadline has passed.
  */
 #define STALL_MS 200
-static int stall_after = -1;
+static int stall_after = -1, stall_more_ms = 5;
 static int64_t stall_end;
 static bool stalled;
 pid_t __real_waitpid(pid_t pid, int *status, int options);
@@ -416,7 +416,7 @@ pid_t __wrap_waitpid(pid_t pid, int *status, int options)
 		return __real_waitpid(pid, status, options);
 	if (stall_after == 0 && !stalled) {
 		if (!stall_end)
-			stall_end = rig_now() + (STALL_MS + 5) * 1000000;
+			stall_end = rig_now() + (STALL_MS + stall_more_ms) * 1000000ll;
 		/* Nothing yet: then the clock is looked at. */
 		stalled = rig_now() >= stall_end;
 		return 0;
@@ -450,6 +450,20 @@ START_TEST(a_deadline_in_the_middle_undoes_all)
 	rig_run(&rig, CLIENT("late", "14"));
 	ck_assert_uint_eq(rig.delivered, 3);
 	ck_assert_uint_eq(rig.failed, 11);
+}
+END_TEST
+
+/* A thread that is not heard of for long, as on a machine that has no time for it, is not let go
+ * in the middle of a call of ours: it would have that call's result for its ioctl's. */
+START_TEST(a_thread_that_is_very_late_is_not_harmed)
+{
+	rig.deadline_ms = STALL_MS;
+	rig.in_courier = stall;
+	stall_more_ms = 3000;
+	next_stall = 3;			/* on the way into the second call */
+	rig_run(&rig, CLIENT("late", "1"));
+	ck_assert_uint_eq(rig.failed, 1);
+	ck_assert_int_eq(rig.last.result, -ETIMEDOUT);
 }
 END_TEST
 
@@ -527,6 +541,7 @@ int main(void)
 	tcase_add_test(tc, a_call_that_is_not_answered_in_time);
 	tcase_add_test(tc, the_daemon_may_think_better_of_it);
 	tcase_add_test(tc, a_deadline_in_the_middle_undoes_all);
+	tcase_add_test(tc, a_thread_that_is_very_late_is_not_harmed);
 	tcase_add_test(tc, a_client_that_plays_tricks);
 	tcase_add_test(tc, a_client_that_is_not_in_an_ioctl);
 	suite_add_tcase(suite, tc);
