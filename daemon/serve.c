@@ -17,11 +17,13 @@
 #include <transport/devnode.h>
 #include <transport/service.h>
 #include <transport/sysfs.h>
+#include <transport/thread.h>
 #include <util/cleanup.h>
 #include <util/log.h>
 
 #include "cli.h"
 #include "conf_load.h"
+#include "notify.h"
 #include "serve.h"
 #include "serve_devices.h"
 #include "serve_internal.h"
@@ -146,15 +148,35 @@ static void signals_take_over(struct serve *serve)
 	serve->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
-static void tell_state(struct serve *serve, const char *what, const char *more)
+static void describe(struct serve *serve, char *ret, size_t size)
 {
 	struct service_status status;
 	size_t devices = serve_devices_count(serve->devices);
 
 	service_get_status(serve->service, &status);
-	cused_log(CUSED_LOG_INFO, "serve", "%s: /dev/%s/vfio, %u group%s, %zu device%s%s",
-		  what, serve->conf->service[CONF_SERVICE_PREFIX].string, status.nodes - 1, status.nodes == 2 ? "" : "s", devices,
-		  devices == 1 ? "" : "s", more);
+	snprintf(ret, size, "/dev/%s/vfio, %u group%s, %zu device%s",
+		 serve->conf->service[CONF_SERVICE_PREFIX].string, status.nodes - 1,
+		 status.nodes == 2 ? "" : "s", devices, devices == 1 ? "" : "s");
+}
+
+/* What is served, in the log and for the service manager. */
+static void tell_state(struct serve *serve, const char *what, const char *more)
+{
+	describe(serve, serve->told, sizeof(serve->told));
+	cused_log(CUSED_LOG_INFO, "serve", "%s: %s%s", what, serve->told, more);
+	notify_state(NOTIFY_READY, serve->told);
+}
+
+/* Devices come and go by the control socket, too, and some leave late. */
+static void tell_changes(struct serve *serve)
+{
+	char line[sizeof(serve->told)];
+
+	describe(serve, line, sizeof(line));
+	if (strcmp(line, serve->told) == 0)
+		return;
+	strcpy(serve->told, line);
+	notify_state(NOTIFY_READY, line);
 }
 
 static int start(struct serve *serve, struct cused_error *err)
@@ -284,12 +306,17 @@ static bool take_signal(struct serve *serve, bool *ret_again)
 
 	if (read(serve->signals, &info, sizeof(info)) != sizeof(info) || info.ssi_signo != SIGHUP)
 		return true;
-	if (serve->stopping)
+	if (serve->stopping) {
 		cused_log(CUSED_LOG_WARNING, "serve", "no new configuration: the service is "
 			  "stopping");
-	else if (reload(serve))
+		return false;
+	}
+	notify_state(NOTIFY_RELOADING, NULL);
+	if (reload(serve))
 		tell_state(serve, "reloaded",
 			   settle(serve, ret_again) ? ", and others that leave" : "");
+	else
+		notify_state(NOTIFY_READY, NULL);
 	return false;
 }
 
@@ -297,11 +324,17 @@ static void wait_for_the_end(struct serve *serve)
 {
 	struct pollfd p[2] = { { .fd = serve->signals, .events = POLLIN },
 			       { .fd = serve->wake, .events = POLLIN } };
+	struct notify_watchdog watchdog;
 	bool again = false, end = false;
 	eventfd_t count;
+	int ms;
 
+	notify_watchdog_init(&watchdog, thread_now_ns());
 	while (!end) {
-		if (poll(p, 2, again ? SETTLE_MS : -1) < 0)
+		ms = notify_watchdog_feed(&watchdog, thread_now_ns());
+		if (again && (ms < 0 || ms > SETTLE_MS))
+			ms = SETTLE_MS;
+		if (poll(p, 2, ms) < 0)
 			continue;
 		pthread_mutex_lock(&serve->lock);
 		if (p[1].revents)
@@ -311,6 +344,8 @@ static void wait_for_the_end(struct serve *serve)
 		else
 			settle(serve, &again);
 		end = end || serve_ctl_may_end(serve);
+		if (!end)
+			tell_changes(serve);
 		pthread_mutex_unlock(&serve->lock);
 	}
 }
@@ -321,6 +356,7 @@ static int stop(struct serve *serve)
 	struct cused_error err;
 	int status = 0;
 
+	notify_state(NOTIFY_STOPPING, "stopping");
 	if (serve->plan && sysfs_unmount(SERVE_SYSFS, &err))
 		status = complain(err.text);
 	sysfs_plan_free(serve->plan);

@@ -111,6 +111,7 @@ static int serve_add(void *arg, const char *text, char ret_bdf[16], char ret_gro
 		wake(serve);
 		return r;
 	}
+	wake(serve);
 	memcpy(ret_bdf, added->bdf, sizeof(added->bdf));
 	snprintf(ret_group, 32, "%s%u", added->noiommu ? "noiommu-" : "", added->group);
 	cused_log(CUSED_LOG_INFO, "serve", "device %s (%s) is added, in group %s", added->id,

@@ -27,6 +27,7 @@ struct serve {
 	bool file_read;			/* the last configuration had a file */
 	struct sysfs_plan *plan;	/* that lies over /sys; NULL: none */
 	const char *agent_argv[6];	/* of the agent's program; of each one's, if it dies */
+	char told[256];			/* to the service manager, of what is served */
 	int signals;
 	int wake;			/* an eventfd: look at the devices */
 
