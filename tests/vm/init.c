@@ -11,6 +11,10 @@
  * dies, what a test had just printed may be lost with it. The last
  * line is "end TAINT" (/proc/sys/kernel/tainted); then the guest is switched off. Lines
  * "bad WHAT" tell what went wrong here.
+ *
+ * Where there is SYSTEMD (vm.sh --root), that is process 1 as soon as the modules are loaded. It starts
+ * this program once more, as the service vm-tests, for the rest. Then only the tests' own
+ * sessions are killed at their end: other processes are the system's.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -32,10 +36,12 @@
 #include <unistd.h>
 
 #define PORT_TRIES 200		/* of 50 ms, until the ports are there */
+#define SYSTEMD "/usr/lib/systemd/systemd"
 #define DRAIN_MS 200		/* for output after the death of all that could print */
 
 static int out_fd = -1, end_fd = -1;
 static char early[4096];	/* lines for vm.end before it is open */
+static bool is_service;			/* of a systemd */
 
 static void write_all(int fd, const char *data, size_t size)
 {
@@ -234,6 +240,11 @@ static bool reap(pid_t pid, int *ret_status)
 	return seen;
 }
 
+static void kill_all(pid_t test)
+{
+	kill(is_service ? -test : -1, SIGKILL);
+}
+
 /* Return: status of the test. Output of what it left running is cut off. */
 static int watch(pid_t pid, int fd, int signals, long long deadline, unsigned long long *bytes)
 {
@@ -245,7 +256,7 @@ static int watch(pid_t pid, int fd, int signals, long long deadline, unsigned lo
 		long long left = deadline - now_ms();
 
 		if (left <= 0) {
-			kill(-1, SIGKILL);
+			kill_all(pid);
 			return 124;
 		}
 		if (poll(p, 2, (int)left) <= 0)
@@ -281,7 +292,7 @@ static void run_test(char *line)
 	pid = start(name, fds[1]);
 	close(fds[1]);
 	status = watch(pid, fds[0], signals, deadline, &bytes);
-	kill(-1, SIGKILL);
+	kill_all(pid);
 	p = (struct pollfd){ fds[0], POLLIN, 0 };
 	while (poll(&p, 1, DRAIN_MS) > 0 && relay(fds[0], &bytes))
 		;
@@ -291,22 +302,34 @@ static void run_test(char *line)
 	report("test %s %d %llu %lld", name, status, bytes, now_ms() - begin);
 }
 
-int main(void)
+static void boot(void)
 {
-	unsigned taint = 0;
-	FILE *f;
-
 	mount_all();
-	setenv("PATH", "/usr/local/bin:/bin:/sbin:/usr/bin:/usr/sbin", 1);
-	setenv("HOME", "/", 1);
-	setenv("TMPDIR", "/tmp", 1);
+	if (access(SYSTEMD, X_OK) == 0) {
+		each_line("/vm/modules", load_module);
+		execl(SYSTEMD, SYSTEMD, (char *)NULL);
+		report("bad start of %s: %s", SYSTEMD, strerror(errno));
+	}
 	if (!fork()) {
 		execl("/bin/busybox", "busybox", "--install", "-s", (char *)NULL);
 		_exit(127);
 	}
 	wait(NULL);
-	each_line("/vm/env", set_env);
 	each_line("/vm/modules", load_module);
+}
+
+int main(void)
+{
+	unsigned taint = 0;
+	FILE *f;
+
+	is_service = getpid() != 1;
+	if (!is_service)
+		boot();
+	setenv("PATH", "/usr/local/bin:/bin:/sbin:/usr/bin:/usr/sbin", 1);
+	setenv("HOME", "/", 1);
+	setenv("TMPDIR", "/tmp", 1);
+	each_line("/vm/env", set_env);
 	open_ports();
 	each_line("/vm/tests", run_test);
 	f = fopen("/proc/sys/kernel/tainted", "re");

@@ -40,6 +40,12 @@ has out "the guest ended in rig-int3" "as this test says"
 expect 1 vm --seconds 60 "$vm_dir/guest/rig-alone.sh" "$vm_dir/guest/rig-int3.sh"
 ! grep -q "once more$" "$work/out" || fail "a script that had ended was run again"
 
+# A user space in the place of busybox.
+expect 0 vm --root "$VM_DEBIAN" --modprobe cuse --memory 1024 --seconds 100 \
+	--env "RIG_WORD=two words" "$vm_dir/guest/rig-debian.sh"
+expect 2 vm --root "$work/none" "$vm_dir/guest/rig-alone.sh"
+has err "no user space in $work/none: run ./bootstrap guest"
+
 expect 2 vm --module no_such_module "$vm_dir/guest/rig-alone.sh"
 has err "has no module no_such_module"
 expect 2 vm --kernel "$work" "$vm_dir/guest/rig-alone.sh"

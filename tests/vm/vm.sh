@@ -17,7 +17,10 @@
 #   --device ARG     for qemu's -device; the same: --drive ARG, --chardev ARG
 #   --append WORDS   for the kernel's command line
 #   --module NAME    loaded before the tests, after what it depends on
-#   --program FILE   put into /usr/local/bin, with its libraries
+#   --root FILE      a user space made by ./bootstrap guest (build/guest-debian/root.cpio) in
+#                    the place of busybox; systemd starts it, and the scripts when it is up
+#   --modprobe NAME  what --root's modprobe finds, with what it depends on
+#   --program FILE   put into /usr/local/bin, with its libraries (but with --root)
 #   --file FILE[:AT] put at the same place, or at AT
 #   --env NAME=VALUE in the environment of the scripts
 #   --out DIR        default: a folder that is removed at the end
@@ -32,9 +35,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kernel=${VM_KERNEL:-$here/../../build/guest-backports}
 boot_seconds=60		# for the start and the end of the guest, on a busy machine
 boots_max=3		# see fault_of_qemu
-smp=1 memory=512 seconds=60 append="" out="" quiet=""
+smp=1 memory=512 seconds=60 append="" out="" quiet="" user_space=""
 accel=(-accel "tcg,thread=multi")
 qemu_args=() modules=(virtio_pci virtio_console) programs=() files=() env=()
+modprobe=()
 
 usage()
 {
@@ -59,6 +63,8 @@ while (($#)); do
 	--device | --drive | --chardev) qemu_args+=("${1#-}" "$2") ;;
 	--append) append+=" $2" ;;
 	--module) modules+=("$2") ;;
+	--modprobe) modprobe+=("$2") ;;
+	--root) user_space=$(realpath -m "$2") ;;
 	--program) programs+=("$2") ;;
 	--file) files+=("$2") ;;
 	--env) env+=("$2") ;;
@@ -74,6 +80,8 @@ for tool in qemu-system-x86_64 busybox cpio; do
 done
 [[ -s $kernel/vmlinuz && -s $kernel/version ]] ||
 	usage "no kernel in $kernel: run ./bootstrap guest"
+[[ -z $user_space || -s $user_space ]] ||
+	usage "no user space in $user_space: run ./bootstrap guest"
 [[ -x $VM_INIT ]] || usage "$VM_INIT is not built"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/cused-vm.XXXXXX")
@@ -103,24 +111,27 @@ put_libraries()
 {
 	local library
 
+	# A user space has its own, or lacks a package.
+	[[ -z $user_space ]] || return 0
 	for library in $(ldd "$1" 2>/dev/null | grep -o '/[^ ]*'); do
 		[[ -e $root$library ]] || put "$library" "$library"
 	done
 }
 
-# Copies a module after those that it depends on, and says in which order.
+# put_module NAME FOLDER LIST: copies a module to FOLDER after those that it depends on, and
+# says in LIST in which order.
 put_module()
 {
 	local name=${1//-/_} file dependency target
 
-	! grep -qx "$name" "$root/vm/modules" || return 0
+	! grep -qx "$name" "$3" || return 0
 	file=$(find "$kernel/modules" -name "${name//_/[-_]}.ko*" | head -n 1)
 	if [[ -z $file ]]; then
 		grep -q "/${name//_/[-_]}\.ko" "$kernel/modules/modules.builtin" ||
 			usage "kernel $(<"$kernel/version") has no module $1"
 		return 0
 	fi
-	target=$root/vm/m/$name.ko
+	target=$2/$name.ko
 	case $file in
 	*.xz) xz -dc "$file" ;;
 	*.zst) zstd -dcq "$file" ;;
@@ -128,21 +139,50 @@ put_module()
 	*) cat "$file" ;;
 	esac >"$target"
 	while read -r dependency; do
-		[[ -z $dependency ]] || put_module "$dependency"
+		[[ -z $dependency ]] || put_module "$dependency" "$2" "$3"
 	done < <(tr '\0' '\n' <"$target" | sed -n 's/^depends=//p' | tr , '\n')
-	echo "$name" >>"$root/vm/modules"
+	echo "$name" >>"$3"
 }
 
-mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,usr/local/bin,etc,mnt,vm/t,vm/m}
+# A user space of busybox.
+put_busybox()
+{
+	mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,mnt}
+	put "$(command -v busybox)" /bin/busybox
+	[[ ! -e /etc/ld.so.cache ]] || put /etc/ld.so.cache /etc/ld.so.cache
+	printf '%s\n' root:x:0:0::/:/bin/sh user:x:1000:1000::/tmp:/bin/sh >"$root/etc/passwd"
+	printf '%s\n' root:x:0: user:x:1000: >"$root/etc/group"
+}
+
+# What the other one lacks: vm-init as a service, and modules.
+put_service()
+{
+	local units=$root/etc/systemd/system folder module
+
+	folder=$root/usr/lib/modules/$(<"$kernel/version")
+	mkdir -p "$units/multi-user.target.wants" "$folder/kernel"
+	printf '%s\n' '[Unit]' 'Description=the tests' '[Service]' 'ExecStart=/init' \
+		>"$units/vm-tests.service"
+	ln -s ../vm-tests.service "$units/multi-user.target.wants/vm-tests.service"
+	: >"$work/modprobe"
+	for module in "${modprobe[@]}"; do
+		put_module "$module" "$folder/kernel" "$work/modprobe"
+	done
+	cp "$kernel/modules"/modules.{builtin,builtin.modinfo,order} "$folder"
+	/sbin/depmod -b "$root/usr" "$(<"$kernel/version")"
+}
+
+mkdir -p "$root"/{usr/local/bin,etc,vm/t,vm/m}
 : >"$root/vm/modules"
 put "$VM_INIT" /init
-put "$(command -v busybox)" /bin/busybox
-[[ ! -e /etc/ld.so.cache ]] || put /etc/ld.so.cache /etc/ld.so.cache
-printf '%s\n' root:x:0:0::/:/bin/sh user:x:1000:1000::/tmp:/bin/sh >"$root/etc/passwd"
-printf '%s\n' root:x:0: user:x:1000: >"$root/etc/group"
 for module in "${modules[@]}"; do
-	put_module "$module"
+	put_module "$module" "$root/vm/m" "$root/vm/modules"
 done
+if [[ -n $user_space ]]; then
+	put_service
+else
+	put_busybox
+fi
 for program in "${programs[@]}"; do
 	file=$(command -v "$program") || usage "there is no program $program"
 	put "$file" "/usr/local/bin/${file##*/}"
@@ -167,7 +207,9 @@ for script in "$@"; do
 	names+=("$name")
 	rm -f "$out/$name.out" "$out/$name.status"
 done
-(cd "$root" && find . | cpio -o -H newc -R 0:0 --quiet) >"$work/initrd"
+# The kernel takes archives one after the other.
+(cd "$root" && { [[ -z $user_space ]] || cat "$user_space"; } &&
+	find . -mindepth 1 | cpio -o -H newc -R 0:0 --quiet) >"$work/initrd"
 
 # ---- the guest ----
 
