@@ -265,6 +265,7 @@ static int mm_copy(struct mm *base, copy_fn *fn, const struct iovec *local, size
 	return n >= 0 && (size_t)n == total ? 0 : -EFAULT;
 }
 
+/* CAP_SYS_PTRACE: copies from and to memory of processes of all users. */
 static int mm_read(struct mm *mm, const struct iovec *local, size_t n_local,
 		   const struct iovec *remote, size_t n_remote)
 {
@@ -359,13 +360,14 @@ static int mm_share(struct mm *base, uint64_t addr, uint64_t size, unsigned prot
 	if (range_from_size(addr, size, &range) || vma_find(mm, addr, &vma) ||
 	    !(vma.flags & CLIENT_VMA_SHARED) || vma.end - 1 < range.last)
 		return -EOPNOTSUPP;
+	from = vma.offset + (addr - vma.start);
 	fd = share_fd(mm, &vma);
-	if (fd < 0)
-		return fd;
+	/* It has closed its fd, or we may not copy fds: with more rights there is another way. */
+	if (fd < 0 && client_mm_file(base, mm->tgid, addr, size, prot, &fd, &from))
+		return -EOPNOTSUPP;
 	unit = share_granularity(fd);
 	if (unit == 0)
 		return -EOPNOTSUPP;
-	from = vma.offset + (addr - vma.start);
 	skip = from & (unit - 1);
 	map = malloc(sizeof(*map));
 	if (!map)

@@ -197,6 +197,34 @@ START_TEST(files_are_shared_where_the_client_holds_them)
 }
 END_TEST
 
+/* By the mapping, where we have the right to open what it maps. */
+START_TEST(files_are_shared_that_the_client_has_closed)
+{
+	struct mm_share share;
+	struct mm *mm;
+	char *p;
+	int r;
+
+	close(memfd);		/* the child is made without it */
+	memfd = -1;
+	mm = child_mm();
+	r = mm->ops->share(mm, (uintptr_t)shared + PAGE + 16, 100, RW, &share);
+	if (geteuid() != 0) {
+		ck_assert_int_eq(r, -EOPNOTSUPP);
+	} else {
+		ck_assert_int_eq(r, 0);
+		p = share.base;
+		p[0] = 'z';
+		ck_assert_int_eq(shared[PAGE + 16], 'z');
+		mm->ops->unshare(mm, &share, 100);
+	}
+	/* The limits of a mapping are those of the fd. */
+	ck_assert_int_eq(mm->ops->share(mm, (uintptr_t)shared, 100 * PAGE, RW, &share),
+			 -EOPNOTSUPP);
+	mm_unref(mm);
+}
+END_TEST
+
 /* T1-032: unless it is a file in memory */
 START_TEST(shared_files_on_disk_are_not_written)
 {
@@ -532,6 +560,7 @@ int main(void)
 	tcase_add_test(tc, exec_ends_an_address_space);
 	tcase_add_test(tc, death_ends_an_address_space);
 	tcase_add_test(tc, files_are_shared_where_the_client_holds_them);
+	tcase_add_test(tc, files_are_shared_that_the_client_has_closed);
 	tcase_add_test(tc, shared_files_on_disk_are_not_written);
 	tcase_add_test(tc, threads_of_a_process_have_one_address_space);
 	tcase_add_test(tc, the_remembered_give_way);
