@@ -105,6 +105,11 @@ const struct cused_param conf_service_params[CONF_SERVICE_KEYS] = {
 		.name = "ctl_group", .type = CUSED_PARAM_STRING, .preset = "0",
 		.text = "group of the control socket, a name or a number",
 	},
+	[CONF_SERVICE_AGENT] = {
+		.name = "agent", .type = CUSED_PARAM_PATH, .preset = "off",
+		.text = "socket of a service manager that starts the agent, as systemd's "
+			"vfio-cused-agent.socket does; off: the service starts it",
+	},
 };
 
 const struct cused_param conf_group_params[CONF_GROUP_KEYS] = {

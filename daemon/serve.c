@@ -71,6 +71,24 @@ static int lock_take(struct cused_error *err)
 	return 0;
 }
 
+/* NULL: the service starts its agent itself. (Before the configuration is finished, what nobody
+ * has said is not there.) */
+static const char *agent_connect(const struct conf *conf)
+{
+	const char *path = conf->service[CONF_SERVICE_AGENT].string;
+
+	return path && strcmp(path, "off") != 0 ? path : NULL;
+}
+
+/* Where the agent is a unit of its own, the mounts are in its view of the file system. */
+static int sysfs_clear(const struct conf *conf, struct cused_error *err)
+{
+	const char *connect = agent_connect(conf);
+
+	return connect ? agent_sysfs_clear(connect, SERVE_SYSFS, err) :
+			 sysfs_unmount(SERVE_SYSFS, err);
+}
+
 int serve_prepare(const struct conf *conf)
 {
 	struct cused_error err;
@@ -78,7 +96,7 @@ int serve_prepare(const struct conf *conf)
 	if (geteuid() != 0)
 		return complain("it makes character devices for the whole machine, which takes "
 				"root; without root, use vfio-cused run");
-	if (lock_take(&err) || sysfs_unmount(SERVE_SYSFS, &err))
+	if (lock_take(&err) || sysfs_clear(conf, &err))
 		return complain(err.text);
 	devnode_recover("");
 	return 0;
@@ -100,7 +118,8 @@ static int sysfs_lay(struct serve *serve, struct cused_error *err)
 	r = instance_sysfs(instance, SERVE_SYSFS, &plan, err);
 	if (r)
 		return r;
-	if (serve->plan && sysfs_update(serve->plan, plan, SERVE_SYSFS, &why) == 0) {
+	if (serve->plan &&
+	    service_sysfs(serve->service, serve->plan, plan, SERVE_SYSFS, &why) == 0) {
 		sysfs_plan_free(serve->plan);
 		serve->plan = plan;
 		return 0;
@@ -109,13 +128,13 @@ static int sysfs_lay(struct serve *serve, struct cused_error *err)
 		/* For a moment there is nothing. */
 		cused_log(CUSED_LOG_INFO, "serve", "%s is laid anew: %s", SERVE_SYSFS, why.text);
 		sysfs_plan_free(steal_ptr(serve->plan));
-		r = sysfs_unmount(SERVE_SYSFS, err);
+		r = service_sysfs(serve->service, NULL, NULL, SERVE_SYSFS, err);
 	}
 	if (r == 0)
-		r = sysfs_mount(plan, SERVE_SYSFS, err);
+		r = service_sysfs(serve->service, NULL, plan, SERVE_SYSFS, err);
 	if (r) {
 		sysfs_plan_free(plan);
-		sysfs_unmount(SERVE_SYSFS, &why);
+		service_sysfs(serve->service, NULL, NULL, SERVE_SYSFS, &why);
 	} else {
 		serve->plan = plan;
 	}
@@ -184,7 +203,7 @@ static int start(struct serve *serve, struct cused_error *err)
 	bool sysfs = serve->conf->service[CONF_SERVICE_SYSFS].number;
 	const char *dma = serve->conf->service[CONF_SERVICE_DMA].string;
 	struct service_params params = {
-		.agent = "/proc/self/exe", .agent_argv = serve->agent_argv,
+		.agent_connect = agent_connect(serve->conf), .agent = "/proc/self/exe", .agent_argv = serve->agent_argv,
 		.socket = serve->conf->agent_socket ? serve->conf->agent_socket :
 							SERVICE_AGENT_SOCKET,
 		.prefix = serve->conf->service[CONF_SERVICE_PREFIX].string,
@@ -357,7 +376,7 @@ static int stop(struct serve *serve)
 	int status = 0;
 
 	notify_state(NOTIFY_STOPPING, "stopping");
-	if (serve->plan && sysfs_unmount(SERVE_SYSFS, &err))
+	if (serve->plan && service_sysfs(serve->service, NULL, NULL, SERVE_SYSFS, &err))
 		status = complain(err.text);
 	sysfs_plan_free(serve->plan);
 	/* Who revokes a device has its group, which the release of open files wants, too. */
@@ -414,10 +433,12 @@ static bool agent_cleans_sysfs;
 static const char *agent_socket, *agent_ctl;
 
 /* What a service that was killed has left; unless another one has taken its place. */
-static void service_gone(void)
+static void service_gone(bool orderly)
 {
 	struct cused_error err;
 
+	if (orderly)
+		return;
 	/* The dead one's lock goes with its files, in no order that we could rely on. */
 	if (lock_take(&err)) {
 		cused_log(CUSED_LOG_WARNING, "agent", "nothing is cleaned up: %s", err.text);
@@ -436,6 +457,19 @@ static void service_gone(void)
 
 int agent_command(const struct conf *conf, char **args)
 {
+	char *unit_args[AGENT_ARGS_MAX];
+
+	if (agent_is_unit()) {
+		int r = agent_unit_hello(unit_args);
+
+		if (r <= 0) {
+			if (r)
+				cused_log(CUSED_LOG_ERROR, "agent", "who connected is no service: "
+					  "%s", strerror(-r));
+			return r ? CLI_FAILURE : 0;
+		}
+		args = unit_args;
+	}
 	agent_cleans_sysfs = args[0] && !strcmp(args[0], "sysfs");
 	agent_socket = args[0] ? args[1] : NULL;
 	agent_ctl = agent_socket ? args[2] : NULL;

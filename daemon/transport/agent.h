@@ -20,12 +20,21 @@
  *                                          kept for a while, for the next token; who comes
  *                                          while it works gets one for this one job
  *     exec connects to the socket       ─▶ it gets the root of the devices' file system
+ *     a plan of /sys                    ─▶ a child lays it over the machine's /sys, or
+ *                                          changes what lies there
  *
  *   Each job has a socket of its own for its answer, so that the service sees at once when
  *   whoever worked on it has died. The agent may be killed at any time: jobs at work fail,
  *   the next one starts a new agent. Couriers do not die with it, because half a delivery
  *   would harm the client. When the service ends, however it ends, the agent takes away
  *   what the service had laid over /sys, and ends.
+ *
+ *   The service starts its agent, or a service manager does: then the two can have different
+ *   rights, and different views of the file system: the mounts over /sys are in the agent's,
+ *   which is the machine's. The manager listens at a socket, `connect` of the parameters, and
+ *   starts an agent for each connection, which is its socket for jobs. The first message
+ *   there, a *hello*, brings what it would else find (AGENT_FD_…, its arguments); its answer,
+ *   who it is (agent_unit.c).
  *
  *   A client's fd can be a file of a file system that its owner serves and stalls. Nothing
  *   that could ask that file system is done before the file was found to be an eventfd or
@@ -41,6 +50,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include <transport/service_abi.h>
+#include <transport/sysfs.h>
 #include <vfio-cused/cused.h>
 #include <vfio-cused/iommu.h>
 
@@ -50,11 +60,14 @@
 #define LEND_CALL_MS 20000u	/* for one ioctl of a client: the pinning of 1 GiB, at most */
 #define LEND_ANSWER_MS 26000u	/* for the word of it */
 #define AGENT_FDS_MAX 64u	/* looked at in one job */
+#define AGENT_START_MS 10000u	/* for a service manager to start one */
+#define SYSFS_ANSWER_MS 30000u	/* for changes of /sys: a thousand mounts, on a busy machine */
 #define AGENT_RESTARTS_MAX 1000u /* in the life of a service */
 
 struct agent;
 
 struct agent_params {
+	const char *connect;	/* socket of a service manager that starts it; NULL: we do */
 	const char *program;		/* path of the agent's; borrowed, as the rest */
 	const char *const *argv;	/* of it, NULL-terminated */
 	int listener;		/* SERVICE_AGENT_SOCKET, or -1; borrowed */
@@ -134,6 +147,24 @@ int agent_lend_call(struct agent_lending *lending, int fd, unsigned long cmd, vo
 void agent_lend_end(struct agent_lending *lending, int result);
 
 /*
+ * agent_sysfs - lay a plan over /sys where the agent is, change or take away what lies there.
+ * @old: what lies there; NULL: nothing of ours
+ * @new: what is to; NULL: nothing
+ * Return: 0; as sysfs_mount(), sysfs_update(), sysfs_unmount(); -EIO the agent died; -ETIMEDOUT;
+ * -EFBIG, -ENOMEM, -EMFILE. @err is set on failure.  Locks: as agent_look().
+ */
+int agent_sysfs(struct agent *agent, const struct sysfs_plan *old,
+		const struct sysfs_plan *new, const char *root, struct cused_error *err);
+
+/*
+ * agent_sysfs_clear - take away what a killed service left over /sys, where there is no agent
+ * of ours yet, but a service manager that starts one, for this alone.
+ * @connect: as of the parameters
+ * Return: as agent_sysfs(); an errno of connecting.  Locks: none.
+ */
+int agent_sysfs_clear(const char *connect, const char *root, struct cused_error *err);
+
+/*
  * agent_ensure - see to it that there is an agent for those who come to the socket: who
  * has no job for it would not find out that it is dead.
  * Return: 0, -errno of starting one.  Locks: takes the agent's.
@@ -150,17 +181,64 @@ enum { AGENT_FD_JOBS = 3, AGENT_FD_LISTENER, AGENT_FD_MOUNT, AGENT_FDS };
 
 /*
  * agent_serve - work until the service has gone.
- * @gone: called once when the service has gone
+ * @gone: called once when the service has gone; @orderly: it cleans up itself
  * Return: an exit status.
  */
-int agent_serve(void (*gone)(void));
+int agent_serve(void (*gone)(bool orderly));
+
+#define AGENT_ARGS_SIZE 1024u	/* of arguments that come with a hello, NULs included */
+#define AGENT_ARGS_MAX 8u
+
+/* Was this process started by a service manager for a connection? */
+bool agent_is_unit(void);
+/*
+ * agent_unit_hello - take the hello of the service at the other end, and answer it.
+ * @ret_args: what stands behind the program's name and "agent", NULL-terminated; borrowed from
+ * memory that stays
+ * Return: 1 agent_serve() may follow; 0 all that was wanted is done; -EPERM it is not root's;
+ * -EBADMSG; an errno of receiving.
+ */
+int agent_unit_hello(char *ret_args[AGENT_ARGS_MAX]);
 
 /* ---- between the two ---- */
 
 enum agent_job_kind {
 	AGENT_JOB_LOOK, AGENT_JOB_DELIVER, AGENT_JOB_DELIVER_FILE, AGENT_JOB_DELIVER_COPY,
-	AGENT_JOB_LEND,
+	AGENT_JOB_LEND, AGENT_JOB_SYSFS,
+	AGENT_JOB_END,		/* the service cleans up itself; no answer, nothing beside it */
 };
+
+#define AGENT_HELLO_VERSION 1u
+
+enum agent_hello_kind { AGENT_HELLO_SERVE, AGENT_HELLO_CLEAR };
+
+/* The first message to an agent of a service manager; beside it the mount, and then, if there
+ * is one, the listener. CLEAR: args is what lies over sysfs, nothing is beside it. */
+struct agent_hello {
+	uint32_t version, kind;
+	uint32_t args_size;		/* of strings, one behind the other, each with its NUL */
+	char args[AGENT_ARGS_SIZE];
+};
+
+/* Its answer, and that to a job for /sys. Beside that to a hello: a pidfd of the agent. */
+struct agent_said {
+	int32_t result;
+	int32_t pid;
+	char text[sizeof(((struct cused_error *)0)->text)];
+};
+
+/* The file of a job for /sys: this, and two plans behind it (sysfs_pack.c); sizes of 0: none. */
+struct agent_sysfs_file {
+	uint64_t old_size, new_size;
+	char root[256];
+};
+
+/* What the child does for such a job, and answers. (agent_sysfs.c) */
+void agent_sysfs_work(int socket, int file);
+/* The service's side of a hello. @fds: the mount, and then the listener or nothing. @argv: of the
+ * agent's program. Return: 0, with the socket for jobs; -errno.  (agent_unit.c) */
+int agent_unit_connect(const char *path, const char *const *argv, const int *fds, size_t n_fds,
+		       int *ret_jobs, int *ret_pidfd, pid_t *ret_pid);
 
 /* To the agent; the socket for the answers comes beside it, and then the file. */
 struct agent_job {
@@ -196,5 +274,14 @@ struct agent_word {
 	uint64_t cmd;
 	uint8_t arg[CUSED_LENDER_ARG];
 };
+
+/*
+ * agent_send_job - a dead agent is replaced once.
+ * @file: that goes with it, stays the caller's; or -1
+ * @ret: the socket for the answers; @ret_pid: the agent that has the job
+ * Return: 0; -EMFILE; -EIO no agent can be had.  Locks: takes the agent's.
+ */
+int agent_send_job(struct agent *agent, const struct agent_job *job, int file, int *ret,
+		   pid_t *ret_pid);
 
 #endif

@@ -30,6 +30,8 @@ struct agent {
 	pthread_mutex_t lock;
 	int jobs;			/* lock; -1: no agent runs */
 	pid_t pid;			/* lock */
+	int pidfd;			/* lock; of the agent, while one runs: its number can be
+					 * another's when a service manager has reaped it */
 	unsigned starts;		/* lock */
 	atomic_uint looks;		/* that were answered, by whichever agent */
 	pid_t dropped[DROPPED_MAX];	/* lock; killed, to be reaped when they have ended */
@@ -39,7 +41,7 @@ struct agent {
 
 /* The child's descriptors, in the order of AGENT_FD_…; a listener that is not there is
  * left closed. First out of the way of each other, then to their places. */
-static int spawn(struct agent *agent, int jobs)
+static int spawn_with(struct agent *agent, int jobs)
 {
 	const int from[] = { jobs, agent->params.listener, agent->params.mount };
 	posix_spawn_file_actions_t actions;
@@ -76,6 +78,36 @@ static int spawn(struct agent *agent, int jobs)
 	return r;
 }
 
+static int spawn(struct agent *agent)
+{
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	r = spawn_with(agent, pair[1]);
+	close(pair[1]);
+	if (r == 0) {
+		agent->pidfd = (int)syscall(SYS_pidfd_open, agent->pid, 0);
+		r = agent->pidfd < 0 ? -errno : 0;
+	}
+	if (r) {
+		close(pair[0]);		/* and that is the end of one that was started */
+		return r;
+	}
+	agent->jobs = pair[0];
+	return 0;
+}
+
+/* One that a service manager starts. */
+static int join(struct agent *agent)
+{
+	const int fds[] = { agent->params.mount, agent->params.listener };
+
+	return agent_unit_connect(agent->params.connect, agent->params.argv, fds,
+				  agent->params.listener < 0 ? 1 : 2, &agent->jobs,
+				  &agent->pidfd, &agent->pid);
+}
+
 /* With the lock. */
 static void reap(struct agent *agent)
 {
@@ -90,23 +122,22 @@ static int start(struct agent *agent)
 {
 	/* A job is small; who takes that long does not take any. */
 	const struct timeval patience = { .tv_sec = AGENT_ANSWER_MS / 1000 };
-	int pair[2], r;
+	int r;
 
 	reap(agent);
 	if (agent->starts >= AGENT_RESTARTS_MAX)
 		return -EIO;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
-		return -errno;
-	setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	r = spawn(agent, pair[1]);
-	close(pair[1]);
-	if (r) {
-		close(pair[0]);
+	r = agent->params.connect ? join(agent) : spawn(agent);
+	if (r)
 		return r;
-	}
-	agent->jobs = pair[0];
+	setsockopt(agent->jobs, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	agent->starts++;
 	return 0;
+}
+
+static void end_now(struct agent *agent)
+{
+	syscall(SYS_pidfd_send_signal, agent->pidfd, SIGKILL, NULL, 0);
 }
 
 /* With the lock. One that is stalled in a system call may outlive its SIGKILL a while; it
@@ -116,7 +147,8 @@ static void drop(struct agent *agent)
 	if (agent->jobs < 0)
 		return;
 	close(steal_fd(&agent->jobs));
-	kill(agent->pid, SIGKILL);
+	end_now(agent);
+	close(steal_fd(&agent->pidfd));
 	agent->dropped[agent->starts % DROPPED_MAX] = agent->pid;
 	agent->pid = 0;
 }
@@ -130,11 +162,12 @@ int agent_new(const struct agent_params *params, struct agent **ret,
 	if (!agent)
 		return cused_error_set(err, -ENOMEM, "out of memory");
 	agent->params = *params;
-	agent->jobs = -1;
+	agent->jobs = agent->pidfd = -1;
 	pthread_mutex_init(&agent->lock, NULL);
 	r = start(agent);
 	if (r) {
-		cused_error_set(err, r, "cannot start the agent, %s: %s", params->program,
+		cused_error_set(err, r, "cannot start the agent, %s: %s",
+				params->connect ? params->connect : params->program,
 				strerror(-r));
 		pthread_mutex_destroy(&agent->lock);
 		free(agent);
@@ -145,23 +178,27 @@ int agent_new(const struct agent_params *params, struct agent **ret,
 }
 
 /* Wait for a while. */
-static bool has_ended(pid_t pid)
+static bool has_ended(int pidfd)
 {
-	cleanup_close int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
-	return pidfd < 0 || poll(&p, 1, AGENT_ANSWER_MS) != 0;
+	return poll(&p, 1, AGENT_ANSWER_MS) != 0;
 }
 
 void agent_free(struct agent *agent)
 {
+	const struct agent_job end = { .kind = AGENT_JOB_END };
+
 	if (!agent)
 		return;
 	if (agent->jobs >= 0) {
+		/* Else it waits until nobody has the service's lock, to clean up after it. */
+		fd_message_send(agent->jobs, &end, sizeof(end), NULL, 0);
 		close(agent->jobs);
 		/* It ends when it sees that, and its couriers have ended. */
-		if (!has_ended(agent->pid))
-			kill(agent->pid, SIGKILL);
+		if (!has_ended(agent->pidfd))
+			end_now(agent);
+		close(agent->pidfd);
 		waitpid(agent->pid, NULL, WNOHANG);
 	}
 	reap(agent);
@@ -196,10 +233,8 @@ int agent_ensure(struct agent *agent)
 
 /* ---- jobs ---- */
 
-/* Send a job; a dead agent is replaced once. @file: that goes with it, or -1; @ret: the socket
- * for the answers; @ret_pid: of the agent that has it. */
-static int job_send(struct agent *agent, const struct agent_job *job, int file, int *ret,
-		    pid_t *ret_pid)
+int agent_send_job(struct agent *agent, const struct agent_job *job, int file, int *ret,
+		   pid_t *ret_pid)
 {
 	int pair[2], fds[2], r = 0;
 
@@ -274,7 +309,7 @@ static int look_some(struct agent *agent, pid_t tid, unsigned major, struct agen
 		job.fds[i].fd = fds[i].fd;
 		job.fds[i].cookie = fds[i].cookie;
 	}
-	r = job_send(agent, &job, -1, &socket, &pid);
+	r = agent_send_job(agent, &job, -1, &socket, &pid);
 	if (r)
 		return r;
 	/* One that answers others is busy, and comes to this job in its turn. */
@@ -330,7 +365,7 @@ static int deliver(struct agent *agent, const struct agent_job *job, int file,
 	int r, socket;
 	pid_t pid;
 
-	r = job_send(agent, job, file, &socket, &pid);
+	r = agent_send_job(agent, job, file, &socket, &pid);
 	if (file >= 0)
 		close(file);
 	if (r)
@@ -391,7 +426,7 @@ int agent_lend_begin(struct agent *agent, pid_t tid, void (*armed)(void *arg), v
 
 	if (!lending)
 		return -ENOMEM;
-	r = job_send(agent, &job, -1, &lending->socket, &pid);
+	r = agent_send_job(agent, &job, -1, &lending->socket, &pid);
 	if (r)
 		goto err_free;
 	r = job_receive(lending->socket, COURIER_ANSWER_MS, &result, NULL, &none);

@@ -235,6 +235,10 @@ void agent_courier(struct clients *clients, struct agent_job job, int socket, in
 	close(AGENT_FD_JOBS);
 	prctl(PR_SET_NAME, "vfio-courier");
 	end_in_time(COURIER_LIFE_S);
+	if (job.kind == AGENT_JOB_SYSFS) {
+		agent_sysfs_work(socket, file);
+		_exit(0);
+	}
 	r = job.kind == AGENT_JOB_LEND ? lend(&job, socket) :
 					 deliver(&job, clients, socket, file, parent);
 	while (job_next(agent, socket, r, &job, &socket)) {

@@ -31,6 +31,7 @@ struct server_state {
 	struct clients *clients;
 	int kept;			/* to the courier that is kept, or -1 */
 	bool kept_is_free;
+	bool orderly;			/* the service has said that it ends */
 };
 
 /* ---- looking at fds ---- */
@@ -162,6 +163,14 @@ static void kept_hear(struct server_state *state)
 		kept_end(state);
 }
 
+/* How many files come with it, the socket for the answers included. */
+static size_t job_files(const struct agent_job *job)
+{
+	if (job->kind == AGENT_JOB_END)
+		return 0;
+	return job->kind == AGENT_JOB_DELIVER_FILE || job->kind == AGENT_JOB_SYSFS ? 2 : 1;
+}
+
 /* @file: of the job, which the client's copy has to outlive; -1: none. Closed here. */
 static void deliver_start(struct server_state *state, const struct agent_job *job, int socket,
 			  int file)
@@ -228,10 +237,14 @@ static bool job_take(struct server_state *state)
 		return true;
 	if (r == 0 || r == -ECONNRESET)
 		return false;
-	if (r != (int)sizeof(job) || n != (job.kind == AGENT_JOB_DELIVER_FILE ? 2 : 1)) {
+	if (r != (int)sizeof(job) || n != job_files(&job)) {
 		for (size_t i = 0; r > 0 && i < n; i++)
 			close(fds[i]);
 		return r != -EPIPE;
+	}
+	if (job.kind == AGENT_JOB_END) {
+		state->orderly = true;
+		return false;
 	}
 	if (job.kind == AGENT_JOB_LOOK)
 		look(state, &job, fds[0]);
@@ -275,7 +288,7 @@ static void work(struct server_state *state)
 	}
 }
 
-int agent_serve(void (*gone)(void))
+int agent_serve(void (*gone)(bool orderly))
 {
 	struct server_state state = { .kept = -1 };
 
@@ -290,7 +303,7 @@ int agent_serve(void (*gone)(void))
 	signal(SIGCHLD, SIG_IGN);	/* couriers report by their sockets */
 	work(&state);
 	kept_end(&state);
-	gone();
+	gone(state.orderly);
 	clients_free(state.clients);
 	while (waitpid(-1, NULL, 0) >= 0 || errno == EINTR)
 		;

@@ -115,7 +115,8 @@ void service_remove_device(struct service *service, const struct device *device)
 int service_start(struct service *service, struct topology *topology,
 		  struct cused_error *err)
 {
-	struct agent_params agent = { .program = service->params.agent,
+	struct agent_params agent = { .connect = service->params.agent_connect,
+				      .program = service->params.agent,
 				      .argv = service->params.agent_argv };
 	struct node *node;
 	int r = 0;
@@ -130,6 +131,12 @@ int service_start(struct service *service, struct topology *topology,
 	if (r == 0)
 		r = node_new(service, OBJECT_CONTAINER, NULL, NULL, &node, err);
 	return r;
+}
+
+int service_sysfs(struct service *service, const struct sysfs_plan *old,
+		  const struct sysfs_plan *new, const char *root, struct cused_error *err)
+{
+	return agent_sysfs(service->agent, old, new, root, err);
 }
 
 static struct node *find_group(struct service *service, const struct group *group)

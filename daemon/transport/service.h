@@ -35,9 +35,11 @@
 #include <vfio-cused/cused.h>
 
 struct service;
+struct sysfs_plan;
 
 struct service_params {
-	const char *agent;		/* see agent.h; borrowed */
+	const char *agent_connect;	/* these three: see agent.h; borrowed */
+	const char *agent;
 	const char *const *agent_argv;
 	const char *socket;		/* for exec; NULL: none. Borrowed */
 	const char *prefix;		/* directory of /dev for the nodes; "vfio". Borrowed */
@@ -93,6 +95,10 @@ int service_hide_group(struct service *service, struct group *group,
 /* Free what hidden groups had, where no client has it open any more. Return: how many are
  * left. Not from several threads at a time. */
 unsigned service_reap(struct service *service);
+
+/* agent_sysfs(), by the service's agent. After service_start(). */
+int service_sysfs(struct service *service, const struct sysfs_plan *old,
+		  const struct sysfs_plan *new, const char *root, struct cused_error *err);
 
 /* The device number of a node: "vfio", "7", "noiommu-7". 0 if there is none. */
 dev_t service_node_number(struct service *service, const char *name);

@@ -16,7 +16,7 @@
 
 #include <util/cleanup.h>
 
-#include "sysfs.h"
+#include "sysfs_internal.h"
 
 /* SD-016: fixed by the kernel. SD-017: dynamic there; the last of the dynamic range. */
 #define MISC_MAJOR 10
@@ -32,11 +32,6 @@
 #define RES_MEM_64 0x100000u
 
 #define PCI_CAP_PCIE 0x10
-
-struct sysfs_plan {
-	struct sysfs_node root;
-	bool failed;		/* an allocation failed while building */
-};
 
 /* ---- the tree ---- */
 

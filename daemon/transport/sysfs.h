@@ -87,6 +87,17 @@ const struct sysfs_node *sysfs_plan_root(const struct sysfs_plan *plan);
 /* @path: relative to /sys, links are not followed. NULL if there is none. */
 const struct sysfs_node *sysfs_plan_find(const struct sysfs_plan *plan, const char *path);
 
+/*
+ * A plan as bytes, for another process (sysfs_pack.c). Who takes it apart does not trust it.
+ */
+#define SYSFS_PACK_MAX (64u << 20)	/* of one plan; 300 devices take some 2 MiB */
+#define SYSFS_PACK_DEPTH 32u		/* directories in directories */
+
+/* @ret: to be freed. Return: 0; -EFBIG more than SYSFS_PACK_MAX; -ENOMEM. */
+int sysfs_plan_pack(const struct sysfs_plan *plan, uint8_t **ret, size_t *ret_size);
+/* Return: 0; -EBADMSG it is no plan: cut off, too deep, a name that leads elsewhere, …; -ENOMEM. */
+int sysfs_plan_unpack(const uint8_t *data, size_t size, struct sysfs_plan **ret);
+
 /* By this source, and by being a tmpfs, mountinfo tells our mounts from others. */
 #define SYSFS_MOUNT_SOURCE "vfio-cused"
 

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* transport/sysfs_internal.h - between sysfs_mount.c and sysfs_update.c. */
+/* transport/sysfs_internal.h - between the files sysfs*.c. */
 #ifndef TRANSPORT_SYSFS_INTERNAL_H
 #define TRANSPORT_SYSFS_INTERNAL_H
 
 #include <transport/sysfs.h>
 
 #define SYSFS_PATH_SIZE 512
+
+struct sysfs_plan {
+	struct sysfs_node root;
+	bool failed;		/* an allocation failed while building */
+};
 
 /* Work on a tree of directories under /sys. */
 struct sysfs_mounting {

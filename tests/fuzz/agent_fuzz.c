@@ -119,7 +119,7 @@ static unsigned open_files(void)
 	return n;
 }
 
-static void gone(void)
+static void gone(bool orderly)
 {
 }
 

@@ -315,6 +315,7 @@ START_TEST(an_agent_ends_with_its_service)
 	fd = open(gone_path, O_RDONLY | O_CLOEXEC);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(read(fd, bytes, sizeof(bytes)), 1);
+	ck_assert_int_eq(bytes[0], 'o');
 	close(fd);
 }
 END_TEST
@@ -974,11 +975,11 @@ END_TEST
 
 static const char *agent_says_gone;
 
-static void gone(void)
+static void gone(bool orderly)
 {
 	int fd = open(agent_says_gone, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
-	if (write(fd, "g", 1) != 1)
+	if (write(fd, orderly ? "o" : "g", 1) != 1)
 		abort();
 	close(fd);
 }

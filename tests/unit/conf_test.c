@@ -433,7 +433,8 @@ START_TEST(dump_uses_the_words_of_the_command_line)
 		"[service]\nmemory = auto\ncourier = on\nsysfs = on\n"
 		"prefix = vfio\nreplace = off\ndma = auto\n"
 		"ctl = /run/vfio-cused/ctl\nctl_mode = 0600\nctl_owner = 0\n"
-		"ctl_group = 0\n");
+		"ctl_group = 0\n"
+		"agent = off\n");
 	free(text);
 }
 END_TEST

@@ -785,7 +785,7 @@ END_TEST
 
 /* ---- the program ---- */
 
-static void nothing(void)
+static void nothing(bool orderly)
 {
 }
 
