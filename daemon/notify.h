@@ -4,12 +4,13 @@
  *
  *     start ─▶ READY ─▶ RELOADING ─▶ READY … ─▶ STOPPING
  *
- * With each comes STATUS=, a line for `systemctl status`. Where nobody asked for it, as NOTIFY_SOCKET
- * is not set, all of this does nothing.
+ * With each comes STATUS=, a line for `systemctl status`. Where nobody asked for it, as
+ * NOTIFY_SOCKET is not set, all of this does nothing.
  *
- * The watchdog. Where a manager wants a sign of life (WATCHDOG_USEC), the main loop gives it from
- * its own round, when half of the time is over: one that hangs, or waits for the lock of a thread
- * that does, gives none, and is started anew. It is no thread's or timer's work, which would go on.
+ * The watchdog. Where a manager wants a sign of life (WATCHDOG_USEC), the main loop gives it
+ * from its own round, when half of the time is over: one that hangs, or waits for the lock of a
+ * thread that does, gives none, and is started anew. It is no thread's or timer's work, which
+ * would go on.
  */
 #ifndef NOTIFY_H
 #define NOTIFY_H

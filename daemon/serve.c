@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <transport/agent.h>
+#include <transport/confine.h>
 #include <transport/devnode.h>
 #include <transport/service.h>
 #include <transport/sysfs.h>
@@ -80,6 +81,11 @@ static const char *agent_connect(const struct conf *conf)
 	return path && strcmp(path, "off") != 0 ? path : NULL;
 }
 
+static enum confine_who who(const struct conf *conf)
+{
+	return agent_connect(conf) ? CONFINE_SERVICE : CONFINE_SERVICE_AND_AGENT;
+}
+
 /* Where the agent is a unit of its own, the mounts are in its view of the file system. */
 static int sysfs_clear(const struct conf *conf, struct cused_error *err)
 {
@@ -141,11 +147,14 @@ static int sysfs_lay(struct serve *serve, struct cused_error *err)
 	return r;
 }
 
-/* A node takes a file or two, a device and each client's interrupt one. */
-static void files_allow(void)
+/* A node takes a file or two, a device and each client's interrupt one. What the kernel pins in
+ * our name for a device of the machine, by a file, is within the limit of the client, which
+ * was looked at, so there is to be no other (CAP_SYS_RESOURCE: to raise it). */
+static void limits_raise(void)
 {
-	struct rlimit limit;
+	struct rlimit limit, none = { RLIM_INFINITY, RLIM_INFINITY };
 
+	setrlimit(RLIMIT_MEMLOCK, &none);
 	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return;
 	limit.rlim_cur = limit.rlim_max;
@@ -203,7 +212,8 @@ static int start(struct serve *serve, struct cused_error *err)
 	bool sysfs = serve->conf->service[CONF_SERVICE_SYSFS].number;
 	const char *dma = serve->conf->service[CONF_SERVICE_DMA].string;
 	struct service_params params = {
-		.agent_connect = agent_connect(serve->conf), .agent = "/proc/self/exe", .agent_argv = serve->agent_argv,
+		.agent_connect = agent_connect(serve->conf),
+		.agent = "/proc/self/exe", .agent_argv = serve->agent_argv,
 		.socket = serve->conf->agent_socket ? serve->conf->agent_socket :
 							SERVICE_AGENT_SOCKET,
 		.prefix = serve->conf->service[CONF_SERVICE_PREFIX].string,
@@ -238,6 +248,8 @@ static int start(struct serve *serve, struct cused_error *err)
 		r = sysfs_lay(serve, err);
 	if (r == 0)
 		r = serve_ctl_start(serve, err);
+	if (r == 0)
+		r = confine_calls(who(serve->conf), err);
 	if (r == 0)
 		tell_state(serve, "ready", service_can_map(serve->service) ? "" :
 			   "; this kernel has no FUSE passthrough (Linux 6.9), so no region can "
@@ -412,12 +424,15 @@ int serve_command(const struct conf *conf, char **args)
 	int r, status;
 
 	conf_log_apply(conf, LOG_USUAL);
+	/* Each thread has its own, so before there are more of them. */
+	r = confine_capabilities(who(conf), &err);
 	log_start();
-	files_allow();
+	limits_raise();
 	signals_take_over(&serve);
-	r = serve.signals < 0 || serve.wake < 0 ?
-		    cused_error_set(&err, -EMFILE, "cannot make a signalfd or an eventfd") :
-		    start(&serve, &err);
+	if (r == 0 && (serve.signals < 0 || serve.wake < 0))
+		r = cused_error_set(&err, -EMFILE, "cannot make a signalfd or an eventfd");
+	if (r == 0)
+		r = start(&serve, &err);
 	if (r == 0)
 		wait_for_the_end(&serve);
 	else
@@ -458,6 +473,7 @@ static void service_gone(bool orderly)
 int agent_command(const struct conf *conf, char **args)
 {
 	char *unit_args[AGENT_ARGS_MAX];
+	struct cused_error err;
 
 	if (agent_is_unit()) {
 		int r = agent_unit_hello(unit_args);
@@ -473,6 +489,10 @@ int agent_command(const struct conf *conf, char **args)
 	agent_cleans_sysfs = args[0] && !strcmp(args[0], "sysfs");
 	agent_socket = args[0] ? args[1] : NULL;
 	agent_ctl = agent_socket ? args[2] : NULL;
+	if (confine_capabilities(CONFINE_AGENT, &err)) {
+		cused_log(CUSED_LOG_ERROR, "agent", "%s", err.text);
+		return CLI_FAILURE;
+	}
 	if (agent_serve(service_gone) == 0)
 		return 0;
 	fputs("vfio-cused: agent: this command is started by vfio-cused serve, not by hand\n",

@@ -14,9 +14,11 @@
 #include <unistd.h>
 
 #include <transport/agent_courier.h>
+#include <transport/confine.h>
 #include <transport/courier.h>
 #include <transport/fd_message.h>
 #include <util/cleanup.h>
+#include <vfio-cused/log.h>
 
 #define COURIER_LIFE_S 60
 #define LEND_WORD_MS 10000		/* for the service to say what comes next */
@@ -230,6 +232,7 @@ static bool job_next(int agent, int socket, int r, struct agent_job *ret_job, in
 void agent_courier(struct clients *clients, struct agent_job job, int socket, int file,
 		   int parent, int agent)
 {
+	struct cused_error err;
 	int r;
 
 	close(AGENT_FD_JOBS);
@@ -239,6 +242,9 @@ void agent_courier(struct clients *clients, struct agent_job job, int socket, in
 		agent_sysfs_work(socket, file);
 		_exit(0);
 	}
+	/* It makes no nodes. One that keeps the right to do so delivers as well. */
+	if (confine_capabilities(CONFINE_COURIER, &err))
+		cused_log(CUSED_LOG_WARNING, "agent", "%s", err.text);
 	r = job.kind == AGENT_JOB_LEND ? lend(&job, socket) :
 					 deliver(&job, clients, socket, file, parent);
 	while (job_next(agent, socket, r, &job, &socket)) {

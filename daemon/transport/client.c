@@ -112,6 +112,7 @@ int client_status(pid_t tid, const char *name, char *ret, size_t size)
 	FILE *f;
 
 	*ret = '\0';
+	/* CAP_DAC_OVERRIDE: folders of other users' processes, fd/ above all; and images. */
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
 	f = fopen(path, "re");
 	if (!f)
@@ -268,6 +269,7 @@ static void caller_rights(struct client_thread *thread, struct caller *caller)
 	struct rlimit64 limit;
 
 	caller->memlock_limit = 0;
+	/* CAP_SYS_RESOURCE: to read a limit of another user's. */
 	if (prlimit64(tid, RLIMIT_MEMLOCK, NULL, &limit) == 0)
 		caller->memlock_limit = limit.rlim_cur == RLIM64_INFINITY ?
 						UINT64_MAX : limit.rlim_cur;

@@ -90,6 +90,7 @@ static int open_behind(pid_t tid, const struct client_vma *vma, unsigned prot)
 	    st.stx_ino != vma->inode || makedev(st.stx_dev_major, st.stx_dev_minor) != vma->dev)
 		return -EOPNOTSUPP;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
+	/* CAP_SYS_ADMIN: it is in map_files of another process, see above. */
 	fd = open(path, O_CLOEXEC | (prot & CUSED_PROT_WRITE ? O_RDWR : O_RDONLY));
 	return fd < 0 ? -EOPNOTSUPP : fd;
 }

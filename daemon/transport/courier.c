@@ -322,6 +322,7 @@ static void limit_lend(struct courier *c, struct lent *lent, int resource, uint6
 	struct rlimit64 *during = &lent->during;
 
 	*lent = (struct lent){ .resource = resource };
+	/* CAP_SYS_RESOURCE: a limit of another user's, and over what he may have. */
 	if (prlimit64(c->tid, resource, NULL, &lent->own))
 		return;
 	*during = lent->own;
@@ -606,6 +607,7 @@ static int seize(struct courier *c, uintptr_t options)
 	sigprocmask(SIG_UNBLOCK, &alarm, &mask);
 	if (sigsetjmp(attach_late, 1) == 0) {
 		setitimer(ITIMER_REAL, &deadline, NULL);
+		/* CAP_SYS_PTRACE: a client of any user is stopped. */
 		r = ptrace(PTRACE_SEIZE, c->tid, 0, options) ? -errno : 0;
 		setitimer(ITIMER_REAL, &none, NULL);
 	}
@@ -619,6 +621,7 @@ static int attach(struct courier *c)
 	const uintptr_t options = PTRACE_O_TRACESYSGOOD;
 	int seccomp, r;
 
+	/* CAP_SYS_ADMIN: of a client under a filter, to suspend it. */
 	r = seize(c, options | PTRACE_O_SUSPEND_SECCOMP);
 	if (r == -ETIMEDOUT)
 		return r;

@@ -718,6 +718,7 @@ static int mount_new(int fuse_fd)
 		{ "source", "vfio-cused" }, { "subtype", "vfio" }, { "rootmode", "040700" },
 		{ "user_id", "0" }, { "group_id", "0" },
 	};
+	/* CAP_SYS_ADMIN: a file system for clients outside of any namespace of ours. */
 	cleanup_close int context = fsopen("fuse", FSOPEN_CLOEXEC);
 	char number[16];
 	int mount;

@@ -70,6 +70,7 @@ void devfs_wire_backing_close(int fuse_fd, uint32_t id)
 int devfs_wire_backing(int fuse_fd, int file)
 {
 	struct wire_backing_map map = { .fd = file };
+	/* CAP_SYS_ADMIN: passthrough of a file's memory, for each device. */
 	int id = ioctl(fuse_fd, WIRE_BACKING_OPEN, &map);
 
 	return id < 0 ? -errno : id;

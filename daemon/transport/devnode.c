@@ -71,7 +71,8 @@ static int make_directory(struct devnode *node)
 
 static int set_rights(const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
-	/* The owner first: a change of it can clear bits of the mode. */
+	/* The owner first: a change of it can clear bits of the mode. CAP_CHOWN: to whom the
+	 * configuration says; CAP_FOWNER: the mode of what is not root's any more. */
 	return lchown(path, uid, gid) < 0 || chmod(path, mode) < 0 ? -errno : 0;
 }
 
@@ -84,6 +85,7 @@ static int put(const char *path, dev_t dev, mode_t mode, uid_t uid, gid_t gid)
 	snprintf(other, sizeof(other), "%s.new", path);
 	if (unlink(other) < 0 && errno != ENOENT)	/* of one that was killed just here */
 		return -errno;
+	/* CAP_MKNOD: where the kernel makes none, as the name was another's. */
 	if (mknod(other, S_IFCHR | 0600, dev) < 0)
 		return -errno;
 	r = set_rights(other, mode, uid, gid);

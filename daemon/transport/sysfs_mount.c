@@ -213,6 +213,7 @@ static int mirror(struct sysfs_mounting *m, int real, const struct sysfs_node *n
 	cleanup_close int dir = -1;
 	int r;
 
+	/* CAP_SYS_ADMIN: mounts over /sys; the agent's. */
 	if (mount(SYSFS_MOUNT_SOURCE, m->path, "tmpfs", SYSFS_MOUNT_FLAGS,
 		  TMPFS_OPTIONS) < 0)
 		return sysfs_fail(m, "mount a tmpfs on", ".");

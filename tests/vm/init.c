@@ -12,8 +12,8 @@
  * line is "end TAINT" (/proc/sys/kernel/tainted); then the guest is switched off. Lines
  * "bad WHAT" tell what went wrong here.
  *
- * Where there is SYSTEMD (vm.sh --root), that is process 1 as soon as the modules are loaded. It starts
- * this program once more, as the service vm-tests, for the rest. Then only the tests' own
+ * Where there is SYSTEMD (vm.sh --root), that is process 1 as soon as the modules are loaded. It
+ * starts this program once more, as the service vm-tests, for the rest. Then only the tests' own
  * sessions are killed at their end: other processes are the system's.
  */
 #include <dirent.h>
