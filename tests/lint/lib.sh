@@ -30,7 +30,7 @@ skip()
 # The files of the project, without what was built: files [FIND EXPRESSION…]
 files()
 {
-	find bootstrap .ci CMakeLists.txt README.md backends daemon include systemd tests \
+	find bootstrap .ci CMakeLists.txt README.md backends daemon include systemd debian tests \
 		-type f "$@" 2>/dev/null | sort || :
 }
 
