@@ -94,6 +94,33 @@ static bool same_address(const struct pci_address *a, const struct pci_address *
 	       a->function == b->function;
 }
 
+/* As bytes and back, it is the same; and the input itself can be taken for such bytes. */
+static void check_pack(const struct sysfs_plan *plan, const uint8_t *data, size_t size)
+{
+	uint8_t *packed, *again;
+	size_t n_packed, n_again;
+	struct sysfs_plan *other;
+
+	INSIST(sysfs_plan_pack(plan, &packed, &n_packed) == 0);
+	INSIST(sysfs_plan_unpack(packed, n_packed, &other) == 0);
+	INSIST(sysfs_plan_pack(other, &again, &n_again) == 0);
+	INSIST(n_again == n_packed && memcmp(again, packed, n_packed) == 0);
+	sysfs_plan_free(other);
+	/* And with one byte that the input chooses. */
+	if (size >= 5) {
+		uint32_t at;
+
+		memcpy(&at, data, sizeof(at));
+		packed[at % n_packed] = data[4];
+		if (sysfs_plan_unpack(packed, n_packed, &other) == 0)
+			sysfs_plan_free(other);
+	}
+	if (sysfs_plan_unpack(data, size, &other) == 0)
+		sysfs_plan_free(other);
+	free(packed);
+	free(again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct sysfs_device devices[DEVICES];
@@ -133,6 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	INSIST(sysfs_plan_new(&desc, &plan) == 0);
 	INSIST(check_tree(plan, sysfs_plan_root(plan), path, 0, 0) > 10);
+	check_pack(plan, data, size);
 	sysfs_plan_free(plan);
 	return 0;
 }
