@@ -66,11 +66,12 @@ int confine_capabilities(enum confine_who who, struct cused_error *err)
 {
 	int r = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -errno : 0;
 
-	/* Not ambient ones either: executing a program would keep them. */
-	if (r == 0)
+	/* Bounds and ambient ones matter to who executes a program. A courier does not, and a
+	 * client waits for it. */
+	if (r == 0 && who != CONFINE_COURIER) {
 		prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	if (r == 0)
 		r = bounding_set(kept[who]);
+	}
 	if (r == 0)
 		r = own_sets(kept[who]);
 	return r ? cused_error_set(err, r, "cannot give up capabilities: %s", strerror(-r)) : 0;
