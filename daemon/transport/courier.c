@@ -84,8 +84,7 @@
 #include <unistd.h>
 
 #include <transport/client.h>
-#include <transport/courier.h>
-#include <transport/courier_regs.h>
+#include <transport/courier_internal.h>
 #include <util/cleanup.h>
 
 #ifndef PIDFD_THREAD
@@ -93,32 +92,13 @@
 #endif
 
 #define SCRATCH_SIZE 4096u		/* of the client's page; the kernel rounds it up */
-#define ARG_AT 256u			/* in that page, of courier_ioctl() */
 #define FDS_LENT 64			/* numbers above the limit, while socketpair() runs */
 #define UNDO_MS 30000			/* after the deadline; see courier.h */
-#define NS_PER_MS 1000000ll
 #define LOOK_AGAIN_NS (20 * NS_PER_MS)
-
-struct courier {
-	const struct courier_job *job;
-	int fd;				/* ours, that the client gets */
-	bool cloexec;
-	pid_t tid;
-	int pidfd;
-	int lost;			/* an errno: no longer there, or no longer stopped */
-	bool suspended;			/* its seccomp filters */
-	bool late;			/* the deadline passed: undo */
-	int64_t end;			/* of waiting; CLOCK_MONOTONIC, ns */
-
-	/* From the first stop on. */
-	const struct courier_abi *abi;
-	struct courier_regs saved;
-	uint64_t page;			/* address in the client */
-};
 
 /* ---- requests and stops ---- */
 
-static int64_t now(void)
+int64_t courier_now(void)
 {
 	struct timespec t;
 
@@ -158,7 +138,7 @@ static int wait_stop(struct courier *c, int *ret_status)
 			return -ESRCH;
 		if (pid == c->tid)
 			return WIFSTOPPED(*ret_status) ? 0 : -ESRCH;
-		ns = c->end - now();
+		ns = c->end - courier_now();
 		if (ns <= 0)
 			return -ETIMEDOUT;
 		/* A main thread that another thread's exec replaces goes without a signal. */
@@ -179,7 +159,7 @@ static int run_on(struct courier *c, int signal_number, int *ret_status)
 	r = wait_stop(c, ret_status);
 	if (r == -ETIMEDOUT && !c->late) {
 		c->late = true;
-		c->end = now() + UNDO_MS * NS_PER_MS;
+		c->end = courier_now() + UNDO_MS * NS_PER_MS;
 		r = wait_stop(c, ret_status);
 	}
 	c->lost = r;
@@ -241,14 +221,8 @@ static bool is_group_stop(int status)
 	return status >> 16 == PTRACE_EVENT_STOP;
 }
 
-/*
- * Have the client make a call.
- * Return: 0, with what it returned to the client; -ESRCH; -ETIMEDOUT it is still in it;
- * -EIO something else happened. If it is 0 the deadline may have passed nevertheless: @c is
- * late then.
- */
-static int client_call(struct courier *c, enum courier_call call,
-		       const uint64_t args[COURIER_ARGS], int64_t *ret)
+int courier_make(struct courier *c, enum courier_call call,
+		 const uint64_t args[COURIER_ARGS], int64_t *ret)
 {
 	struct courier_regs regs = c->saved;
 	struct __ptrace_syscall_info info;
@@ -286,11 +260,10 @@ static int client_call(struct courier *c, enum courier_call call,
 	return 0;
 }
 
-/* A call whose errors are ours. */
-static int client_call_ok(struct courier *c, enum courier_call call,
-			  const uint64_t args[COURIER_ARGS], int64_t *ret)
+int courier_make_ok(struct courier *c, enum courier_call call,
+		    const uint64_t args[COURIER_ARGS], int64_t *ret)
 {
-	int r = client_call(c, call, args, ret);
+	int r = courier_make(c, call, args, ret);
 
 	if (r)
 		return r;
@@ -299,13 +272,12 @@ static int client_call_ok(struct courier *c, enum courier_call call,
 	return *ret < 0 && *ret >= -4095 ? (int)*ret : 0;
 }
 
-/* Undoing: there is nothing to be done about an error. */
-static void client_close(struct courier *c, int fd)
+void courier_close(struct courier *c, int fd)
 {
 	const uint64_t args[COURIER_ARGS] = { (uint32_t)fd };
 	int64_t value;
 
-	client_call(c, COURIER_CLOSE, args, &value);
+	courier_make(c, COURIER_CLOSE, args, &value);
 }
 
 /* ---- limits ---- */
@@ -359,12 +331,12 @@ static int map_page(struct courier *c)
 	};
 	struct lent lent[sizeof(resources) / sizeof(resources[0])];
 	int64_t value = 0;
-	int r = client_call_ok(c, COURIER_MMAP, args, &value);
+	int r = courier_make_ok(c, COURIER_MMAP, args, &value);
 
 	if (r == -ENOMEM || r == -EAGAIN) {
 		for (size_t i = 0; i < sizeof(lent) / sizeof(lent[0]); i++)
 			limit_lend(c, &lent[i], resources[i], RLIM64_INFINITY);
-		r = client_call_ok(c, COURIER_MMAP, args, &value);
+		r = courier_make_ok(c, COURIER_MMAP, args, &value);
 		for (size_t i = 0; i < sizeof(lent) / sizeof(lent[0]); i++)
 			limit_return(c, &lent[i]);
 	}
@@ -378,7 +350,7 @@ static void unmap_page(struct courier *c)
 	const uint64_t args[COURIER_ARGS] = { c->page, SCRATCH_SIZE };
 	int64_t value;
 
-	client_call(c, COURIER_MUNMAP, args, &value);
+	courier_make(c, COURIER_MUNMAP, args, &value);
 }
 
 /* Two sockets of the client. The first has the lowest free number. */
@@ -389,13 +361,13 @@ static int make_sockets(struct courier *c, int ends[2])
 	};
 	struct lent lent = { .on = false };
 	int64_t value;
-	int r = client_call_ok(c, COURIER_SOCKETPAIR, args, &value);
+	int r = courier_make_ok(c, COURIER_SOCKETPAIR, args, &value);
 
 	if (r == -EMFILE) {
 		limit_lend(c, &lent, RLIMIT_NOFILE, FDS_LENT);
 		if (!lent.on)
 			return -EMFILE;
-		r = client_call_ok(c, COURIER_SOCKETPAIR, args, &value);
+		r = courier_make_ok(c, COURIER_SOCKETPAIR, args, &value);
 		limit_return(c, &lent);
 	}
 	if (r)
@@ -404,8 +376,8 @@ static int make_sockets(struct courier *c, int ends[2])
 	if (r)
 		return r;
 	if (lent.on && (uint64_t)(unsigned)ends[0] >= lent.own.rlim_cur) {
-		client_close(c, ends[0]);
-		client_close(c, ends[1]);
+		courier_close(c, ends[0]);
+		courier_close(c, ends[1]);
 		return -EMFILE;
 	}
 	return 0;
@@ -460,7 +432,7 @@ static int receive_fd(struct courier *c, int end)
 	r = client_write(c->tid, c->page, block, sizeof(block));
 	if (r)
 		return r;
-	r = client_call_ok(c, COURIER_RECVMSG, args, &value);
+	r = courier_make_ok(c, COURIER_RECVMSG, args, &value);
 	if (r)
 		return r;
 	r = client_read(c->tid, c->page, block, sizeof(block));
@@ -483,53 +455,21 @@ static int carry(struct courier *c)
 		return r;
 	ours = (int)syscall(SYS_pidfd_getfd, c->pidfd, ends[0], 0);
 	r = ours < 0 ? -errno : send_fd(ours, c->fd);
-	client_close(c, ends[0]);
+	courier_close(c, ends[0]);
 	if (r == 0)
 		r = c->late ? -ETIMEDOUT : receive_fd(c, ends[1]);
-	client_close(c, ends[1]);
+	courier_close(c, ends[1]);
 	return r;
 }
 
-static int carry_in_time(struct courier *c)
+int courier_carry(struct courier *c)
 {
 	int r = carry(c);
 
 	if (r < 0 || !c->late)
 		return r;
-	client_close(c, r);
+	courier_close(c, r);
 	return -ETIMEDOUT;
-}
-
-int courier_ioctl(struct courier *c, int fd, unsigned long cmd, void *arg, size_t len,
-		  unsigned deadline_ms, int *ret_result)
-{
-	uint64_t args[COURIER_ARGS] = { 0, cmd, c->page + ARG_AT };
-	int64_t value = 0;
-	int theirs, r;
-
-	if (c->abi->narrow)
-		return -EOPNOTSUPP;
-	if (len > COURIER_ARG_MAX)
-		return -E2BIG;
-	if (c->late)
-		return -ETIMEDOUT;
-	c->end = now() + deadline_ms * NS_PER_MS;
-	c->fd = fd;
-	c->cloexec = true;
-	theirs = carry_in_time(c);
-	if (theirs < 0)
-		return theirs;
-	args[0] = (uint32_t)theirs;
-	r = client_write(c->tid, c->page + ARG_AT, arg, len);
-	if (r == 0)
-		r = client_call(c, COURIER_IOCTL, args, &value);
-	if (r == 0)
-		r = client_read(c->tid, c->page + ARG_AT, arg, len);
-	client_close(c, theirs);
-	if (r)
-		return r;
-	*ret_result = value <= -512 && value >= -516 ? -EINTR : (int)value;
-	return c->lost;
 }
 
 /* What is asked for, and then time to take it all back. */
@@ -537,7 +477,7 @@ static int work(struct courier *c)
 {
 	int r = c->job->work(c, c->job->arg);
 
-	c->end = now() + c->job->deadline_ms * NS_PER_MS;
+	c->end = courier_now() + c->job->deadline_ms * NS_PER_MS;
 	return c->lost ? c->lost : r;
 }
 
@@ -555,7 +495,7 @@ static int carry_undisturbed(struct courier *c)
 		return r;
 	r = map_page(c);
 	if (r == 0) {
-		r = c->late ? -ETIMEDOUT : c->job->work ? work(c) : carry_in_time(c);
+		r = c->late ? -ETIMEDOUT : c->job->work ? work(c) : courier_carry(c);
 		unmap_page(c);
 	}
 	request(c, PTRACE_SETSIGMASK, sizeof(mask), &mask);
@@ -703,7 +643,7 @@ static int deliver(struct courier *c)
 		r = c->job->armed(c->job->arg);
 	if (r)
 		return r;
-	c->end = now() + c->job->deadline_ms * NS_PER_MS;
+	c->end = courier_now() + c->job->deadline_ms * NS_PER_MS;
 	r = first_stop(c);
 	if (r == 0)
 		r = carry_undisturbed(c);
