@@ -24,26 +24,13 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include <core/internal.h>
+#include <core/container_priv.h>
 #include <util/cleanup.h>
 #include <util/list.h>
 
 struct attachment {
 	struct list link;
 	struct group *group;
-};
-
-struct container {
-	struct list link;			/* container_list.lock */
-	struct topology *topology;		/* constant, as is id */
-	uint64_t id;
-	atomic_uint refs;
-	atomic_bool file_open;
-	pthread_mutex_t lock;
-	struct list groups;			/* struct attachment; lock */
-	bool noiommu;				/* CG-117: means nothing while empty; lock */
-	const struct iommu_driver *driver;	/* lock */
-	void *driver_data;			/* lock */
 };
 
 int container_open(struct topology *topology, struct container **ret)

@@ -32,13 +32,6 @@
 #define HOST_TAKE_TRIES 8u
 #define SETTLE_GROUPS_MAX 256u	/* whose devices are being closed at the same time */
 
-/* What the caller gives for a device of the machine; see vfio-cused/iommu.h. */
-struct service_lender {
-	struct cused_lender lender;	/* first */
-	struct service_call *call;
-	struct agent_lending *lending;	/* by the courier, who has the thread */
-};
-
 struct service_call {
 	struct service_ioctl *ioctl;
 	struct service_lender lender;
@@ -314,22 +307,6 @@ static int fetch_fds(struct service_call *c)
 
 /* ---- a new device fd ---- */
 
-static void answer_armed(void *arg)
-{
-	/* What the client sees if the courier dies half-way. */
-	request_error(arg, EIO);
-}
-
-static void tell_courier(struct service_ioctl *ioctl, int r)
-{
-	struct log_about about = { .pid = ioctl->request->tid, .row = "CG-102" };
-
-	if (!atomic_exchange(&ioctl->service->told_courier, true))
-		log_about(&about, CUSED_LOG_WARNING, "service", "the courier cannot serve "
-			  "a client: %s; start it by vfio-cused exec, or see in "
-			  "vfio-cused-serve(8) what stops the courier", strerror(-r));
-}
-
 /* By the courier, who makes the client's number its result. */
 static void grant_fd(struct service_ioctl *ioctl, const struct client_thread *thread,
 		     struct device_file *file)
@@ -348,7 +325,7 @@ static void grant_fd(struct service_ioctl *ioctl, const struct client_thread *th
 	}
 	server_will_wait();
 	r = service->params.courier && ioctl->request->tid ?
-		agent_deliver(service->agent, ioctl->request->tid, token, answer_armed,
+		agent_deliver(service->agent, ioctl->request->tid, token, service_armed,
 			      ioctl->request) : -EPERM;
 	if (r >= 0) {
 		devfs_delivered(service->devfs, token);
@@ -356,7 +333,7 @@ static void grant_fd(struct service_ioctl *ioctl, const struct client_thread *th
 	}
 	devfs_revoke(service->devfs, token);
 	if (r == -EPERM)
-		tell_courier(ioctl, r);
+		service_tell_courier(ioctl, r);
 	request_error(ioctl->request, -r);
 }
 
@@ -369,7 +346,7 @@ static int deliver_copy(struct service_ioctl *ioctl, struct device_file *file)
 
 	if (!host_files_find(service->host_files, device_file_device(file), &from, &node))
 		return -EBUSY;
-	return agent_deliver_copy(service->agent, ioctl->request->tid, from, node, answer_armed,
+	return agent_deliver_copy(service->agent, ioctl->request->tid, from, node, service_armed,
 				  ioctl->request);
 }
 
@@ -378,7 +355,7 @@ static int deliver_copy(struct service_ioctl *ioctl, struct device_file *file)
 static int deliver_host(struct service_ioctl *ioctl, int fd, uint64_t id)
 {
 	struct service *service = ioctl->service;
-	int r = agent_deliver_file(service->agent, ioctl->request->tid, fd, answer_armed,
+	int r = agent_deliver_file(service->agent, ioctl->request->tid, fd, service_armed,
 				   ioctl->request);
 
 	host_files_delivered(service->host_files, id);
@@ -418,7 +395,7 @@ static void grant_host(struct service_ioctl *ioctl, struct device_file *file)
 	if (r >= 0)
 		return;
 	if (r == -EPERM)
-		tell_courier(ioctl, r);
+		service_tell_courier(ioctl, r);
 	host_files_settle(service->host_files, group);
 	request_error(ioctl->request, -r);
 }
@@ -476,42 +453,6 @@ static void grant_token(const struct service_call *c, struct device_file *file)
 		request_error(ioctl->request, -r);
 	else if (request_take(ioctl->request))
 		fuse_reply_ioctl(ioctl->request->fuse, 0, NULL, 0);
-}
-
-/* ---- memory for devices of the machine ---- */
-
-static int lender_file(struct cused_lender *lender, uint64_t vaddr, uint64_t len,
-		       unsigned prot, int *ret_fd, uint64_t *ret_offset)
-{
-	struct service_call *c = ((struct service_lender *)lender)->call;
-
-	if (!c->ioctl->service->params.dma_by_file)
-		return -EOPNOTSUPP;
-	return client_mm_file(c->call.caller.mm, c->ioctl->request->tid, vaddr, len, prot,
-			      ret_fd, ret_offset);
-}
-
-/* The first call stops the thread, and its own ioctl counts as answered; run() lets it go. */
-static int lender_call(struct cused_lender *lender, int fd, unsigned long cmd, void *arg,
-		       size_t len, int *ret_result)
-{
-	struct service_lender *l = (struct service_lender *)lender;
-	struct service_ioctl *ioctl = l->call->ioctl;
-	struct service *service = ioctl->service;
-	int r;
-
-	if (!service->params.dma_by_courier || !service->params.courier)
-		return -EOPNOTSUPP;
-	server_will_wait();
-	if (!l->lending) {
-		r = agent_lend_begin(service->agent, ioctl->request->tid, answer_armed,
-				     ioctl->request, &l->lending);
-		if (r) {
-			tell_courier(ioctl, r);
-			return r == -EPERM ? -EOPNOTSUPP : r;
-		}
-	}
-	return agent_lend_call(l->lending, fd, cmd, arg, len, ret_result);
 }
 
 /* ---- the call ---- */
@@ -715,11 +656,8 @@ void service_ioctl(struct service_ioctl *ioctl)
 		client_put(c.thread);
 		return;
 	}
-	c.lender = (struct service_lender){
-		.lender = { .size = sizeof(c.lender.lender), .file = lender_file,
-			    .call = lender_call },
-		.call = &c,
-	};
+	c.lender = service_lender(ioctl, caller.mm);
+
 	if (c.thread)
 		caller.lender = &c.lender.lender;
 	call_init(&c.call, ioctl->object, cmd, arg, &caller);

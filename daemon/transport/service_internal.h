@@ -114,4 +114,21 @@ int service_caller(struct service *service, const struct request *request,
 void service_who(const struct request *request, const struct client_thread *thread,
 		 struct client_who *ret);
 
+/* ---- service_lender.c ---- */
+
+/* What the caller gives for a device of the machine, for the length of one call. */
+struct service_lender {
+	struct cused_lender lender;	/* first */
+	struct service_ioctl *ioctl;
+	struct mm *mm;			/* the caller's; borrowed */
+	struct agent_lending *lending;	/* by the courier, who has the thread: then agent_lend_end()
+					 * answers the call */
+};
+struct service_lender service_lender(struct service_ioctl *ioctl, struct mm *mm);
+/* For couriers: the thread will stop. @arg: the request, which is answered by what its client
+ * sees if the courier dies half-way. */
+void service_armed(void *arg);
+/* The courier cannot serve the client: told once. */
+void service_tell_courier(const struct service_ioctl *ioctl, int r);
+
 #endif
