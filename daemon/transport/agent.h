@@ -58,7 +58,8 @@
 #define COURIER_DEADLINE_MS 3000u	/* see courier.h; a busy machine takes time */
 #define COURIER_ANSWER_MS 10000u	/* to hear of one who was in time */
 #define LEND_CALL_MS 20000u	/* for one ioctl of a client: the pinning of 1 GiB, at most */
-#define LEND_ANSWER_MS 26000u	/* for the word of it */
+#define LEND_SWAP_MS 10000u	/* for a swap: the fds of all processes are looked at */
+#define LEND_ANSWER_MS 26000u	/* for the word of either */
 #define AGENT_FDS_MAX 64u	/* looked at in one job */
 #define AGENT_START_MS 10000u	/* for a service manager to start one */
 #define SYSFS_ANSWER_MS 30000u	/* for changes of /sys: a thousand mounts, on a busy machine */
@@ -86,16 +87,18 @@ struct agent_fd {
 	uint64_t cookie;	/* in: what to say to a node of ours */
 	int err;		/* out: 0; -EBADF not open; -EIO could not be asked */
 	int event;		/* out: a copy, if it is an eventfd; else -1 */
+	int iommu;		/* out: a copy, if it is a file of @iommu; else -1 */
 };
 
 /*
  * agent_look - what are these fds of thread @tid?
  * @major: of our nodes
+ * @iommu: number of /dev/iommu, if its files are asked for; 0: they are like others
  * Return: 0; -EIO no agent, or it died or is stalled; -EMFILE; -ENOMEM.
  * Locks: takes the agent's, not while it waits. Waits for the agent.
  */
-int agent_look(struct agent *agent, pid_t tid, unsigned major, struct agent_fd *fds,
-	       size_t n);
+int agent_look(struct agent *agent, pid_t tid, unsigned major, dev_t iommu,
+	       struct agent_fd *fds, size_t n);
 
 /*
  * agent_deliver - make the device file of a token a new fd of thread @tid, which waits in
@@ -128,7 +131,7 @@ int agent_deliver_copy(struct agent *agent, pid_t tid, pid_t from, dev_t node,
  * A thread that waits in a system call makes ioctls for us, on files that it is lent: the
  * courier, who has stopped it, waits for our word.
  *
- *   agent_lend_begin ─ agent_lend_call* ─ agent_lend_end
+ *   agent_lend_begin ─ ( agent_lend_call | agent_lend_swap )* ─ agent_lend_end
  */
 struct agent_lending;
 
@@ -143,6 +146,13 @@ int agent_lend_begin(struct agent *agent, pid_t tid, void (*armed)(void *arg), v
  */
 int agent_lend_call(struct agent_lending *lending, int fd, unsigned long cmd, void *arg,
 		    size_t len, int *ret_result);
+/*
+ * The file that the thread's own call is on becomes @fd, for good, wherever its process has it.
+ * @node: number of the device that it is
+ * Return: 0; as courier_swap(), but with -ESRCH also if the courier is gone: it may have been
+ * done or not.
+ */
+int agent_lend_swap(struct agent_lending *lending, int fd, dev_t node);
 /* The thread's own call returns @result. Frees. */
 void agent_lend_end(struct agent_lending *lending, int result);
 
@@ -246,6 +256,7 @@ struct agent_job {
 	int32_t tid;
 	int32_t from;			/* of a copy */
 	uint32_t major, minor, n;
+	uint32_t iommu_major, iommu_minor;	/* of a look; 0: not asked for */
 	uint8_t token[SERVICE_TOKEN_SIZE];
 	struct {
 		int32_t fd;
@@ -254,23 +265,27 @@ struct agent_job {
 };
 
 enum agent_stage { AGENT_ARMED, AGENT_CALLED, AGENT_DONE };
+enum agent_copy { AGENT_NO_COPY, AGENT_COPY_EVENT, AGENT_COPY_IOMMU };
 
-/* From it; of a look, copies come beside it, in order, for those with is_event. */
+/* From it; of a look, copies come beside it, in order, for those that say so. */
 struct agent_result {
 	uint32_t stage;
 	int32_t result;
 	struct {
 		int32_t err;
-		uint32_t is_event;
+		uint32_t copy;		/* enum agent_copy */
 	} fds[AGENT_FDS_MAX];
 	int32_t call_result;		/* of AGENT_CALLED, if result is 0 */
 	uint8_t arg[CUSED_LENDER_ARG];
 };
 
-/* To a courier that lends, over the job's socket; a file comes beside a call. */
+enum agent_word_kind { AGENT_WORD_END, AGENT_WORD_CALL, AGENT_WORD_SWAP };
+
+/* To a courier that lends, over the job's socket; a file comes beside all but the end. */
 struct agent_word {
-	uint32_t is_call, len;
-	int32_t result;			/* not a call: what the client's ioctl returns */
+	uint32_t kind, len;
+	int32_t result;			/* of the end: what the client's ioctl returns */
+	uint32_t major, minor;		/* of a swap: the node whose file is replaced */
 	uint64_t cmd;
 	uint8_t arg[CUSED_LENDER_ARG];
 };

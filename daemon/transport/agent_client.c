@@ -294,10 +294,27 @@ static int job_receive(int socket, unsigned ms, struct agent_result *ret, int *f
 	return r == (int)sizeof(*ret) ? 0 : r == -EMFILE ? r : -EIO;
 }
 
-static int look_some(struct agent *agent, pid_t tid, unsigned major, struct agent_fd *fds,
-		     size_t n)
+/* The copy that came for @fd. Return: 0; -EMFILE it did not. */
+static int take_copy(struct agent_fd *fd, uint32_t kind, const int *copies, size_t n,
+		     size_t *next)
 {
-	struct agent_job job = { .kind = AGENT_JOB_LOOK, .tid = tid, .major = major,
+	fd->event = fd->iommu = -1;
+	if (kind == AGENT_NO_COPY)
+		return 0;
+	if (*next == n)
+		return -EMFILE;
+	if (kind == AGENT_COPY_EVENT)
+		fd->event = copies[(*next)++];
+	else
+		fd->iommu = copies[(*next)++];
+	return 0;
+}
+
+static int look_some(struct agent *agent, pid_t tid, unsigned major_, dev_t iommu,
+		     struct agent_fd *fds, size_t n)
+{
+	struct agent_job job = { .kind = AGENT_JOB_LOOK, .tid = tid, .major = major_,
+				 .iommu_major = major(iommu), .iommu_minor = minor(iommu),
 				 .n = (uint32_t)n };
 	int copies[AGENT_FDS_MAX], r, socket;
 	pid_t pid;
@@ -328,26 +345,26 @@ static int look_some(struct agent *agent, pid_t tid, unsigned major, struct agen
 		return r;
 	for (size_t i = 0; i < n; i++) {
 		fds[i].err = result.fds[i].err;
-		fds[i].event = -1;
-		if (result.fds[i].is_event && next < n_copies)
-			fds[i].event = copies[next++];
-		else if (result.fds[i].is_event)
-			fds[i].err = -EMFILE;
+		r = take_copy(&fds[i], result.fds[i].copy, copies, n_copies, &next);
+		if (r)
+			fds[i].err = r;
 	}
 	return 0;
 }
 
-int agent_look(struct agent *agent, pid_t tid, unsigned major, struct agent_fd *fds,
-	       size_t n)
+int agent_look(struct agent *agent, pid_t tid, unsigned major_, dev_t iommu,
+	       struct agent_fd *fds, size_t n)
 {
 	for (size_t done = 0; done < n;) {
 		size_t some = n - done < AGENT_FDS_MAX ? n - done : AGENT_FDS_MAX;
-		int r = look_some(agent, tid, major, fds + done, some);
+		int r = look_some(agent, tid, major_, iommu, fds + done, some);
 
 		if (r) {
 			for (size_t i = 0; i < done; i++) {
 				if (fds[i].event >= 0)
 					close(steal_fd(&fds[i].event));
+				if (fds[i].iommu >= 0)
+					close(steal_fd(&fds[i].iommu));
 			}
 			return r;
 		}
@@ -444,30 +461,50 @@ err_free:
 	return r;
 }
 
+/* A word to the courier, and its answer. Return: 0; what came of the word; -EIO. */
+static int lend_word(struct agent_lending *lending, const struct agent_word *word, int fd,
+		     struct agent_result *result)
+{
+	size_t none = 0;
+	int r;
+
+	if (lending->over)
+		return -EIO;
+	r = fd_message_send(lending->socket, word, sizeof(*word), &fd, 1);
+	if (r == 0)
+		r = job_receive(lending->socket, LEND_ANSWER_MS, result, NULL, &none);
+	lending->over = r || result->stage != AGENT_CALLED;
+	if (lending->over)
+		return !r && result->result < 0 ? result->result : -EIO;
+	return result->result;
+}
+
 int agent_lend_call(struct agent_lending *lending, int fd, unsigned long cmd, void *arg,
 		    size_t len, int *ret_result)
 {
-	struct agent_word word = { .is_call = true, .len = (uint32_t)len, .cmd = cmd };
+	struct agent_word word = { .kind = AGENT_WORD_CALL, .len = (uint32_t)len, .cmd = cmd };
 	struct agent_result result;
-	size_t none = 0;
 	int r;
 
 	if (len > sizeof(word.arg))
 		return -E2BIG;
-	if (lending->over)
-		return -EIO;
 	memcpy(word.arg, arg, len);
-	r = fd_message_send(lending->socket, &word, sizeof(word), &fd, 1);
-	if (r == 0)
-		r = job_receive(lending->socket, LEND_ANSWER_MS, &result, NULL, &none);
-	lending->over = r || result.stage != AGENT_CALLED;
-	if (lending->over)
-		return !r && result.result < 0 ? result.result : -EIO;
-	if (result.result)
-		return result.result;
+	r = lend_word(lending, &word, fd, &result);
+	if (r)
+		return r;
 	memcpy(arg, result.arg, len);
 	*ret_result = result.call_result;
 	return 0;
+}
+
+int agent_lend_swap(struct agent_lending *lending, int fd, dev_t node)
+{
+	const struct agent_word word = { .kind = AGENT_WORD_SWAP, .major = major(node),
+					 .minor = minor(node) };
+	struct agent_result result;
+	int r = lend_word(lending, &word, fd, &result);
+
+	return lending->over ? -ESRCH : r;
 }
 
 void agent_lend_end(struct agent_lending *lending, int result)

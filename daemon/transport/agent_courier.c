@@ -148,17 +148,26 @@ static int deliver(const struct agent_job *job, struct clients *clients, int soc
 	return r;
 }
 
-/* One ioctl of the client, as the service has ordered. Return: false: it does not listen. */
+static int lend_result(struct courier *courier, struct agent_word *word, int fd,
+		       int32_t *ret_call)
+{
+	if (fd < 0 || word->len > sizeof(word->arg))
+		return -EINVAL;
+	if (word->kind == AGENT_WORD_SWAP)
+		return courier_swap(courier, fd, makedev(word->major, word->minor),
+				    LEND_SWAP_MS);
+	return courier_ioctl(courier, fd, word->cmd, word->arg, word->len, LEND_CALL_MS,
+			     ret_call);
+}
+
+/* One ioctl of the client, or a swap, as the service has ordered. Return: false: it does not
+ * listen. */
 static bool lend_call(struct courier *courier, struct agent_word *word, int fd, int socket)
 {
 	struct agent_result result = { .stage = AGENT_CALLED };
 
 	end_in_time(COURIER_LIFE_S);
-	if (fd < 0 || word->len > sizeof(word->arg))
-		result.result = -EINVAL;
-	else
-		result.result = courier_ioctl(courier, fd, word->cmd, word->arg, word->len,
-					      LEND_CALL_MS, &result.call_result);
+	result.result = lend_result(courier, word, fd, &result.call_result);
 	memcpy(result.arg, word->arg, sizeof(result.arg));
 	return fd_message_send(socket, &result, sizeof(result), NULL, 0) == 0;
 }
@@ -178,7 +187,7 @@ static int lend_work(struct courier *courier, void *arg)
 		    fd_message_receive(delivery->socket, &word, sizeof(word), &fd, &n) !=
 			    (int)sizeof(word))
 			return -EIO;	/* the service has gone, or is stuck */
-		if (!word.is_call)
+		if (word.kind == AGENT_WORD_END)
 			return word.result;
 		goes_on = lend_call(courier, &word, n ? fd : -1, delivery->socket);
 		if (n)

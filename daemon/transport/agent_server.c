@@ -36,11 +36,11 @@ struct server_state {
 
 /* ---- looking at fds ---- */
 
-enum kind { KIND_OTHER, KIND_EVENTFD, KIND_NODE };
+enum kind { KIND_OTHER, KIND_EVENTFD, KIND_NODE, KIND_IOMMU };
 
 /* What a link in /proc names, without asking the file system that the file is on.
  * Return: 0, -EBADF, -EIO. */
-static int kind_of(const char *path, unsigned major, enum kind *ret)
+static int kind_of(const char *path, const struct agent_job *job, enum kind *ret)
 {
 	char target[64];
 	struct statx st;
@@ -49,8 +49,13 @@ static int kind_of(const char *path, unsigned major, enum kind *ret)
 	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_TYPE, &st))
 		return errno == ENOENT ? -EBADF : -EIO;
 	*ret = KIND_OTHER;
-	if (S_ISCHR(st.stx_mode) && st.stx_rdev_major == major) {
+	if (S_ISCHR(st.stx_mode) && st.stx_rdev_major == job->major) {
 		*ret = KIND_NODE;
+		return 0;
+	}
+	if (S_ISCHR(st.stx_mode) && job->iommu_major &&
+	    st.stx_rdev_major == job->iommu_major && st.stx_rdev_minor == job->iommu_minor) {
+		*ret = KIND_IOMMU;
 		return 0;
 	}
 	n = readlink(path, target, sizeof(target) - 1);
@@ -63,7 +68,7 @@ static int kind_of(const char *path, unsigned major, enum kind *ret)
 }
 
 /* Return: a copy of the client's fd that is of @kind; -EBADF; -EIO. */
-static int copy(struct server_state *state, pid_t tid, int fd, unsigned major,
+static int copy(struct server_state *state, const struct agent_job *job, int fd,
 		enum kind kind)
 {
 	struct client_thread *thread;
@@ -71,7 +76,7 @@ static int copy(struct server_state *state, pid_t tid, int fd, unsigned major,
 	char path[64];
 	int r, got;
 
-	r = client_get(state->clients, tid, true, &thread);
+	r = client_get(state->clients, job->tid, true, &thread);
 	if (r)
 		return -EBADF;
 	got = client_dup_fd(thread, fd);
@@ -79,32 +84,34 @@ static int copy(struct server_state *state, pid_t tid, int fd, unsigned major,
 	if (got < 0)
 		return got == -EBADF || got == -ESRCH ? -EBADF : -EIO;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", got);
-	r = kind_of(path, major, &is);
+	r = kind_of(path, job, &is);
 	if (r == 0 && is == kind)
 		return got;
 	close(got);	/* the client put another file in its place meanwhile */
 	return -EBADF;
 }
 
-/* Return: an eventfd's copy to be sent; -1 there is none, with *ret_err set. */
+/* Return: a copy to be sent, with *ret_copy set; -1 there is none, with *ret_err set. */
 static int look_one(struct server_state *state, const struct agent_job *job, size_t i,
-		    int32_t *ret_err)
+		    uint32_t *ret_copy, int32_t *ret_err)
 {
 	enum kind kind = KIND_OTHER;
 	char path[64];
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)job->tid, (int)job->fds[i].fd);
-	*ret_err = kind_of(path, job->major, &kind);
+	*ret_err = kind_of(path, job, &kind);
 	if (*ret_err || kind == KIND_OTHER)
 		return -1;
-	fd = copy(state, job->tid, job->fds[i].fd, job->major, kind);
+	fd = copy(state, job, job->fds[i].fd, kind);
 	if (fd < 0) {
 		*ret_err = fd;
 		return -1;
 	}
-	if (kind == KIND_EVENTFD)
+	if (kind != KIND_NODE) {
+		*ret_copy = kind == KIND_EVENTFD ? AGENT_COPY_EVENT : AGENT_COPY_IOMMU;
 		return fd;
+	}
 	/* CG-065: a descriptor made by O_PATH is none. */
 	if (ioctl(fd, SERVICE_IOC_IDENTIFY, job->fds[i].cookie) && errno == EBADF)
 		*ret_err = -EBADF;
@@ -119,9 +126,8 @@ static void look(struct server_state *state, const struct agent_job *job, int so
 	size_t n = 0;
 
 	for (size_t i = 0; i < job->n && i < AGENT_FDS_MAX; i++) {
-		int fd = look_one(state, job, i, &result.fds[i].err);
+		int fd = look_one(state, job, i, &result.fds[i].copy, &result.fds[i].err);
 
-		result.fds[i].is_event = fd >= 0;
 		if (fd >= 0)
 			copies[n++] = fd;
 	}

@@ -89,4 +89,21 @@ int courier_deliver(const struct courier_job *job);
 int courier_ioctl(struct courier *courier, int fd, unsigned long cmd, void *arg, size_t len,
 		  unsigned deadline_ms, int *ret_result);
 
+/*
+ * From inside of work(): the file that the thread's ioctl is on is replaced by one of ours, in
+ * all fds of the client. What the client's other threads do to their fds meanwhile is not
+ * defended against: they harm the client.
+ * @fd: ours; stays ours
+ * @node: number of the device that is expected there
+ * @deadline_ms: for all of it
+ * Return: 0; -EBUSY another process, or a thread with a table of its own, has a copy of the
+ * file; -E2BIG the client has more than CLIENT_COPIES_MAX; -EBADF it is no file of @node any
+ * more; -EOPNOTSUPP for a 32-bit call, or on a processor that hides the fd; -ENOSYS a kernel
+ * without kcmp(); -ESRCH it is gone or out of our hands, and its ioctl fails; errors of
+ * courier_deliver(). After an error the client has its file as before, if it can be given
+ * back.
+ * Locks: none.
+ */
+int courier_swap(struct courier *courier, int fd, dev_t node, unsigned deadline_ms);
+
 #endif

@@ -21,6 +21,11 @@ static bool x86_64_in_ioctl(const struct courier_regs *regs)
 	return regs->x86_64.orig_rax == X86_64_IOCTL || regs->x86_64.orig_rax == X32_IOCTL;
 }
 
+static int x86_64_ioctl_fd(const struct courier_regs *regs)
+{
+	return (int)regs->x86_64.rdi;
+}
+
 static void x86_64_set_call(struct courier_regs *regs, long nr,
 			    const uint64_t args[COURIER_ARGS])
 {
@@ -100,7 +105,7 @@ static void i386_set_result(struct courier_regs *regs, int64_t value)
 #define AARCH64_IOCTL	29
 
 /* The kernel has forgotten the number when the thread stops on its way out, but a call
- * leaves x8 as it was. */
+ * leaves x8 as it was. In x0, where the fd was, is the result. */
 static bool aarch64_in_ioctl(const struct courier_regs *regs)
 {
 	return regs->aarch64.x[8] == AARCH64_IOCTL;
@@ -127,7 +132,7 @@ static void aarch64_set_result(struct courier_regs *regs, int64_t value)
 
 #define I386_CALLS { [COURIER_MMAP] = 192 /* mmap2 */, [COURIER_MUNMAP] = 91,		\
 		     [COURIER_SOCKETPAIR] = 360, [COURIER_RECVMSG] = 372,		\
-		     [COURIER_CLOSE] = 6, [COURIER_IOCTL] = 54 }
+		     [COURIER_CLOSE] = 6, [COURIER_IOCTL] = 54, [COURIER_DUP3] = 330 }
 
 static const struct courier_abi abis[] = {
 	{
@@ -136,8 +141,10 @@ static const struct courier_abi abis[] = {
 		.code_len = 2, .code = { 0x0f, 0x05 },
 		.nr = { [COURIER_MMAP] = 9, [COURIER_MUNMAP] = 11,
 			[COURIER_SOCKETPAIR] = 53, [COURIER_RECVMSG] = 47,
-			[COURIER_CLOSE] = 3, [COURIER_IOCTL] = 16 },
+			[COURIER_CLOSE] = 3, [COURIER_IOCTL] = 16,
+			[COURIER_DUP3] = 292 },
 		.in_ioctl = x86_64_in_ioctl,
+		.ioctl_fd = x86_64_ioctl_fd,
 		.set_call = x86_64_set_call,
 		.set_result = x86_64_set_result,
 	},
@@ -167,7 +174,8 @@ static const struct courier_abi abis[] = {
 		.code_len = 4, .code = { 0x01, 0x00, 0x00, 0xd4 },
 		.nr = { [COURIER_MMAP] = 222, [COURIER_MUNMAP] = 215,
 			[COURIER_SOCKETPAIR] = 199, [COURIER_RECVMSG] = 212,
-			[COURIER_CLOSE] = 57, [COURIER_IOCTL] = 29 },
+			[COURIER_CLOSE] = 57, [COURIER_IOCTL] = 29,
+			[COURIER_DUP3] = 24 },
 		.in_ioctl = aarch64_in_ioctl,
 		.set_call = aarch64_set_call,
 		.set_result = aarch64_set_result,

@@ -47,6 +47,7 @@ enum courier_call {
 	COURIER_RECVMSG,
 	COURIER_CLOSE,
 	COURIER_IOCTL,
+	COURIER_DUP3,
 	COURIER_CALLS
 };
 
@@ -62,6 +63,9 @@ struct courier_abi {
 	long nr[COURIER_CALLS];
 	/* Is it (still) in ioctl()? */
 	bool (*in_ioctl)(const struct courier_regs *regs);
+	/* The fd that it called ioctl() with. NULL: the processor keeps it
+	 * nowhere, or nobody asks (32-bit calls). */
+	int (*ioctl_fd)(const struct courier_regs *regs);
 	/* Make the thread go back to the instruction and call @nr; no restart of the call
 	 * that it was in. */
 	void (*set_call)(struct courier_regs *regs, long nr,

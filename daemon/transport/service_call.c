@@ -286,14 +286,14 @@ static int fetch_fds(struct service_call *c)
 		call->fds[i].err = 0;
 		call->fds[i].event = NULL;
 		call->fds[i].object.kind = OBJECT_NONE;
-		fds[i] = (struct agent_fd){ .fd = call->fds[i].fd, .event = -1 };
+		fds[i] = (struct agent_fd){ .fd = call->fds[i].fd, .event = -1, .iommu = -1 };
 		if (getrandom(&fds[i].cookie, sizeof(fds[i].cookie), 0) !=
 		    sizeof(fds[i].cookie))
 			return -EIO;
 	}
 	looks_begin(service, looks, fds, n);
 	server_will_wait();
-	r = agent_look(service->agent, c->ioctl->request->tid, service->major, fds, n);
+	r = agent_look(service->agent, c->ioctl->request->tid, service->major, 0, fds, n);
 	looks_end(service, looks, n);
 	for (size_t i = 0; i < n; i++) {
 		c->held[i] = looks[i].found;

@@ -242,11 +242,11 @@ static void do_look(struct input *in, int jobs)
 	INSIST(receive(pair[0], &result, sizeof(result), copies, &n) == (int)sizeof(result));
 	close(pair[0]);
 	for (unsigned i = 0; i < job.n; i++) {
-		events += result.fds[i].is_event;
+		events += result.fds[i].copy != AGENT_NO_COPY;
 		if (job.tid == getpid() && job.fds[i].fd == event)
-			INSIST(result.fds[i].is_event && result.fds[i].err == 0);
+			INSIST(result.fds[i].copy == AGENT_COPY_EVENT && result.fds[i].err == 0);
 		if (job.tid == getpid() && job.fds[i].fd == memory)
-			INSIST(!result.fds[i].is_event && result.fds[i].err == 0);
+			INSIST(result.fds[i].copy == AGENT_NO_COPY && result.fds[i].err == 0);
 	}
 	INSIST(events == n);
 	while (n)

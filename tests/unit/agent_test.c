@@ -10,9 +10,11 @@
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 
 #include <transport/agent.h>
+#include <transport/client_copies.h>
 #include <transport/fd_message.h>
 #include <unit/devfs_rig.h>
 
@@ -58,7 +60,7 @@ static void teardown(void)
 
 static int look(unsigned i, struct agent_fd *fds, size_t n)
 {
-	return agent_look(agent, remotes.pids[i], NO_MAJOR, fds, n);
+	return agent_look(agent, remotes.pids[i], NO_MAJOR, 0, fds, n);
 }
 
 static struct agent_fd look_one(unsigned i, long fd)
@@ -127,7 +129,7 @@ START_TEST(other_files_are_not_copied)
 		pid_t pid = remotes.pids[1];
 
 		remote_kill(1);
-		ck_assert_int_eq(agent_look(agent, pid, NO_MAJOR, &found, 1), 0);
+		ck_assert_int_eq(agent_look(agent, pid, NO_MAJOR, 0, &found, 1), 0);
 		ck_assert_int_eq(found.err, -EBADF);
 	}
 }
@@ -346,7 +348,7 @@ static void *look_slowly(void *other)
 {
 	struct agent_fd fd = { .event = -1 };
 
-	return (void *)(intptr_t)agent_look(other, getpid(), NO_MAJOR, &fd, 1);
+	return (void *)(intptr_t)agent_look(other, getpid(), NO_MAJOR, 0, &fd, 1);
 }
 
 START_TEST(an_agent_that_is_busy_is_not_replaced)
@@ -971,6 +973,181 @@ START_TEST(a_debugged_client_makes_no_ioctl)
 }
 END_TEST
 
+/* ---- swapping ---- */
+
+#define SWAPPED "what is there instead"
+
+static atomic_int swap_result;
+static _Atomic dev_t swap_node;	/* what the file is said to be; those of the rig have no number */
+
+static void swap(struct request *request)
+{
+	int memfd = memfd_create("swapped", MFD_CLOEXEC);
+	struct agent_lending *lending;
+
+	ck_assert_int_eq(write(memfd, SWAPPED, sizeof(SWAPPED)), sizeof(SWAPPED));
+	ck_assert_int_eq(agent_lend_begin(agent, request->tid, armed, request, &lending), 0);
+	swap_result = agent_lend_swap(lending, memfd, swap_node);
+	close(memfd);
+	agent_lend_end(lending, LENT_RESULT);
+	deliveries++;
+}
+
+static bool is_swapped(unsigned i, long fd)
+{
+	char *text = remote_alloc(sizeof(SWAPPED));
+
+	return remote_call(i, SYS_pread64, fd, text, sizeof(SWAPPED), 0) == sizeof(SWAPPED) &&
+	       !strcmp(text, SWAPPED);
+}
+
+/* In all fds of the file and in no other, which stay as they are towards exec. */
+START_TEST(a_file_is_swapped)
+{
+	int fd = hook_setup(swap), other = rig_file(0, rig.device);
+	long copy = remote_call(0, SYS_dup, fd), last;
+	long cloexec = remote_call(0, SYS_fcntl, fd, F_DUPFD_CLOEXEC, 500);
+	long lowest = remote_call(0, SYS_dup, 0);
+
+	ck_assert_int_eq(cloexec, 500);
+	remote_call(0, SYS_close, lowest);
+	ck_assert_int_eq(remote_call(0, SYS_fcntl, fd, F_SETFD, 0), 0);
+	/* By a copy, as well as by the first. */
+	ck_assert_int_eq(remote_ioctl(0, copy, RIG_HOOK), LENT_RESULT);
+	UNTIL(deliveries == 1);
+	ck_assert_int_eq(swap_result, 0);
+	ck_assert(is_swapped(0, fd) && is_swapped(0, copy) && is_swapped(0, cloexec));
+	ck_assert_int_eq(remote_call(0, SYS_fcntl, fd, F_GETFD), 0);
+	ck_assert_int_eq(remote_call(0, SYS_fcntl, copy, F_GETFD), 0);
+	ck_assert_int_eq(remote_call(0, SYS_fcntl, cloexec, F_GETFD), FD_CLOEXEC);
+	/* Another open file of the same inode is another file, and nothing is left. */
+	ck_assert_int_eq(remote_ioctl(0, other, RIG_RECORD, 1), RIG_RESULT);
+	last = remote_call(0, SYS_dup, 0);
+	ck_assert_int_eq(last, lowest);
+	/* It was the last of the old file. */
+	ck_assert_int_eq(remote_call(0, SYS_close, other), 0);
+	devfs_settle(rig.devfs, NULL);
+	ck_assert(!device_is_open(rig.device));
+}
+END_TEST
+
+START_TEST(a_file_of_two_processes_is_not_swapped)
+{
+	int fd = hook_setup(swap);
+
+	remote_fork(0, 1);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_HOOK), LENT_RESULT);
+	UNTIL(deliveries == 1);
+	ck_assert_int_eq(swap_result, -EBUSY);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_RECORD, 1), RIG_RESULT);
+	ck_assert_int_eq(remote_ioctl(1, fd, RIG_RECORD, 1), RIG_RESULT);
+	remote_kill(1);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_HOOK), LENT_RESULT);
+	UNTIL(deliveries == 2);
+	ck_assert_int_eq(swap_result, 0);
+	ck_assert(is_swapped(0, fd));
+}
+END_TEST
+
+/* CLIENT_COPIES_MAX, and one more. */
+START_TEST(copies_have_a_limit)
+{
+	int fd = hook_setup(swap);
+
+	for (unsigned i = 1; i <= CLIENT_COPIES_MAX; i++)
+		ck_assert_int_eq(remote_call(0, SYS_fcntl, fd, F_DUPFD, 600 + i), 600 + i);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_HOOK), LENT_RESULT);
+	UNTIL(deliveries == 1);
+	ck_assert_int_eq(swap_result, -E2BIG);
+	ck_assert_int_eq(remote_ioctl(0, 601, RIG_RECORD, 1), RIG_RESULT);
+	ck_assert_int_eq(remote_call(0, SYS_close, 601), 0);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_HOOK), LENT_RESULT);
+	UNTIL(deliveries == 2);
+	ck_assert_int_eq(swap_result, 0);
+	for (unsigned i = 2; i <= CLIENT_COPIES_MAX; i++)
+		ck_assert(is_swapped(0, 600 + i));
+}
+END_TEST
+
+START_TEST(a_search_has_a_deadline)
+{
+	int fd = rig_file(0, rig.device), found[CLIENT_COPIES_MAX];
+	struct timespec t;
+	int64_t now;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	now = t.tv_sec * 1000000000ll + t.tv_nsec;
+	ck_assert_int_eq(client_copies(remotes.pids[0], fd, 0, now - 1, found), -ETIMEDOUT);
+	ck_assert_int_eq(client_copies(remotes.pids[0], fd, 0, now + 60000000000ll, found), 1);
+	ck_assert_int_eq(found[0], fd);
+	ck_assert_int_eq(client_copies(remotes.pids[0], 7777, 0, now + 60000000000ll, found),
+			 -EBADF);
+}
+END_TEST
+
+START_TEST(another_device_is_not_swapped)
+{
+	int fd = hook_setup(swap);
+
+	swap_node = makedev(1, 3);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_HOOK), LENT_RESULT);
+	swap_node = 0;
+	UNTIL(deliveries == 1);
+	ck_assert_int_eq(swap_result, -EBADF);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_RECORD, 1), RIG_RESULT);
+}
+END_TEST
+
+START_TEST(a_client_is_killed_as_its_file_is_swapped)
+{
+	int fd = hook_setup(swap), own;
+
+	for (unsigned i = 0; i < 20; i++) {
+		remote_fork(0, 1);
+		own = rig_file(1, rig.device);
+		for (unsigned n = 0; n < CLIENT_COPIES_MAX / 2; n++)
+			remote_call(1, SYS_fcntl, own, F_DUPFD, 600);
+		/* At once, and at any other time. */
+		on_armed = i < 5 ? SIGKILL : 0;
+		remote_begin(1, SYS_ioctl, own, RIG_HOOK);
+		for (unsigned n = 0; n < i * 200; n++)
+			sched_yield();
+		if (on_armed) {
+			remote_wait(1);
+			UNTIL(deliveries == i + 1);
+			ck_assert_int_lt(swap_result, 0);
+		} else {
+			remote_kill(1);
+		}
+	}
+	on_armed = 0;
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_HOOK), LENT_RESULT);
+	ck_assert(is_swapped(0, fd));
+}
+END_TEST
+
+START_TEST(an_iommufd_is_copied_if_it_is_asked_for)
+{
+	long null = remote_call(0, SYS_openat, AT_FDCWD, remote_string("/dev/null"), O_RDWR);
+	struct agent_fd fds[3] = { { .fd = (int)null }, { .fd = (int)null }, { .fd = 7777 } };
+	struct stat st;
+
+	ck_assert_int_eq(agent_look(agent, remotes.pids[0], NO_MAJOR, makedev(1, 3), fds, 3), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_int_eq(fds[i].err, 0);
+		ck_assert_int_eq(fds[i].event, -1);
+		ck_assert_int_eq(fstat(fds[i].iommu, &st), 0);
+		ck_assert_uint_eq(st.st_rdev, makedev(1, 3));
+		ck_assert_int_eq(fcntl(fds[i].iommu, F_GETFD), FD_CLOEXEC);
+		close(fds[i].iommu);
+	}
+	ck_assert_int_eq(fds[2].err, -EBADF);
+	ck_assert_int_eq(fds[2].iommu, -1);
+	ck_assert_int_eq(agent_look(agent, remotes.pids[0], NO_MAJOR, 0, fds, 1), 0);
+	ck_assert_int_eq(fds[0].iommu, -1);
+}
+END_TEST
+
 /* ---- the program ---- */
 
 static const char *agent_says_gone;
@@ -1034,6 +1211,13 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, a_client_is_killed_as_it_makes_ioctls);
 	tcase_add_test(tc, lending_outlives_the_agent);
 	tcase_add_test(tc, a_debugged_client_makes_no_ioctl);
+	tcase_add_test(tc, a_file_is_swapped);
+	tcase_add_test(tc, a_file_of_two_processes_is_not_swapped);
+	tcase_add_test(tc, copies_have_a_limit);
+	tcase_add_test(tc, a_search_has_a_deadline);
+	tcase_add_test(tc, another_device_is_not_swapped);
+	tcase_add_test(tc, a_client_is_killed_as_its_file_is_swapped);
+	tcase_add_test(tc, an_iommufd_is_copied_if_it_is_asked_for);
 	tcase_add_test(tc, a_token_names_a_file);
 	tcase_add_test(tc, the_root_leads_nowhere_else);
 	tcase_add_test(tc, idle_connections_keep_nobody_out);

@@ -135,7 +135,7 @@ static void works(void)
 {
 	struct agent_fd fd = { .fd = eventfd(0, EFD_CLOEXEC), .event = -1 };
 
-	ck_assert_int_eq(agent_look(agent, getpid(), NO_MAJOR, &fd, 1), 0);
+	ck_assert_int_eq(agent_look(agent, getpid(), NO_MAJOR, 0, &fd, 1), 0);
 	ck_assert_int_eq(fd.err, 0);
 	ck_assert_int_ge(fd.event, 0);
 	close(fd.event);
@@ -190,7 +190,7 @@ START_TEST(one_that_hangs_is_replaced)
 	ck_assert_int_eq(start(path), 0);
 	old = agent_pid(agent);
 	ck_assert_int_eq(kill(old, SIGSTOP), 0);
-	ck_assert_int_eq(agent_look(agent, getpid(), NO_MAJOR, &fd, 1), -EIO);
+	ck_assert_int_eq(agent_look(agent, getpid(), NO_MAJOR, 0, &fd, 1), -EIO);
 	while (kill(old, 0) == 0)
 		poll(NULL, 0, 1);
 	works();

@@ -432,8 +432,8 @@ int __wrap_agent_new(const struct agent_params *params, struct agent **ret,
 void __wrap_agent_free(struct agent *agent);
 int __wrap_agent_ensure(struct agent *agent);
 pid_t __wrap_agent_pid(struct agent *agent);
-int __wrap_agent_look(struct agent *agent, pid_t tid, unsigned major, struct agent_fd *fds,
-		      size_t n);
+int __wrap_agent_look(struct agent *agent, pid_t tid, unsigned major, dev_t iommu,
+		      struct agent_fd *fds, size_t n);
 int __wrap_agent_deliver(struct agent *agent, pid_t tid,
 			 const uint8_t token[SERVICE_TOKEN_SIZE], void (*armed)(void *arg),
 			 void *arg);
@@ -459,8 +459,8 @@ pid_t __wrap_agent_pid(struct agent *agent)
 	return 0;
 }
 
-int __wrap_agent_look(struct agent *agent, pid_t tid, unsigned major, struct agent_fd *fds,
-		      size_t n)
+int __wrap_agent_look(struct agent *agent, pid_t tid, unsigned major, dev_t iommu,
+		      struct agent_fd *fds, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct rig_file *file = rig_file(fds[i].fd);
@@ -469,6 +469,7 @@ int __wrap_agent_look(struct agent *agent, pid_t tid, unsigned major, struct age
 					    .arg = fds[i].cookie };
 
 		fds[i].err = 0;
+		fds[i].iommu = -1;
 		fds[i].event = fds[i].fd >= RIG_EVENTFD ? eventfd(0, EFD_CLOEXEC) : -1;
 		if (!file && fds[i].fd < RIG_EVENTFD)
 			fds[i].err = -EBADF;
