@@ -83,10 +83,12 @@ const struct cused_param conf_service_params[CONF_SERVICE_KEYS] = {
 	},
 	[CONF_SERVICE_DMA] = {
 		.name = "dma", .type = CUSED_PARAM_STRING, .preset = "auto",
-		.text = "auto, file or courier: how memory is mapped for devices of the machine; "
+		.text = "auto, file, courier or swap: how memory is mapped for devices of the machine; "
 			"file: by the file behind it, for shared memory alone; courier: by the "
 			"client itself, which is stopped for a moment; auto: by file where "
-			"possible, else by courier",
+			"possible, else by courier; swap: the client gets the kernel's iommufd in "
+			"place of its container, and maps without the service, where that is "
+			"possible, else as auto",
 	},
 	[CONF_SERVICE_CTL] = {
 		.name = "ctl", .type = CUSED_PARAM_PATH, .preset = CTL_SOCKET,
@@ -448,15 +450,22 @@ static int parse_prefix(const char *option, const char *text, const char **ret,
 	return 0;
 }
 
-static int check_dma(const struct params_list *list, const char *value,
+static int check_dma(const struct params_list *list, const struct cused_value *values,
 		     struct cused_error *err)
 {
+	const char *value = values[CONF_SERVICE_DMA].string;
+	bool swap = !strcmp(value, "swap");
 	struct params_place place;
 
-	if (!strcmp(value, "auto") || !strcmp(value, "file") || !strcmp(value, "courier"))
+	if (swap && !values[CONF_SERVICE_COURIER].number)
+		return cused_error_set(err, -EINVAL, "%s: dma=swap needs the courier, and "
+				       "courier=off; leave one of them out",
+				       params_place(list, "dma", &place));
+	if (swap || !strcmp(value, "auto") || !strcmp(value, "file") ||
+	    !strcmp(value, "courier"))
 		return 0;
-	return cused_error_set(err, -EINVAL, "%s: dma=%.60s is neither auto nor file nor "
-			       "courier; write one of them", params_place(list, "dma", &place),
+	return cused_error_set(err, -EINVAL, "%s: dma=%.60s is none of auto, file, courier and "
+			       "swap; write one of them", params_place(list, "dma", &place),
 			       value);
 }
 
@@ -475,7 +484,7 @@ int conf_take_service(struct conf *conf, struct params_list *list, struct cused_
 		r = check_choice(list, "memory", values[CONF_SERVICE_MEMORY].string, "auto",
 				 "retry", err);
 	if (r == 0)
-		r = check_dma(list, values[CONF_SERVICE_DMA].string, err);
+		r = check_dma(list, values, err);
 	snprintf(option, sizeof(option), "%s: prefix=", params_place(list, "prefix", &place));
 	if (r == 0)
 		r = parse_prefix(option, values[CONF_SERVICE_PREFIX].string,

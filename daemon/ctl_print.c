@@ -192,8 +192,8 @@ static void print_containers(FILE *f, const json_t *containers)
 		snprintf(row[3], CELL_SIZE, "%lld",
 			 (long long)number_of(container, "mappings"));
 		bytes_cell(row[4], number_of(container, "mapped_bytes"));
-		strcpy(row[5], json_is_true(json_object_get(container, "open")) ? "open" :
-		       "closed");
+		strcpy(row[5], json_is_true(json_object_get(container, "swapped")) ? "swapped" :
+		       json_is_true(json_object_get(container, "open")) ? "open" : "closed");
 	}
 	table_print(f, &table, "Containers");
 }

@@ -152,17 +152,19 @@ static int add_container(struct container *container, void *arg)
 	struct walk *walk = arg;
 	struct container_status s;
 
+	container_get_status(container, &s);
+	if (s.kept && !s.file_open)
+		return 0;
 	if (walk->left == 0) {
 		walk->omitted++;
 		return 0;
 	}
 	walk->left--;
-	container_get_status(container, &s);
 	return json_array_append_new(walk->array,
-		json_pack("{s:I, s:b, s:b, s:s?, s:i, s:I, s:I}", "id", number(s.id),
-			  "busy", s.busy, "open", s.file_open, "driver", s.driver,
-			  "groups", (int)s.groups, "mappings", number(s.mappings),
-			  "mapped_bytes", number(s.mapped_bytes)));
+		json_pack("{s:I, s:b, s:b, s:b, s:s?, s:i, s:I, s:I}", "id", number(s.id),
+			  "busy", s.busy, "open", s.file_open, "swapped", s.swapped,
+			  "driver", s.driver, "groups", (int)s.groups, "mappings",
+			  number(s.mappings), "mapped_bytes", number(s.mapped_bytes)));
 }
 
 /* ---- clients ---- */

@@ -222,6 +222,7 @@ static int start(struct serve *serve, struct cused_error *err)
 		.courier = serve->conf->service[CONF_SERVICE_COURIER].number,
 		.dma_by_file = strcmp(dma, "courier") != 0,
 		.dma_by_courier = strcmp(dma, "file") != 0,
+		.dma_swap = !strcmp(dma, "swap"),
 	};
 	int r = serve_ctl_listen(serve, err);
 

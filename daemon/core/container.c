@@ -40,6 +40,7 @@ int container_open(struct topology *topology, struct container **ret)
 
 	if (!c)
 		return -ENOMEM;
+	containers_trim(topology, CONTAINER_KEPT_MAX);
 	c->topology = topology;
 	atomic_init(&c->refs, 1);
 	atomic_init(&c->file_open, true);
@@ -140,27 +141,30 @@ int container_check_extension(struct container *container, uint64_t id)
 
 /* ---- SET_IOMMU ---- */
 
+/* The groups before @end, last first. */
+static void detach_before(struct container *container, const struct iommu_driver *driver,
+			  void *data, struct list *end)
+{
+	for (struct list *it = end->prev; it != &container->groups; it = it->prev)
+		driver->detach_group(data, container_of(it, struct attachment,
+							link)->group);
+}
+
 /* CG-042: all of the container's groups or none. */
 static int attach_all(struct container *container, const struct iommu_driver *driver,
 		      void *data, const struct caller *caller)
 {
-	struct list *done;
-	int r = 0;
 
 	list_for_each(it, &container->groups) {
-		done = it;
-		r = driver->attach_group(data, container_of(it, struct attachment,
-							     link)->group, caller);
-		if (r)
-			goto err_detach;
+		struct group *group = container_of(it, struct attachment, link)->group;
+		int r = driver->attach_group(data, group, caller);
+
+		if (r) {
+			detach_before(container, driver, data, it);
+			return r;
+		}
 	}
 	return 0;
-
-err_detach:
-	for (struct list *it = done->prev; it != &container->groups; it = it->prev)
-		driver->detach_group(data, container_of(it, struct attachment,
-							link)->group);
-	return r;
 }
 
 struct set_walk {
@@ -188,13 +192,21 @@ static int try_driver(const struct iommu_driver *driver, void *arg)
 		return 0;
 	}
 	r = attach_all(c, driver, data, walk->caller);
-	if (r) {							/* CG-042 */
+	if (r == 0 && driver->swap) {
+		r = driver->swap(data, walk->caller);
+		if (r < 0)
+			detach_before(c, driver, data, &c->groups);
+	}
+	if (r < 0) {							/* CG-042 */
 		driver->release(data);
 		walk->err = r;
 		return 0;
 	}
 	c->driver = driver;						/* CG-043 */
 	c->driver_data = data;
+	c->swapped = r > 0;
+	if (c->swapped)
+		c->mm = mm_ref(walk->caller->mm);
 	return 1;
 }
 
@@ -268,6 +280,7 @@ int container_attach_group(struct container *container, struct group *group,
 			   const struct caller *caller)
 {
 	cleanup_free struct attachment *attachment = NULL;
+	bool unkept = false;
 	int r;
 
 	if (group_kind(group) == GROUP_NOIOMMU && !caller->cap_sys_rawio)
@@ -280,8 +293,13 @@ int container_attach_group(struct container *container, struct group *group,
 	if (!r) {
 		container_ref(container);				/* CG-077 */
 		attachment = NULL;	/* the list's now */
+		unkept = container->kept;
+		if (unkept)
+			container_unkeep(container);
 	}
 	pthread_mutex_unlock(&container->lock);
+	if (unkept)
+		container_unref(container);
 	return r;
 }
 
@@ -297,9 +315,21 @@ static struct attachment *find_attachment(struct container *container,
 	return NULL;
 }
 
+void container_end_driver(struct container *container)
+{
+	container->driver->release(container->driver_data);
+	container->driver = NULL;
+	container->driver_data = NULL;
+	container->swapped = false;
+	mm_unref(container->mm);
+	container->mm = NULL;
+}
+
 void container_detach_group(struct container *container, struct group *group)
 {
+	struct topology *topology = container->topology;
 	struct attachment *attachment;
+	bool kept = false;
 
 	pthread_mutex_lock(&container->lock);
 	if (container->driver)
@@ -307,14 +337,17 @@ void container_detach_group(struct container *container, struct group *group)
 	group_disclaim_dma(group);
 	attachment = find_attachment(container, group);
 	list_remove(&attachment->link);
-	if (list_empty(&container->groups) && container->driver) {	/* CG-114 */
-		container->driver->release(container->driver_data);
-		container->driver = NULL;
-		container->driver_data = NULL;
+	if (list_empty(&container->groups) && container->driver) {
+		kept = container_keep(container);
+		if (!kept)
+			container_end_driver(container);				/* CG-114 */
 	}
 	pthread_mutex_unlock(&container->lock);
 	free(attachment);
-	container_unref(container);
+	if (kept)
+		containers_trim(topology, CONTAINER_KEPT_MAX);
+	else
+		container_unref(container);
 }
 
 int container_get_ioas(struct container *container, struct ioas **ret_ioas)
@@ -363,6 +396,8 @@ void container_get_status(struct container *container, struct container_status *
 	list_for_each(it, &container->groups)
 		ret->groups++;
 	ret->driver = driver ? driver->name : NULL;
+	ret->swapped = container->swapped;
+	ret->kept = container->kept;
 	if (driver && driver->ioas)
 		ioas_totals(driver->ioas(container->driver_data), &ret->mappings,
 			    &ret->mapped_bytes);

@@ -34,6 +34,23 @@ int container_set_iommu(struct container *container, const struct caller *caller
 /* Is the group attached? Locks: takes the container's. */
 bool container_has_group(struct container *container, const struct group *group);
 
+/*
+ * The container in whose place a client has this file (vfio-cused/iommu.h, swap).
+ * @file: a token that the backend knows
+ * Return: with a reference for container_put(); NULL: there is none.
+ * Locks: takes each container's in turn.
+ */
+struct container *container_of_file(struct topology *topology, intptr_t file);
+void container_put(struct container *container);	/* NULL is allowed */
+
+/* Containers that have lost their last group, and whose client may come with another one and
+ * such a file: as many are kept, the oldest is let go for one more. Those of clients that have
+ * ended go with the next open of a container. */
+#define CONTAINER_KEPT_MAX 64u
+/* The program ends: none is kept any more, and what clients have mapped by such files they keep
+ * as long as they have the files. Locks: as containers_each(). */
+void containers_end(struct topology *topology);
+
 /* A number that no other container of the topology ever had; from 1. Constant. */
 uint64_t container_id(const struct container *container);
 
@@ -43,6 +60,9 @@ struct container_status {
 	bool busy;			/* locked for long; what follows is not known, and 0 */
 	unsigned groups;
 	const char *driver;		/* "type1", "noiommu"; NULL: none */
+	bool kept;			/* without groups, see CONTAINER_KEPT_MAX */
+	bool swapped;			/* its client has a file of the backend's instead, and
+					 * of its mappings nothing is known here */
 	uint64_t mappings, mapped_bytes; /* bytes modulo 2^64 */
 };
 /*

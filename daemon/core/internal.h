@@ -6,6 +6,7 @@
 #define CORE_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <core/container.h>
@@ -114,6 +115,9 @@ void group_disclaim_dma(struct group *group);
 struct container_list {
 	pthread_mutex_t lock;
 	struct list containers;		/* struct container */
+	struct list kept;		/* struct container, oldest first; a reference each */
+	unsigned n_kept;
+	atomic_bool ending;		/* none is kept any more */
 	uint64_t last_id;
 };
 struct container_list *topology_containers(struct topology *topology);
@@ -122,5 +126,8 @@ struct container_list *topology_containers(struct topology *topology);
 int container_get_ioas(struct container *container, struct ioas **ret_ioas);
 struct container *container_ref(struct container *container);
 void container_unref(struct container *container);
+/* Let go the oldest of those that are kept without groups, until there are @max, and those whose
+ * client has gone. Locks: takes the list's, and theirs. */
+void containers_trim(struct topology *topology, unsigned max);
 
 #endif

@@ -27,6 +27,14 @@ struct iommu_driver {
 	void (*detach_group)(void *data, struct group *group);
 	/* The IOVA map that devices of attached groups translate through; NULL: none. */
 	struct ioas *(*ioas)(void *data);
+	/* The backend may give the caller's client a file in place of the container; NULL: never.
+	 * Return: 1 it was done; 0 it was not; -errno SET_IOMMU fails. */
+	int (*swap)(void *data, const struct caller *caller);
+	/* The last group of a container with such a file has left: what it has mapped is to go,
+	 * and the driver to be as new. Return: was it done? Else release() follows. */
+	bool (*renew)(void *data);
+	/* Is @file a copy of that file? NULL: no. */
+	bool (*is_file)(void *data, intptr_t file);
 };
 
 /* Newest first in every walk. Return: 0, -EEXIST registered already, -ENOMEM. */

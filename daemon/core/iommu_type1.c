@@ -96,11 +96,14 @@ static int type1_open(struct topology *topology, const struct caller *caller, ui
 	return 0;
 }
 
-/* The core detaches every group first, so nothing is mapped and no domain is left. */
+/* The core detaches every group first, so nothing is mapped and no domain is left, unless a
+ * client has it. */
 static void type1_release(void *data)
 {
 	struct type1 *t = data;
 
+	if (t->domain)
+		t->backend->domain_free(t->domain);
 	ioas_free(t->ioas);
 	free(t);
 }
@@ -108,6 +111,36 @@ static void type1_release(void *data)
 static struct ioas *type1_ioas(void *data)
 {
 	return ((struct type1 *)data)->ioas;
+}
+
+/* Emulated devices go by the map that is here, so they are not to be with a client who does
+ * not use it. */
+static int type1_swap(void *data, const struct caller *caller)
+{
+	struct type1 *t = data;
+	int r;
+
+	if (t->n_real == 0 || t->n_emulated > 0 || !caller->lender ||
+	    !CUSED_HAS(t->backend, swap))
+		return 0;
+	r = t->backend->swap(t->domain, caller->lender, t->v2 ? 2 : 1);
+	t->swapped = r > 0;
+	return r;
+}
+
+static bool type1_renew(void *data)
+{
+	struct type1 *t = data;
+
+	return CUSED_HAS(t->backend, renew) && t->backend->renew(t->domain) == 0;
+}
+
+static bool type1_is_file(void *data, intptr_t file)
+{
+	const struct type1 *t = data;
+
+	return t->domain && CUSED_HAS(t->backend, is_file) &&
+	       t->backend->is_file(t->domain, file);
 }
 
 int type1_get_info(struct container *container, struct type1_info *ret)
@@ -136,4 +169,7 @@ const struct iommu_driver iommu_type1_driver = {
 	.attach_group = type1_attach_group,
 	.detach_group = type1_detach_group,
 	.ioas = type1_ioas,
+	.swap = type1_swap,
+	.renew = type1_renew,
+	.is_file = type1_is_file,
 };

@@ -55,6 +55,10 @@ struct mm_ops {
 	void (*unshare)(struct mm *mm, struct mm_share *share, uint64_t size);
 
 	void (*free)(struct mm *mm);	/* last reference dropped */
+
+	/* Is the process that it belongs to, or did before an exec, there still? Never waits for
+	 * its memory. NULL: always. */
+	bool (*alive)(struct mm *mm);
 };
 
 #define MM_IOV_MAX 1024

@@ -129,6 +129,7 @@ int topology_new(const struct topology_params *params, struct topology **ret)
 	pthread_cond_init(&t->walks_ended, NULL);
 	pthread_mutex_init(&t->containers.lock, NULL);
 	list_init(&t->containers.containers);
+	list_init(&t->containers.kept);
 	*ret = t;
 	return 0;
 }
@@ -147,6 +148,7 @@ void topology_free(struct topology *topology)
 {
 	if (!topology)
 		return;
+	containers_trim(topology, 0);
 	list_for_each_safe(it, tmp, &topology->hidden) {
 		free_device(container_of(it, struct node, link));
 		free(container_of(it, struct node, link));

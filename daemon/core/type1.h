@@ -39,7 +39,7 @@ struct type1 {
 	bool v2;
 	struct list groups;		/* struct type1_group */
 	unsigned n_real, n_emulated;
-	/* Of all real groups; while n_real > 0: */
+	/* Of all real groups; while n_real > 0, or swapped: */
 	const struct cused_iommu_ops *backend;
 	void *backend_state;
 	void *domain;
@@ -48,6 +48,7 @@ struct type1 {
 	uint32_t dma_avail;
 	size_t n_invalid;		/* mappings whose vaddr is invalid */
 	bool tracking;			/* DIRTY_PAGES START */
+	bool swapped;			/* the client maps by a file of the backend's */
 };
 
 /* The smallest page size, P; the unit of alignment. */

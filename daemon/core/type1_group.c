@@ -194,6 +194,16 @@ static int attach_layout(struct type1 *t, const struct caller *caller)
 	return 0;
 }
 
+/* Without real groups there is no domain, unless the client has it. */
+static void domain_done(struct type1 *t)
+{
+	if (t->n_real > 0 || t->swapped)
+		return;
+	t->backend->domain_free(t->domain);
+	t->domain = NULL;
+	t->backend = NULL;
+}
+
 /* T1-116 … T1-124. @g is in the list. */
 static int attach_real(struct type1 *t, struct type1_group *g, const struct caller *caller)
 {
@@ -202,7 +212,7 @@ static int attach_real(struct type1 *t, struct type1_group *g, const struct call
 	const struct cused_iommu_ops *backend = group_iommu(g->group, &state);
 	int r;
 
-	if (t->n_real == 0) {
+	if (!t->domain) {
 		r = backend->domain_new(state, &t->domain);
 		if (r)
 			return r;					/* T1-116 */
@@ -226,11 +236,7 @@ static int attach_real(struct type1 *t, struct type1_group *g, const struct call
 err_detach:
 	backend->detach(t->domain, id);
 err_domain:
-	if (t->n_real == 0) {
-		backend->domain_free(t->domain);
-		t->domain = NULL;
-		t->backend = NULL;
-	}
+	domain_done(t);
 	return r;
 }
 
@@ -255,6 +261,8 @@ int type1_attach_group(void *data, struct group *group, const struct caller *cal
 		return -EBUSY;						/* T1-082, T1-112 */
 	if (find_group(t, group))
 		return -EINVAL;						/* T1-113 */
+	if (t->swapped && group_kind(group) != GROUP_REAL)
+		return -EINVAL;
 	g = calloc(1, sizeof(*g));
 	if (!g)
 		return -ENOMEM;						/* T1-114 */
@@ -281,12 +289,9 @@ static void detach_real(struct type1 *t, struct type1_group *g)
 		replay_undo(t, UINT64_MAX);				/* T1-126 */
 	backend->detach(t->domain, group_id(g->group));
 	t->n_real--;
-	if (t->n_real == 0) {
-		backend->domain_free(t->domain);
-		t->domain = NULL;
-		t->backend = NULL;
+	domain_done(t);
+	if (t->n_real == 0)
 		type1_dirty_real(t, false);
-	}
 	/* T1-127, T1-128. Only TYPE1_RANGES_MAX can be in the way (a large hole that went
 	 * had covered many small ones); the narrower layout then stays in force. */
 	if (layout_of(t, &layout) == 0)

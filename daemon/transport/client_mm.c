@@ -26,6 +26,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <transport/client.h>
 #include <transport/client_mm.h>
 #include <util/cleanup.h>
 #include <util/list.h>
@@ -182,6 +183,16 @@ static bool tracks_dirty_pages(const struct client_mm *mm, const struct client_v
 	if (mounts)
 		fclose(mounts);
 	return r;
+}
+
+/* By the number of its process, which another may have by now. client_mm_alive() is exact, but
+ * waits for who changes the layout. */
+static bool mm_alive(struct mm *base)
+{
+	char state[4];
+
+	return client_status(client_mm_of(base)->tgid, "State", state, sizeof(state)) == 0 &&
+	       *state != 'Z' && *state != 'X';
 }
 
 static int mm_check(struct mm *base, uint64_t addr, uint64_t size, unsigned prot)
@@ -407,6 +418,7 @@ static const struct mm_ops client_mm_ops = {
 	.read = mm_read,
 	.write = mm_write,
 	.check = mm_check,
+	.alive = mm_alive,
 	.share = mm_share,
 	.unshare = mm_unshare,
 	.free = mm_free,

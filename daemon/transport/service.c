@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <core/container.h>
 #include <core/device.h>
 #include <transport/service_internal.h>
 #include <util/cleanup.h>
@@ -119,9 +120,12 @@ int service_start(struct service *service, struct topology *topology,
 				      .program = service->params.agent,
 				      .argv = service->params.agent_argv };
 	struct node *node;
+	struct stat iommu;
 	int r = 0;
 
 	service->topology = topology;
+	if (service->params.dma_swap && stat("/dev/iommu", &iommu) == 0)
+		service->iommu = iommu.st_rdev;
 	if (service->params.socket)
 		r = listen_at(service->params.socket, &service->listener, err);
 	agent.listener = service->listener;
@@ -259,6 +263,8 @@ int service_stop(struct service *service)
 
 	if (!service)
 		return 0;
+	if (service->topology)
+		containers_end(service->topology);
 	/* Groups before the container, so that nobody opens half of what is needed. */
 	while (r == 0 && !list_empty(&service->nodes))
 		r = node_free(container_of(service->nodes.prev, struct node, item));

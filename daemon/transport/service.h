@@ -48,6 +48,7 @@ struct service_params {
 	bool courier;			/* device fds for clients that exec did not start */
 	/* How memory gets to devices of the machine; both: by file where possible. */
 	bool dma_by_file, dma_by_courier;
+	bool dma_swap;			/* first of all: clients get the iommufd itself */
 };
 
 /*

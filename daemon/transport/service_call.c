@@ -39,6 +39,7 @@ struct service_call {
 	uint64_t place;			/* of SERVICE_IOC_DEVICE_PLACE, else 0 */
 	struct open_file **held;	/* parallel to call.fds */
 	size_t n_held;
+	struct container *swapped;	/* that one of them stands for; or NULL */
 
 	/* retry */
 	bool retry;
@@ -231,6 +232,7 @@ static void held_put(struct service_call *c)
 	free(c->held);
 	c->held = NULL;
 	c->n_held = 0;
+	container_put(steal_ptr(c->swapped));
 }
 
 static void looks_begin(struct service *service, struct look *looks, struct agent_fd *fds,
@@ -252,9 +254,11 @@ static void looks_end(struct service *service, struct look *looks, size_t n)
 	pthread_mutex_unlock(&service->lock);
 }
 
-static void fd_found(struct service *service, struct call_fd *fd, struct agent_fd *answer,
+static void fd_found(struct service_call *c, struct call_fd *fd, struct agent_fd *answer,
 		     const struct look *look)
 {
+	struct service *service = c->ioctl->service;
+
 	fd->err = answer->err;
 	if (fd->err)
 		return;
@@ -264,6 +268,12 @@ static void fd_found(struct service *service, struct call_fd *fd, struct agent_f
 			fd->err = -ENOMEM;
 	} else if (!fd->want_event && look->found) {
 		fd->object = look->found->object;
+	} else if (!fd->want_event && answer->iommu >= 0 && !c->swapped) {
+		/* CG-069. One is enough: no call takes several containers. */
+		c->swapped = container_of_file(service->topology, answer->iommu);
+		if (c->swapped)
+			fd->object = (struct object){ .kind = OBJECT_CONTAINER,
+						      .container = c->swapped };
 	}
 }
 
@@ -293,14 +303,17 @@ static int fetch_fds(struct service_call *c)
 	}
 	looks_begin(service, looks, fds, n);
 	server_will_wait();
-	r = agent_look(service->agent, c->ioctl->request->tid, service->major, 0, fds, n);
+	r = agent_look(service->agent, c->ioctl->request->tid, service->major, service->iommu,
+		       fds, n);
 	looks_end(service, looks, n);
 	for (size_t i = 0; i < n; i++) {
 		c->held[i] = looks[i].found;
 		if (r == 0)
-			fd_found(service, &call->fds[i], &fds[i], &looks[i]);
+			fd_found(c, &call->fds[i], &fds[i], &looks[i]);
 		if (fds[i].event >= 0)
 			close(fds[i].event);
+		if (fds[i].iommu >= 0)
+			close(fds[i].iommu);
 	}
 	return r;
 }

@@ -32,6 +32,7 @@ struct service {
 	struct topology *topology;
 	int listener;			/* of the agent's socket, or -1 */
 	unsigned major;			/* of the nodes; 0 until there is one */
+	dev_t iommu;			/* of /dev/iommu, if clients may have it; else 0 */
 	pthread_mutex_t lock;		/* nodes, looks */
 	struct list nodes;
 	struct list looks;		/* struct look: cookies that are asked for */
@@ -65,6 +66,7 @@ struct open_file {
 	struct client_who who;		/* constant */
 	unsigned uses;			/* node->lock; 1 for the client, 1 per call */
 	bool closing;			/* node->lock */
+	bool swapped;			/* node->lock; its close is no client's doing */
 };
 
 /* A question to the agent that is under way. */
@@ -89,6 +91,9 @@ int node_show(struct node *node, const struct access_rights *rights, struct cuse
 /* Return: 0; -EBUSY as channel_free(). */
 int node_free(struct node *node);
 void open_file_unuse(struct open_file *file);	/* NULL is allowed */
+/* Its client is to get another file in its place: the close that comes of it is not to wait for the
+ * call that it comes from. @on: false: it did not. */
+void open_file_swap(struct open_file *file, bool on);
 
 /* ---- service_call.c ---- */
 
@@ -98,6 +103,7 @@ struct service_ioctl {
 	struct request *request;
 	struct object object;
 	struct access *access;		/* of a group's node, for files of its devices */
+	struct open_file *file;		/* NULL: of a device */
 	unsigned cmd;
 	uint64_t arg;
 	bool may_retry;			/* CUSE can, FUSE cannot */

@@ -60,6 +60,13 @@ void open_file_unuse(struct open_file *file)
 	free(file);
 }
 
+void open_file_swap(struct open_file *file, bool on)
+{
+	pthread_mutex_lock(&file->node->lock);
+	file->swapped = on;
+	pthread_mutex_unlock(&file->node->lock);
+}
+
 static int object_open(struct node *node, const struct caller *caller, struct object *ret)
 {
 	ret->kind = node->kind;
@@ -153,7 +160,7 @@ static void open_file_settle(struct open_file *file)
 
 	pthread_mutex_lock(&node->lock);
 	file->closing = true;
-	while (file->uses > 1 &&
+	while (file->uses > 1 && !file->swapped &&
 	       pthread_cond_timedwait(&node->changed, &node->lock, &deadline) == 0)
 		;
 	pthread_mutex_unlock(&node->lock);
@@ -220,7 +227,7 @@ static void op_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *
 	struct request request;
 	struct service_ioctl call = {
 		.service = file->node->service, .request = &request, .object = file->object,
-		.access = file->node->access, .cmd = (unsigned)cmd, .arg = (uintptr_t)arg,
+		.access = file->node->access, .file = file, .cmd = (unsigned)cmd, .arg = (uintptr_t)arg,
 		.may_retry = true,
 		.in = in, .in_size = in_size, .out_size = out_size,
 	};

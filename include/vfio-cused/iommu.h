@@ -88,6 +88,15 @@ struct cused_lender {
 	 */
 	int (*call)(struct cused_lender *lender, int fd, unsigned long cmd, void *arg,
 		    size_t len, int *ret_result);
+
+	/*
+	 * Have the owner's container file replaced by @fd, in all its fds and for good: what it
+	 * asks of its container from then on, it asks of that file.
+	 * Return: 0; -EOPNOTSUPP this way is not open; -EIO nothing is known but that the
+	 * owner's call fails; other -errno, of which the transport has told: the owner has its
+	 * file as before.
+	 */
+	int (*swap)(struct cused_lender *lender, int fd);
 };
 
 #define CUSED_LENDER_ARG 64
@@ -119,6 +128,24 @@ struct cused_iommu_ops {
 
 	/* What flags() says, where it depends on the groups attached. NULL: it does not. */
 	unsigned (*domain_flags)(void *domain);
+
+	/*
+	 * Called once, when the container has got its driver and all its groups are attached:
+	 * the backend may give the client a file of its own in place of the container
+	 * (lender->swap). From then on map() and unmap() are called only for those who still
+	 * have the container's file. @version: of type1, 1 or 2. NULL: it never does.
+	 * Return: 1 it was done; 0 it was not, and all goes on by map() and unmap(); -errno the
+	 * container gets no driver.
+	 */
+	int (*swap)(void *domain, struct cused_lender *lender, unsigned version);
+	/*
+	 * The last group has left a domain that swap() has given away: what is mapped there
+	 * goes, and further groups may come. NULL: it ends.
+	 * Return: 0; -EBUSY devices of it are in use still; -errno: domain_free() follows.
+	 */
+	int (*renew)(void *domain);
+	/* Is this a copy of the file that swap() gave? NULL: no. */
+	bool (*is_file)(void *domain, intptr_t file);
 };
 
 #define CUSED_IOMMU(ops_) \

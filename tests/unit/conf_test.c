@@ -323,8 +323,12 @@ END_TEST
 
 START_TEST(ways_of_mapping)
 {
-	ck_assert_int_eq(conf_set_service(&conf, "dma=swap", &err), -EINVAL);
-	says("dma=swap");
+	ck_assert_int_eq(conf_set_service(&conf, "dma=swop", &err), -EINVAL);
+	says("dma=swop");
+	ck_assert_int_eq(conf_set_service(&conf, "dma=swap,courier=off", &err), -EINVAL);
+	says("courier=off");
+	ck_assert_int_eq(conf_set_service(&conf, "dma=swap", &err), 0);
+	ck_assert_str_eq(conf.service[CONF_SERVICE_DMA].string, "swap");
 	ck_assert_int_eq(conf_set_service(&conf, "dma=file", &err), 0);
 	ck_assert_str_eq(conf.service[CONF_SERVICE_DMA].string, "file");
 	ck_assert_int_eq(conf_set_service(&conf, "", &err), 0);

@@ -40,6 +40,8 @@ static struct machine {
 	uint64_t map_iova, map_length, map_start;
 	uint32_t map_flags;
 	unsigned map_files, unmaps;
+	uint64_t version;		/* of the last SET_IOMMU */
+	unsigned busy;			/* how often an IOAS is in use still */
 } machine;
 
 static unsigned open_files(void)
@@ -162,7 +164,15 @@ static int iommu_ioctl(int fd, unsigned long cmd, void *arg)
 	case IOMMU_VFIO_IOAS:
 		return ((struct iommu_vfio_ioas *)arg)->ioas_id == 1 ? 0 : -ENOENT;
 	case IOMMU_DESTROY:
+		if (machine.busy) {
+			machine.busy--;
+			return -EBUSY;
+		}
 		machine.files[fd].ioas = 0;
+		machine.files[fd].maps = 0;
+		return 0;
+	case VFIO_SET_IOMMU:
+		machine.version = (uintptr_t)arg;
 		return 0;
 	case IOMMU_IOAS_IOVA_RANGES:
 		return iova_ranges(arg);
@@ -200,9 +210,15 @@ static void fake_pause(void)
 		machine.held = false;
 }
 
+/* A copy of a file has a number of its own; here it is FILES more. */
+static bool fake_same(int a, int b)
+{
+	return a % FILES == b % FILES;
+}
+
 static const struct host_machine fake_machine = {
 	.dev = "/dev", .open = fake_open, .ioctl = fake_ioctl,
-	.close = fake_close, .pause = fake_pause,
+	.close = fake_close, .pause = fake_pause, .same = fake_same,
 };
 
 static void setup(void)
@@ -577,6 +593,87 @@ START_TEST(memory_that_cannot_be_had)
 }
 END_TEST
 
+/* ---- swap ---- */
+
+static int swap_result, given;
+
+static int lend_swap(struct cused_lender *by, int fd)
+{
+	ck_assert_int_eq(machine.files[fd].kind, IOMMUFD);
+	/* The version is for what comes after. */
+	ck_assert_uint_eq(machine.version, 0);
+	given = fd;
+	return swap_result;
+}
+
+static struct cused_lender swapper = { .size = sizeof(swapper), .swap = lend_swap };
+
+START_TEST(a_container_becomes_an_iommufd)
+{
+	struct cused_lender old = swapper;
+	intptr_t fd;
+
+	old.size = offsetof(struct cused_lender, swap);
+	ck_assert_int_eq(iommu->swap(domain, &old, 2), 0);
+	ck_assert_int_eq(iommu->swap(domain, &lender, 2), 0);
+	swap_result = 0;
+	given = -1;
+	ck_assert_int_eq(iommu->swap(domain, &swapper, 1), 1);
+	ck_assert_uint_eq(machine.version, VFIO_TYPE1_IOMMU);
+	ck_assert(iommu->is_file(domain, given + FILES));
+	ck_assert(!iommu->is_file(domain, given + 1));
+	/* Its device's, and what it maps, are the client's until it closes them. */
+	ck_assert_int_eq(ops->take_file(device, &fd), 0);
+	machine.files[given].maps = 2;
+	machine.unmaps = 0;
+	machine.busy = 1;
+	iommu->detach(domain, GROUP);
+	iommu->domain_free(domain);
+	ck_assert_uint_eq(machine.unmaps, 0);
+	ck_assert_uint_eq(machine.files[given].maps, 2);
+	ck_assert_int_eq(machine.files[given].kind, CLOSED);	/* ours */
+	fake_close((int)fd);
+	ck_assert_int_eq(iommu->domain_new(state, &domain), 0);
+}
+END_TEST
+
+START_TEST(a_swap_that_is_refused)
+{
+	swap_result = -EBUSY;
+	ck_assert_int_eq(iommu->swap(domain, &swapper, 2), 0);
+	swap_result = -EIO;
+	ck_assert_int_eq(iommu->swap(domain, &swapper, 2), -EIO);
+	ck_assert_uint_eq(machine.version, 0);
+	machine.files[given].maps = 2;
+	machine.unmaps = 0;
+	iommu->detach(domain, GROUP);
+	iommu->domain_free(domain);
+	ck_assert_uint_eq(machine.unmaps, 1);
+	ck_assert_int_eq(iommu->domain_new(state, &domain), 0);
+}
+END_TEST
+
+/* The kernel takes its time to close a device: HOST_SEAT_TRIES, and not one more. */
+START_TEST(as_new_for_further_groups)
+{
+	swap_result = 0;
+	ck_assert_int_eq(iommu->swap(domain, &swapper, 2), 1);
+	ck_assert_uint_eq(machine.version, VFIO_TYPE1v2_IOMMU);
+	machine.files[given].maps = 3;
+	iommu->detach(domain, GROUP);
+	machine.busy = HOST_SEAT_TRIES;
+	ck_assert_int_eq(iommu->renew(domain), 0);
+	ck_assert_uint_eq(machine.pauses, HOST_SEAT_TRIES);
+	ck_assert_uint_eq(machine.files[given].maps, 0);
+	ck_assert_uint_eq(machine.files[given].ioas, 1);
+	ck_assert_int_eq(iommu->attach(domain, GROUP), 0);
+	iommu->detach(domain, GROUP);
+	machine.busy = HOST_SEAT_TRIES + 1;
+	ck_assert_int_eq(iommu->renew(domain), -EBUSY);
+	ck_assert_uint_eq(machine.busy, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("host");
@@ -596,6 +693,9 @@ int main(void)
 	tcase_add_test(seat, a_group_leaves_with_its_device_open);
 	tcase_add_test(seat, what_can_be_mapped);
 	tcase_add_test(seat, many_reserved_ranges);
+	tcase_add_test(seat, a_container_becomes_an_iommufd);
+	tcase_add_test(seat, a_swap_that_is_refused);
+	tcase_add_test(seat, as_new_for_further_groups);
 	tcase_add_checked_fixture(mapping, setup_lender, teardown_seated);
 	tcase_add_test(mapping, by_file_where_possible);
 	tcase_add_test(mapping, else_by_call);

@@ -39,7 +39,17 @@
  *   pages count for whoever made the call: by the second way it is the client, with its
  *   limit; by the first it is us, so the core holds the client's limit itself.
  *
- *   Unmapping is always ours, by IOAS_UNMAP, which returns when no device reaches the range
+ *   Or the client does it all itself: *swap*. At SET_IOMMU the transport replaces the client's
+ *   container file by our iommufd (lender->swap). The IOAS is its compatibility IOAS, so
+ *   VFIO's ioctls on it are answered by the kernel, and the rules are those of its
+ *   compatibility layer (CD-163 …). Groups stay ours: one that joins later is told the iommufd
+ *   as its container, which is recognised by comparing open files, and goes into the same IOAS;
+ *   the kernel keeps reserved ranges and mappings apart (EADDRINUSE). What it has mapped ends
+ *   with the IOAS, when the last group leaves; a new one takes its place for the next. If our
+ *   end comes first, its device files keep the IOAS busy: then all stays as it is, until
+ *   the client closes it.
+ *
+ *   Else, unmapping is always ours, by IOAS_UNMAP, which returns when no device reaches the range
  *   any more: the kernel takes the IOMMU's entries away and flushes its caches before it
  *   unpins. A mapping that a client has put elsewhere meanwhile (it has the iommufd for the
  *   length of a call, and its threads can reach it) is in nobody's way but its own, and
@@ -69,6 +79,7 @@ struct host_machine {
 	int (*ioctl)(int fd, unsigned long cmd, void *arg);	/* Return: >= 0, -errno */
 	void (*close)(int fd);
 	void (*pause)(void);		/* some milliseconds */
+	bool (*same)(int a, int b);	/* the same open file? */
 };
 extern const struct host_machine *host_machine;
 
@@ -77,6 +88,7 @@ extern const struct host_machine *host_machine;
 struct host_domain {
 	int iommufd;
 	uint32_t ioas;
+	bool swapped;			/* the client has the iommufd in place of its container */
 	bool told_memory;		/* what cannot be mapped was told once */
 };
 

@@ -33,10 +33,23 @@ static void count_by_process(struct host_domain *domain)
 		cused_log(CUSED_LOG_DEBUG, "host", "pinned pages are counted by user");
 }
 
-int host_domain_open(struct host_domain *ret, struct cused_error *err)
+/* The compatibility layer says of it what page sizes and coherency are, and is what a client
+ * meets that gets the iommufd. */
+static int ioas_new(struct host_domain *domain)
 {
 	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
 	struct iommu_vfio_ioas compat = { .size = sizeof(compat), .op = IOMMU_VFIO_IOAS_SET };
+	int r = host_ioctl(domain, IOMMU_IOAS_ALLOC, &alloc);
+
+	if (r < 0)
+		return r;
+	domain->ioas = compat.ioas_id = alloc.out_ioas_id;
+	r = host_ioctl(domain, IOMMU_VFIO_IOAS, &compat);
+	return r < 0 ? r : 0;
+}
+
+int host_domain_open(struct host_domain *ret, struct cused_error *err)
+{
 	char path[64];
 	int r;
 
@@ -47,26 +60,21 @@ int host_domain_open(struct host_domain *ret, struct cused_error *err)
 				       "iommufd: load the module iommufd, or take a kernel that "
 				       "has CONFIG_IOMMUFD", path, strerror(-ret->iommufd));
 	count_by_process(ret);
-	r = host_ioctl(ret, IOMMU_IOAS_ALLOC, &alloc);
-	if (r >= 0) {
-		ret->ioas = compat.ioas_id = alloc.out_ioas_id;
-		/* For what the compatibility layer says of page sizes and coherency. */
-		r = host_ioctl(ret, IOMMU_VFIO_IOAS, &compat);
-	}
-	if (r >= 0)
+	r = ioas_new(ret);
+	if (r == 0)
 		return 0;
 	host_machine->close(ret->iommufd);
 	return cused_error_set(err, r, "%s gives no address space: %s", path, strerror(-r));
 }
 
 /* Who has the iommufd, too, keeps it, and the IOAS while a device of his is attached: without
- * anything mapped. */
+ * anything mapped, unless it was to have it all. */
 void host_domain_close(struct host_domain *domain)
 {
 	struct iommu_ioas_unmap all = { .size = sizeof(all), .ioas_id = domain->ioas,
 					.length = UINT64_MAX };
 	struct iommu_destroy destroy = { .size = sizeof(destroy), .id = domain->ioas };
-	int r = host_ioctl(domain, IOMMU_IOAS_UNMAP, &all);
+	int r = domain->swapped ? 0 : host_ioctl(domain, IOMMU_IOAS_UNMAP, &all);
 
 	if (r < 0 && r != -ENOENT)
 		cused_log(CUSED_LOG_WARNING, "host", "cannot unmap what a container has left: %s",
@@ -326,6 +334,49 @@ static void iommu_unmap(void *domain, struct cused_range iova)
 	unmap_range(domain, iova);
 }
 
+/* ---- swap ---- */
+
+static int iommu_swap(void *data, struct cused_lender *lender, unsigned version)
+{
+	struct host_domain *domain = data;
+	uintptr_t id = version == 1 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU;
+	int r = CUSED_HAS(lender, swap) ? lender->swap(lender, domain->iommufd) : -EOPNOTSUPP;
+
+	if (r)
+		return r == -EIO ? r : 0;
+	/* Version 1 may unmap parts of what it has mapped (CD-172, CD-190). The client waits in
+	 * its own call still, so nothing is mapped yet. */
+	if (host_ioctl(domain, VFIO_SET_IOMMU, (void *)id) < 0)
+		cused_log(CUSED_LOG_DEBUG, "host", "the kernel takes no version of type1");
+	domain->swapped = true;
+	return 1;
+}
+
+/* Its devices keep an IOAS busy until the kernel is done with closing them, which we are told
+ * of as it begins. */
+static int iommu_renew(void *data)
+{
+	struct host_domain *domain = data;
+	struct iommu_destroy destroy = { .size = sizeof(destroy), .id = domain->ioas };
+	int r;
+
+	for (unsigned i = 0;; i++) {
+		r = host_ioctl(domain, IOMMU_DESTROY, &destroy);
+		if (r != -EBUSY || i == HOST_SEAT_TRIES)
+			break;
+		host_machine->pause();
+	}
+	/* It may have destroyed it itself. */
+	return r < 0 && r != -ENOENT ? r : ioas_new(domain);
+}
+
+static bool iommu_is_file(void *data, intptr_t file)
+{
+	const struct host_domain *domain = data;
+
+	return host_machine->same(domain->iommufd, (int)file);
+}
+
 const struct cused_iommu_ops host_iommu_ops = {
 	.size = sizeof(host_iommu_ops),
 	.version = CUSED_API_VERSION,
@@ -343,4 +394,7 @@ const struct cused_iommu_ops host_iommu_ops = {
 	.map = iommu_map,
 	.unmap = iommu_unmap,
 	.domain_flags = iommu_domain_flags,
+	.swap = iommu_swap,
+	.renew = iommu_renew,
+	.is_file = iommu_is_file,
 };
