@@ -16,7 +16,7 @@ for device in $DEVICES; do
 	devices="$devices --device host,bdf=$bdf"
 done
 # shellcheck disable=SC2086
-start_service --service replace=on $devices
+start_service --service "replace=on,dma=${DMA-auto}" $devices
 for device in $DEVICES; do
 	chown user "/dev/vfio/$(group_of "${device#*=}")"
 done
@@ -30,7 +30,7 @@ for device in $DEVICES; do
 	echo "device ${device%%=*}"
 	# 65535 mappings, each by a stopped client: minutes.
 	su user -c "exec vfioc-static --bdf ${device#*=} --peer $peer \
-		--iterations $ITERATIONS --without type1_budget" || :
+		--iterations $ITERATIONS --without ${WITHOUT-type1_budget}" || :
 	su user -c "exec vm-answers ${device#*=}"
 done >/tmp/tap 2>&1
 cat /tmp/tap
