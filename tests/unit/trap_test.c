@@ -518,7 +518,7 @@ static void note_is(const struct open_note *note, const struct rig *rig)
 {
 	ck_assert_int_eq(note->who.pid, rig->child);
 	ck_assert_uint_eq(note->who.uid, geteuid());
-	ck_assert_str_eq(note->who.name, "?[2Jevil\\n");
+	ck_assert_str_eq(note->who.name, "?[2Jevil?");
 	ck_assert(note->kind == OBJECT_CONTAINER ? note->container == 1 : note->group == 2);
 }
 
