@@ -10,7 +10,9 @@
  *   kernel's module, and what a service left that was killed. Both have a number that
  *   nobody serves, so they are replaced. A number that somebody serves is not touched, with
  *   one exception: where the administrator says so, the node of the kernel's own vfio gives
- *   way. Its name is ours then; whoever has it open already is not disturbed.
+ *   way, and those of its groups (of CONFIG_VFIO_GROUP). The name is ours then; whoever has it
+ *   open already is not disturbed. A group that goes and comes again has another number, and no
+ *   node while we have its name, so what is given back has the number of that moment.
  *
  *   Who serves a number is read from /sys/dev/char, where simulated devices never appear.
  *   A node is replaced by a rename, so that the name is always there.
@@ -30,10 +32,11 @@
 /* What devnode_restore() undoes. */
 struct devnode {
 	char path[DEVNODE_PATH_SIZE];	/* empty: nothing to undo */
-	char record[DEVNODE_PATH_SIZE];	/* of the static node; empty: there is none */
+	char root[DEVNODE_PATH_SIZE], name[64];	/* as they were given */
+	char record[DEVNODE_PATH_SIZE];	/* of what was replaced; empty: there is none */
 	dev_t dev;
 	bool made_directory;
-	bool has_old;			/* the static node was replaced: */
+	bool has_old;			/* a node of the kernel's was replaced: */
 	dev_t old_dev;
 	mode_t old_mode;
 	uid_t old_uid;
@@ -46,7 +49,7 @@ struct devnode_wish {
 	mode_t mode;			/* permission bits, also of a node of the kernel's */
 	uid_t uid;
 	gid_t gid;
-	bool replace;			/* also the kernel's vfio, 10:196, that is loaded */
+	bool replace;			/* also the kernel's vfio that is loaded, and its groups */
 };
 
 /*
@@ -61,21 +64,21 @@ struct devnode_wish {
 int devnode_ensure(const char *root, const struct devnode_wish *wish, struct devnode *ret,
 		   struct cused_error *err);
 
-/* What is known of a static node that was replaced, for whoever cleans up after a service that
- * was killed. Lines of this kind: "major:minor mode uid gid", numbers in octal for mode. */
-#define DEVNODE_RECORD "/run/vfio-cused/static-node"
+/* What is known of the kernel's nodes that were replaced, for whoever cleans up after a service
+ * that was killed: a file for each, "vfio!7". In it "major:minor mode uid gid", mode in octal. */
+#define DEVNODE_RECORDS "/run/vfio-cused/nodes"
 
 /*
- * devnode_recover - put back the static node that a killed service has replaced.
- * Of no effect if there is no record.
+ * devnode_recover - put back the kernel's nodes that a killed service has replaced.
+ * Of no effect if there are no records.
  * @root: as devnode_ensure() had it
- * Return: 0; -EBUSY somebody serves what has its name: call again later; -errno of making
- * it.  Locks: none.
+ * Return: 0; -EBUSY somebody serves what has a name of these: call again later; -EINVAL a
+ * record that nobody wrote; -errno of making one.  Locks: none.
  */
 int devnode_recover(const char *root);
 
 /*
- * devnode_restore - remove the node, and put the static one back.
+ * devnode_restore - remove the node, and put the kernel's back.
  * Call after the device has gone. What has another number by now is left alone. May be
  * called again, and for a struct of zeroes.
  * Return: 0; -errno: something could not be put back.  Locks: none.

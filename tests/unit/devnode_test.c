@@ -142,7 +142,7 @@ START_TEST(static_node_is_put_back_by_others)
 	      "chown 1:2 dev/vfio/vfio");
 	ck_assert_int_eq(devnode_recover(root), 0);
 	ck_assert_int_eq(ensure("vfio/vfio"), 0);
-	ck_assert(is_there("run/vfio-cused/static-node"));
+	ck_assert(is_there("run/vfio-cused/nodes/vfio!vfio"));
 	/* Not while it is served. */
 	shell("ln -s ../../devices/virtual/cuse/vfio sys/dev/char/240:7");
 	ck_assert_int_eq(devnode_recover(root), -EBUSY);
@@ -150,7 +150,7 @@ START_TEST(static_node_is_put_back_by_others)
 	shell("rm sys/dev/char/240:7");
 	ck_assert_int_eq(devnode_recover(root), 0);
 	is_node("dev/vfio/vfio", STATIC, 0640, 1, 2);
-	ck_assert(!is_there("run/vfio-cused/static-node"));
+	ck_assert(!is_there("run/vfio-cused/nodes/vfio!vfio"));
 	/* The name has gone, with its directory. */
 	ck_assert_int_eq(ensure("vfio/vfio"), 0);
 	shell("rm -r dev/vfio");
@@ -159,11 +159,12 @@ START_TEST(static_node_is_put_back_by_others)
 	/* Who ends in order leaves no record. */
 	ck_assert_int_eq(ensure("vfio/vfio"), 0);
 	ck_assert_int_eq(devnode_restore(&node), 0);
-	ck_assert(!is_there("run/vfio-cused/static-node"));
+	ck_assert(!is_there("run/vfio-cused/nodes/vfio!vfio"));
+	ck_assert(!is_there("run/vfio-cused/nodes"));
 	/* One that nobody wrote is thrown away. */
-	shell("echo 10:x >run/vfio-cused/static-node");
+	shell("mkdir run/vfio-cused/nodes && echo 10:x >run/vfio-cused/nodes/vfio!vfio");
 	ck_assert_int_eq(devnode_recover(root), -EINVAL);
-	ck_assert(!is_there("run/vfio-cused/static-node"));
+	ck_assert(!is_there("run/vfio-cused/nodes/vfio!vfio"));
 }
 END_TEST
 
@@ -196,6 +197,70 @@ START_TEST(kernel_module_gives_way_where_told)
 	ck_assert_int_eq(ensure_or_replace("vfio/1", true), -EEXIST);
 	ck_assert_int_eq(ensure_or_replace("vfio/2", true), -EEXIST);
 	is_node("dev/vfio/2", OTHER, 0600, getuid(), getgid());
+}
+END_TEST
+
+#define GROUP "mkdir -p run/vfio-cused dev/vfio && mknod -m 640 dev/vfio/7 c 241 9 && chown 1:2 dev/vfio/7 &&"
+
+START_TEST(group_of_the_kernel_gives_way_where_told)
+{
+	shell(GROUP "ln -s ../../devices/virtual/vfio/7 sys/dev/char/241:9");
+	ck_assert_int_eq(ensure("vfio/7"), -EEXIST);
+	ck_assert_ptr_nonnull(strstr(err.text, "replace=on"));
+	is_node("dev/vfio/7", OTHER, 0640, 1, 2);
+	ck_assert_int_eq(ensure_or_replace("vfio/7", true), 0);
+	is_node("dev/vfio/7", OURS, 0660, 3, 4);
+	ck_assert(is_there("run/vfio-cused/nodes/vfio!7"));
+	ck_assert_int_eq(devnode_restore(&node), 0);
+	is_node("dev/vfio/7", OTHER, 0640, 1, 2);
+	ck_assert(!is_there("run/vfio-cused/nodes"));
+	/* Meanwhile the group was gone, and has another number. */
+	ck_assert_int_eq(ensure_or_replace("vfio/7", true), 0);
+	shell("mv sys/dev/char/241:9 sys/dev/char/241:11");
+	ck_assert_int_eq(devnode_restore(&node), 0);
+	is_node("dev/vfio/7", makedev(241, 11), 0640, 1, 2);
+	/* Or it is gone. */
+	ck_assert_int_eq(ensure_or_replace("vfio/7", true), 0);
+	shell("rm sys/dev/char/241:11");
+	ck_assert_int_eq(devnode_restore(&node), 0);
+	ck_assert(!is_there("dev/vfio/7"));
+	ck_assert(!is_there("run/vfio-cused/nodes"));
+}
+END_TEST
+
+/* Several, after a service that was killed. */
+START_TEST(groups_of_the_kernel_are_put_back_by_others)
+{
+	struct devnode first;
+
+	shell(GROUP "mknod -m 600 dev/vfio/8 c 241 10 &&"
+	      "ln -s ../../devices/virtual/vfio/7 sys/dev/char/241:9 &&"
+	      "ln -s ../../devices/virtual/vfio/8 sys/dev/char/241:10");
+	ck_assert_int_eq(ensure_or_replace("vfio/7", true), 0);
+	first = node;
+	ck_assert_int_eq(ensure_or_replace("vfio/8", true), 0);
+	shell("ln -s ../../devices/virtual/cuse/vfio!7 sys/dev/char/240:7");
+	ck_assert_int_eq(devnode_recover(root), -EBUSY);
+	/* One is put back by hand. */
+	shell("rm sys/dev/char/240:7 && rm dev/vfio/8 && mknod -m 666 dev/vfio/8 c 241 10");
+	ck_assert_int_eq(devnode_recover(root), 0);
+	is_node("dev/vfio/7", OTHER, 0640, 1, 2);
+	is_node("dev/vfio/8", makedev(241, 10), 0666, getuid(), getgid());
+	ck_assert(!is_there("run/vfio-cused/nodes"));
+	/* Nothing is ours there any more. */
+	ck_assert_int_eq(devnode_restore(&first), 0);
+	is_node("dev/vfio/7", OTHER, 0640, 1, 2);
+}
+END_TEST
+
+/* The number of another group, and a group's number under another name. */
+START_TEST(other_groups_do_not_give_way)
+{
+	shell(GROUP "ln -s ../../devices/virtual/vfio/17 sys/dev/char/241:9");
+	ck_assert_int_eq(ensure_or_replace("vfio/7", true), -EEXIST);
+	shell("mkdir dev/other && mknod dev/other/17 c 241 9");
+	ck_assert_int_eq(ensure_or_replace("other/17", true), -EEXIST);
+	is_node("dev/vfio/7", OTHER, 0640, 1, 2);
 }
 END_TEST
 
@@ -294,6 +359,9 @@ int main(void)
 	tcase_add_test(tc, static_node_comes_back_to_an_empty_name);
 	tcase_add_test(tc, kernel_module_is_not_touched);
 	tcase_add_test(tc, kernel_module_gives_way_where_told);
+	tcase_add_test(tc, group_of_the_kernel_gives_way_where_told);
+	tcase_add_test(tc, groups_of_the_kernel_are_put_back_by_others);
+	tcase_add_test(tc, other_groups_do_not_give_way);
 	tcase_add_test(tc, group_of_somebody_else_is_not_touched);
 	tcase_add_test(tc, unknown_is_not_touched);
 	tcase_add_test(tc, dead_node_is_replaced);
