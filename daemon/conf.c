@@ -205,6 +205,14 @@ bool conf_is_host(const struct conf_device *device)
 	return CUSED_HAS(device->ops, flags) && device->ops->flags & CUSED_DEVICE_HOST;
 }
 
+bool conf_waits(const struct conf_device *device)
+{
+	for (size_t i = 0; conf_is_host(device) && i < device->ops->n_params; i++)
+		if (!strcmp(device->ops->params[i].name, CUSED_HOST_WAIT))
+			return device->values[i].number;
+	return false;
+}
+
 /* A device of the machine is where it is. */
 static int check_host(const struct conf_device *device, struct cused_error *err)
 {
@@ -542,10 +550,11 @@ static bool same_values(const struct cused_param *params, size_t n, const struct
 	return true;
 }
 
+/* Which group a device of the machine is in, is nothing that was asked for. */
 bool conf_device_same(const struct conf_device *a, const struct conf_device *b)
 {
 	return a->ops == b->ops && !strcmp(a->id, b->id) && !strcmp(a->bdf, b->bdf) &&
-	       a->group == b->group && a->noiommu == b->noiommu &&
+	       (a->group == b->group || conf_is_host(a)) && a->noiommu == b->noiommu &&
 	       same_values(a->ops->params, a->ops->n_params, a->values, b->values);
 }
 

@@ -28,6 +28,7 @@
 #define CONF_GROUPS_MAX CONF_DEVICES_MAX	/* with rights; each has a device */
 #define CONF_LOG_KEYS_MAX 64u		/* modules that have a level, and "all" */
 #define CONF_GROUP_MAX 65535u		/* highest group number */
+#define CONF_GROUP_BESIDE 1000u		/* first that is chosen beside devices of the machine */
 #define CONF_DEFAULT_DEVICE "nvme,size=64M"	/* for `run` without --device */
 
 /* Keys of every --device, and their places in conf_device.common. */
@@ -84,11 +85,14 @@ struct conf_device {
 	char bdf[16];			/* "0000:01:00.0" */
 	unsigned group;
 	bool noiommu;
+	bool absent;			/* of the machine, which does not have it: no group */
 	char id[32];			/* "nvme0" unless given */
 };
 
 /* Is it a device of this machine (CUSED_DEVICE_HOST)? */
 bool conf_is_host(const struct conf_device *device);
+/* One that may be missing (wait=on): it is named by its address, and taken when it comes. */
+bool conf_waits(const struct conf_device *device);
 
 /* A device of ours that is there already, while a service runs and loads its configuration
  * again. */

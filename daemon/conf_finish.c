@@ -178,9 +178,14 @@ static int take_host_group(const struct conf *conf, struct conf_device *device,
 	struct params_place place;
 
 	params_place(&device->list, "bdf", &place);
+	device->absent = !found && conf_waits(device);
+	if (device->absent && !address_runs(conf, &device->address))
+		return 0;
 	if (!found || address_runs(conf, &device->address))
 		return cused_error_set(err, -ENODEV, "%s: bdf=%s is no device of this machine; "
-				       "vfio-cused list shows them", place.text, device->bdf);
+				       "vfio-cused list shows them%s", place.text, device->bdf,
+				       conf_waits(device) ? "" : "; with wait=on it may come "
+				       "later");
 	if (!group || group->number == HOST_NO_GROUP || group->noiommu)
 		return cused_error_set(err, -ENODEV, "%s: bdf=%s has no IOMMU group: this machine "
 				       "has no IOMMU, or it is off; switch it on in the firmware "
@@ -190,15 +195,20 @@ static int take_host_group(const struct conf *conf, struct conf_device *device,
 	return 0;
 }
 
+static bool has_host_devices(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_devices; i++)
+		if (conf_is_host(&conf->devices[i]))
+			return true;
+	return false;
+}
+
 static int finish_host_groups(struct conf *conf, const char *sysfs, struct cused_error *err)
 {
 	struct host host;
-	bool any = false;
 	int r = 0;
 
-	for (size_t i = 0; i < conf->n_devices; i++)
-		any |= conf_is_host(&conf->devices[i]);
-	if (!any)
+	if (!has_host_devices(conf))
 		return 0;
 	r = host_read(sysfs, &host, err);
 	if (r)
@@ -247,15 +257,18 @@ static bool group_is_used(const struct conf *conf, size_t n_assigned, unsigned g
 {
 	for (size_t i = 0; i < conf->n_devices; i++)
 		if ((i < n_assigned || conf->devices[i].common[CONF_DEVICE_GROUP].set) &&
-		    conf->devices[i].group == group)
+		    !conf->devices[i].absent && conf->devices[i].group == group)
 			return true;
 	return false;
 }
 
-static int finish_groups(struct conf *conf, const char *sysfs, struct cused_error *err)
+static int finish_groups(struct conf *conf, const struct conf *settings, const char *sysfs,
+			 struct cused_error *err)
 {
 	struct params_place place;
-	unsigned next = 0;
+	/* A device of the machine that comes gets the lowest number that the machine has free. */
+	unsigned next = has_host_devices(conf) || has_host_devices(settings) ?
+				CONF_GROUP_BESIDE : 0;
 	char name[16];
 	int r = finish_host_groups(conf, sysfs, err);
 
@@ -344,6 +357,9 @@ static int check_rights(const struct conf *conf, struct cused_error *err)
 	struct params_place place;
 	size_t k;
 
+	for (k = 0; k < conf->n_devices; k++)
+		if (conf->devices[k].absent)
+			return 0;	/* it may come in any group */
 	for (size_t i = 0; i < conf->n_groups; i++) {
 		for (k = 0; k < conf->n_devices; k++)
 			if (conf->devices[k].group == conf->groups[i].id)
@@ -375,7 +391,7 @@ static int choose(struct conf *conf, const struct conf *settings, const char *sy
 	if (r == 0)
 		r = finish_addresses(conf, sysfs, err);
 	if (r == 0)
-		r = finish_groups(conf, sysfs, err);
+		r = finish_groups(conf, settings, sysfs, err);
 	return r;
 }
 

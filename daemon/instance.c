@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <core/device.h>
 #include <core/group.h>
 #include <core/iommu_driver.h>
@@ -10,17 +11,19 @@
 #include "host_place.h"
 #include "instance.h"
 
-#define SYSFS "/sys"
-#define DEV "/dev"
+
 /* As sysfs shows it. Remembered, because who asks the device waits for what it has under way,
  * which a client can stall. */
 struct config {
 	uint8_t bytes[4096];
 	unsigned size;
+	char node[32];			/* of a device of the machine: "vfio0" */
 };
 
 struct instance {
 	const struct conf *conf;
+	const char *sysfs, *dev;	/* where the machine's own devices are */
+	bool follows;			/* they may be bound and unbound */
 	void *iommu_state;
 	const struct cused_iommu_ops *host_iommu;	/* of the machine's devices, or NULL */
 	void *host_iommu_state;
@@ -99,6 +102,48 @@ static int need_host_iommu(struct instance *instance, const struct conf_device *
 	return r;
 }
 
+/* Numbers of the machine's groups come and go, so one of ours can be in the way. */
+static int check_kind(const struct instance *instance, const struct group *group,
+		      const struct conf_device *device, struct cused_error *err)
+{
+	void *state;
+	bool is_host = group_iommu(group, &state) == instance->host_iommu;
+
+	if (is_host == conf_is_host(device))
+		return 0;
+	return cused_error_set(err, -EEXIST, "device %s (%s): group %u is %s; give the simulated "
+			       "devices another number, by group=", device->id, device->bdf,
+			       group_id(group), is_host ? "the machine's" :
+			       "the machine's group of this device, and that of a simulated one");
+}
+
+/* Make it, if there is none. */
+static int find_group(struct instance *instance, const struct conf_device *device,
+		      unsigned number, struct group **ret, struct cused_error *err)
+{
+	bool is_host = conf_is_host(device);
+	int r;
+
+	*ret = topology_find_group(instance->topology, number, device->noiommu);
+	/* Of one without devices the number is free. */
+	if (*ret && group_has_devices(*ret))
+		return check_kind(instance, *ret, device, err);
+	if (!*ret) {
+		r = topology_add_group(instance->topology, number,
+				       device->noiommu ? GROUP_NOIOMMU : GROUP_REAL, ret);
+		if (r < 0)
+			return cused_error_set(err, r, "device %s: cannot make group %u: %s",
+					       device->id, number, strerror(-r));
+	}
+	/* Who owned it before, owned a group that has gone. */
+	group_set_foreign_owner(*ret, false);
+	if (is_host)
+		group_set_iommu(*ret, instance->host_iommu, instance->host_iommu_state);
+	else
+		group_set_iommu(*ret, instance->conf->iommu, instance->iommu_state);
+	return 0;
+}
+
 int instance_add_device(struct instance *instance, const struct conf_device *device,
 			const struct instance_backing *where, struct device **ret,
 			struct cused_error *err)
@@ -109,6 +154,7 @@ int instance_add_device(struct instance *instance, const struct conf_device *dev
 		.offset_base = where->offset_base, .no_mmap = where->no_mmap,
 	};
 	bool is_host = conf_is_host(device);
+	unsigned number = device->group;
 	struct host_place place;
 	cleanup_free struct config *config = calloc(1, sizeof(*config));
 	struct group *group;
@@ -117,33 +163,45 @@ int instance_add_device(struct instance *instance, const struct conf_device *dev
 	if (r == 0 && is_host)
 		r = need_host_iommu(instance, device, err);
 	if (r == 0 && is_host)
-		r = host_place(SYSFS, DEV, device->bdf, &place, err);
-	if (is_host)
-		params.host = &place.host;
+		r = host_place(instance->sysfs, instance->dev, device->bdf, &place, err);
 	if (r)
 		return r;
+	if (is_host) {
+		params.host = &place.host;
+		number = place.host.group;
+	}
 	if (!config)
 		return cused_error_set(err, -ENOMEM, "out of memory");
-	group = topology_find_group(instance->topology, device->group, device->noiommu);
-	if (!group) {
-		r = topology_add_group(instance->topology, device->group,
-				       device->noiommu ? GROUP_NOIOMMU : GROUP_REAL, &group);
-		if (r < 0)
-			return cused_error_set(err, r, "device %s: cannot make group %u: %s",
-					       device->id, device->group, strerror(-r));
-		if (is_host)
-			group_set_iommu(group, instance->host_iommu,
-					instance->host_iommu_state);
-	}
+	r = find_group(instance, device, number, &group, err);
+	if (r)
+		return r;
 	r = topology_add_device(instance->topology, group, &params,
 				&instance->devices[instance->n_devices], err);
 	if (r)
 		return r;
 	*ret = instance->devices[instance->n_devices];
-	if (!is_host)
+	if (is_host)
+		snprintf(config->node, sizeof(config->node), "%s",
+			 strrchr(place.node, '/') + 1);
+	else
 		device_config_snapshot(*ret, config->bytes, &config->size);
 	instance->configs[instance->n_devices++] = steal_ptr(config);
 	return 0;
+}
+
+void instance_look_at(struct instance *instance, const char *sysfs, const char *dev)
+{
+	instance->sysfs = sysfs;
+	instance->dev = dev;
+	instance->follows = true;
+}
+
+static bool has_own_driver(const struct instance *instance)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/" INSTANCE_DRIVER, instance->sysfs);
+	return instance->follows && access(path, F_OK) == 0;
 }
 
 void instance_forget_device(struct instance *instance, struct device *device)
@@ -177,6 +235,8 @@ int instance_begin(const struct conf *conf, struct instance **ret, struct cused_
 	if (!instance)
 		return cused_error_set(err, -ENOMEM, "out of memory");
 	instance->conf = conf;
+	instance->sysfs = "/sys";
+	instance->dev = "/dev";
 	r = make_topology(instance, err);
 	if (r < 0) {
 		instance_free(instance);
@@ -243,6 +303,15 @@ size_t instance_n_simulated(const struct instance *instance)
 	for (size_t i = 0; i < instance->n_devices; i++)
 		n += !device_is_host(instance->devices[i]);
 	return n;
+}
+
+const char *instance_node(const struct instance *instance, const struct device *device)
+{
+	size_t i = 0;
+
+	while (instance->devices[i] != device)
+		i++;
+	return instance->configs[i]->node;
 }
 
 size_t instance_n_devices(const struct instance *instance)
@@ -329,6 +398,7 @@ int instance_sysfs(struct instance *instance, const char *sysfs,
 		sysfs_host_read(sysfs, &instance->host);
 	instance->host_known = true;
 	desc.host = instance->host;
+	desc.own_driver = has_own_driver(instance);
 	if (r == 0)
 		r = sysfs_plan_new(&desc, ret);
 	if (r < 0)

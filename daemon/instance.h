@@ -46,12 +46,19 @@ int instance_begin(const struct conf *conf, struct instance **ret, struct cused_
  * instance_add_device - make one more, and its group if there is none.
  * @device: of a finished configuration, which has to outlive the device
  * @where: see instance_backing_fn
- * Return: 0; -EEXIST its address is taken; errors of the model and of the core, with @err set
+ * Return: 0; -EEXIST its address is taken, or its group's number by one of the other kind,
+ * simulated or the machine's; of host_place(); errors of the model and of the core, with @err set
  * in all cases.  Locks: none held; not from several threads at once.
  */
 int instance_add_device(struct instance *instance, const struct conf_device *device,
 			const struct instance_backing *where, struct device **ret,
 			struct cused_error *err);
+/* A file that there is where the machine has the driver that its devices are bound to. */
+#define INSTANCE_DRIVER "bus/pci/drivers/vfio-pci/unbind"
+
+/* Where the machine's own devices are found, "/sys" and "/dev" otherwise, and that they come and
+ * go: their driver's files are shown, not ones of ours. Both have to outlive the instance. */
+void instance_look_at(struct instance *instance, const char *sysfs, const char *dev);
 /* Of a device that was hidden, see topology.h. Devices behind it move up by one.
  * Return: 0; -EBUSY a client has it open. */
 int instance_free_device(struct instance *instance, struct device *device);
@@ -64,6 +71,8 @@ void instance_free(struct instance *instance);
 struct topology *instance_topology(const struct instance *instance);
 /* Without the machine's own. */
 size_t instance_n_simulated(const struct instance *instance);
+/* The name of its node in /dev/vfio/devices; "" of a simulated one. @device: one of them. */
+const char *instance_node(const struct instance *instance, const struct device *device);
 size_t instance_n_devices(const struct instance *instance);
 struct device *instance_device(const struct instance *instance, size_t index);
 

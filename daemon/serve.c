@@ -24,6 +24,7 @@
 
 #include "cli.h"
 #include "conf_load.h"
+#include "host_watch.h"
 #include "notify.h"
 #include "serve.h"
 #include "serve_devices.h"
@@ -110,12 +111,37 @@ int serve_prepare(const struct conf *conf)
 
 /* ---- set-up ---- */
 
+/* A group of the machine whose number a simulated one has: that one is shown. */
+static bool group_is_ours(const struct serve *serve, const char *link)
+{
+	char number[32], path[64];
+
+	host_sysfs_link(&serve->sysfs, link, number, sizeof(number));
+	snprintf(path, sizeof(path), "kernel/iommu_groups/%s", number);
+	return number[0] && sysfs_plan_find(serve->plan, path);
+}
+
+/* What lies over /sys shows the machine as it was when that was laid there. */
+static bool shows_wrong(const char *bdf, void *arg)
+{
+	const struct serve *serve = arg;
+	char device[64], group[64];
+
+	snprintf(device, sizeof(device), "bus/pci/devices/%s", bdf);
+	snprintf(group, sizeof(group), "bus/pci/devices/%s/iommu_group", bdf);
+	return host_sysfs_differs(&serve->sysfs, SERVE_SYSFS, device) ||
+	       (!group_is_ours(serve, group) &&
+		host_sysfs_differs(&serve->sysfs, SERVE_SYSFS, group)) ||
+	       (host_sysfs_has(&serve->sysfs, INSTANCE_DRIVER) &&
+		host_sysfs_differs(&serve->sysfs, SERVE_SYSFS, INSTANCE_DRIVER));
+}
+
 /* Lay what there is over /sys, or change what lies there to it. */
 static int sysfs_lay(struct serve *serve, struct cused_error *err)
 {
 	struct instance *instance = serve_devices_instance(serve->devices);
 	struct sysfs_plan *plan;
-	struct cused_error why;
+	struct cused_error why = { 0 };
 	int r;
 
 	/* The machine's own are there without us. */
@@ -124,7 +150,7 @@ static int sysfs_lay(struct serve *serve, struct cused_error *err)
 	r = instance_sysfs(instance, SERVE_SYSFS, &plan, err);
 	if (r)
 		return r;
-	if (serve->plan &&
+	if (serve->plan && !serve_devices_each_host(serve->devices, shows_wrong, serve) &&
 	    service_sysfs(serve->service, serve->plan, plan, SERVE_SYSFS, &why) == 0) {
 		sysfs_plan_free(serve->plan);
 		serve->plan = plan;
@@ -132,7 +158,8 @@ static int sysfs_lay(struct serve *serve, struct cused_error *err)
 	}
 	if (serve->plan) {
 		/* For a moment there is nothing. */
-		cused_log(CUSED_LOG_INFO, "serve", "%s is laid anew: %s", SERVE_SYSFS, why.text);
+		cused_log(CUSED_LOG_INFO, "serve", "%s is laid anew%s%s", SERVE_SYSFS,
+			  why.text[0] ? ": " : "", why.text);
 		sysfs_plan_free(steal_ptr(serve->plan));
 		r = service_sysfs(serve->service, NULL, NULL, SERVE_SYSFS, err);
 	}
@@ -174,6 +201,20 @@ static void signals_take_over(struct serve *serve)
 	signal(SIGXFSZ, SIG_IGN);
 	serve->signals = signalfd(-1, &mask, SFD_CLOEXEC);
 	serve->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+/* Begun before the machine is looked at, so that no change is missed. */
+static void machine_watch(struct serve *serve)
+{
+	struct cused_error err;
+	int r = host_watch_new(&serve->watch);
+
+	if (r)
+		cused_log(CUSED_LOG_WARNING, "serve", "devices of the machine are not followed: "
+			  "no uevents: %s", strerror(-r));
+	if (host_sysfs_open(&serve->sysfs, &err))
+		cused_log(CUSED_LOG_WARNING, "serve", "devices that come to the machine are not "
+			  "found where simulated ones are laid over %s: %s", SERVE_SYSFS, err.text);
 }
 
 static void describe(struct serve *serve, char *ret, size_t size)
@@ -237,8 +278,11 @@ static int start(struct serve *serve, struct cused_error *err)
 
 	if (r == 0)
 		r = serve_devices_new(serve->conf, serve->service, &serve->devices, err);
-	if (r == 0)
+	if (r == 0) {
+		instance_look_at(serve_devices_instance(serve->devices), serve->sysfs.path,
+				 "/dev");
 		r = serve_devices_make(serve->devices, err);
+	}
 	if (r == 0)
 		r = service_start(serve->service,
 				  instance_topology(serve_devices_instance(serve->devices)),
@@ -275,7 +319,7 @@ static int load_again(struct serve *serve, struct conf *conf, struct cused_error
 		r = cused_error_set(err, -ENOENT, "%s is not there any more",
 				    serve->conf->source->file);
 	if (r == 0)
-		r = conf_finish(conf, SERVE_SYSFS, err);
+		r = conf_finish(conf, serve->sysfs.path, err);
 	free(running);
 	conf->running = NULL;
 	conf->n_running = 0;
@@ -322,6 +366,10 @@ static bool settle(struct serve *serve, bool *ret_again)
 	bool changed, left = serve_devices_settle(serve->devices, &changed);
 	struct cused_error err;
 
+	/* One that cannot be served yet has to be seen by who will bind it, too. */
+	changed |= serve->followed && serve->plan &&
+		   serve_devices_each_host(serve->devices, shows_wrong, serve);
+	serve->followed = false;
 	if (changed && !serve->stopping && serve_sysfs(serve, &err))
 		cused_log(CUSED_LOG_ERROR, "serve", "%s", err.text);
 	*ret_again = serve_devices_reap(serve->devices) || left || serve->stopping;
@@ -352,10 +400,34 @@ static bool take_signal(struct serve *serve, bool *ret_again)
 	return false;
 }
 
+/* What has happened is not asked for: the whole is read anew. */
+static void machine_news(struct serve *serve)
+{
+	struct host_event event;
+	int r;
+
+	do {
+		r = host_watch_take(serve->watch, &event);
+	} while (r == 1 || r == -ENOBUFS);
+	if (r) {
+		cused_log(CUSED_LOG_WARNING, "serve", "devices of the machine are not followed "
+			  "any more: %s", strerror(-r));
+		host_watch_free(serve->watch);
+		serve->watch = NULL;
+	}
+}
+
+/* Of two times to wait, in milliseconds; -1: for ever. */
+static int sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 static void wait_for_the_end(struct serve *serve)
 {
-	struct pollfd p[2] = { { .fd = serve->signals, .events = POLLIN },
-			       { .fd = serve->wake, .events = POLLIN } };
+	struct pollfd p[3] = { { .fd = serve->signals, .events = POLLIN },
+			       { .fd = serve->wake, .events = POLLIN },
+			       { .events = POLLIN } };
 	struct notify_watchdog watchdog;
 	bool again = false, end = false;
 	eventfd_t count;
@@ -363,17 +435,25 @@ static void wait_for_the_end(struct serve *serve)
 
 	notify_watchdog_init(&watchdog, thread_now_ns());
 	while (!end) {
-		ms = notify_watchdog_feed(&watchdog, thread_now_ns());
-		if (again && (ms < 0 || ms > SETTLE_MS))
-			ms = SETTLE_MS;
-		if (poll(p, 2, ms) < 0)
+		p[2].fd = serve->watch ? host_watch_fd(serve->watch) : -1;
+		ms = sooner(notify_watchdog_feed(&watchdog, thread_now_ns()),
+			    serve_devices_retry_ms(serve->devices));
+		if (again)
+			ms = sooner(ms, SETTLE_MS);
+		if (poll(p, 3, ms) < 0)
 			continue;
 		pthread_mutex_lock(&serve->lock);
 		if (p[1].revents)
 			eventfd_read(serve->wake, &count);
+		if (p[2].revents)
+			machine_news(serve);
+		if (p[2].revents || serve_devices_retry_ms(serve->devices) == 0) {
+			serve_devices_follow(serve->devices, serve->sysfs.path);
+			serve->followed = true;
+		}
 		if (p[0].revents)
 			end = take_signal(serve, &again);
-		else
+		if (!end && (!p[0].revents || p[2].revents))
 			settle(serve, &again);
 		end = end || serve_ctl_may_end(serve);
 		if (!end)
@@ -405,6 +485,8 @@ static int stop(struct serve *serve)
 		close(serve->signals);
 	if (serve->wake >= 0)
 		close(serve->wake);
+	host_watch_free(serve->watch);
+	host_sysfs_close(&serve->sysfs);
 	pthread_mutex_destroy(&serve->lock);
 	return status;
 }
@@ -430,6 +512,7 @@ int serve_command(const struct conf *conf, char **args)
 	log_start();
 	limits_raise();
 	signals_take_over(&serve);
+	machine_watch(&serve);
 	if (r == 0 && (serve.signals < 0 || serve.wake < 0))
 		r = cused_error_set(&err, -EMFILE, "cannot make a signalfd or an eventfd");
 	if (r == 0)

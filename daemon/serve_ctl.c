@@ -75,7 +75,7 @@ static int finish_and_add(struct serve *serve, struct conf *conf,
 	if (r)
 		return cused_error_set(err, r, "out of memory");
 	conf->running = running;
-	r = conf_finish_beside(conf, serve->conf, SERVE_SYSFS, err);
+	r = conf_finish_beside(conf, serve->conf, serve->sysfs.path, err);
 	free(running);
 	conf->running = NULL;
 	conf->n_running = 0;

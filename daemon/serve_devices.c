@@ -39,6 +39,7 @@ int serve_devices_new(const struct conf *conf, struct service *service,
 	generation->users = 1;
 	all->service = service;
 	all->wanted = generation;
+	list_init(&all->added);
 	list_init(&all->entries);
 	list_init(&all->shown);
 	r = instance_begin(conf, &all->instance, err);
@@ -64,6 +65,8 @@ void serve_devices_free(struct serve_devices *all)
 	}
 	list_for_each_safe(it, tmp, &all->shown)
 		free(container_of(it, struct shown, item));
+	while (!list_empty(&all->added))
+		host_forget(all, container_of(all->added.next, struct generation, item));
 	generation_unuse(all->wanted);
 	free(all);
 }
@@ -114,9 +117,8 @@ static int make_backed(struct serve_devices *all, struct entry *entry, struct cu
 	return r;
 }
 
-/* The @index-th of a configuration. */
-static int make(struct serve_devices *all, struct generation *generation, size_t index,
-		struct cused_error *err)
+int entry_make(struct serve_devices *all, struct generation *generation, size_t index,
+	       struct cused_error *err)
 {
 	struct entry *entry = calloc(1, sizeof(*entry));
 	int r;
@@ -140,8 +142,13 @@ int serve_devices_make(struct serve_devices *all, struct cused_error *err)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < all->wanted->conf->n_devices; i++)
-		r = make(all, all->wanted, i, err);
+	for (size_t i = 0; r == 0 && i < all->wanted->conf->n_devices; i++) {
+		r = entry_make(all, all->wanted, i, err);
+		if (r && conf_waits(&all->wanted->conf->devices[i]) && host_may_come(r)) {
+			host_await(all, all->wanted, i, r, err->text);
+			r = 0;
+		}
+	}
 	return r;
 }
 
@@ -323,6 +330,8 @@ int serve_devices_want(struct serve_devices *all, struct conf *conf)
 		return -ENOMEM;
 	all->wanted = generation;
 	all->want_changed = true;
+	while (!list_empty(&all->added))
+		host_forget(all, container_of(all->added.next, struct generation, item));
 	list_for_each(it, &all->entries) {
 		struct entry *entry = container_of(it, struct entry, item);
 
@@ -349,35 +358,65 @@ static void tell_failure(struct generation *wanted, size_t i, bool may_wait, con
 }
 
 /* Return: has one come? @may_wait: one that leaves may be in the way of what fails. */
-static bool settle_coming(struct serve_devices *all, bool may_wait)
+static bool settle_coming(struct serve_devices *all, struct generation *from, bool may_wait)
 {
-	struct generation *wanted = all->wanted;
 	struct cused_error err;
 	bool come = false;
+	int r;
 
-	for (size_t i = 0; i < wanted->conf->n_devices; i++) {
-		const struct conf_device *device = &wanted->conf->devices[i];
+	for (size_t i = 0; i < from->conf->n_devices; i++) {
+		const struct conf_device *device = &from->conf->devices[i];
 
-		if (wanted->tried[i] == FAILED || wanted->tried[i] == DISMISSED ||
+		if (from->tried[i] == FAILED || from->tried[i] == DISMISSED ||
 		    find_same(all, device))
 			continue;
-		if (make(all, wanted, i, &err)) {
-			tell_failure(wanted, i, may_wait, err.text);
+		r = entry_make(all, from, i, &err);
+		if (r && conf_is_host(device) && !(may_wait && r == -EEXIST)) {
+			host_await(all, from, i, r, err.text);
+			continue;
+		}
+		if (r) {
+			tell_failure(from, i, may_wait, err.text);
 			continue;
 		}
 		come = true;
+		from->tried[i] = NEW;
 		cused_log(CUSED_LOG_INFO, "serve", "device %s (%s) is there", device->id,
 			  device->bdf);
 	}
 	return come;
 }
 
+/* Those that were added by hand, and that the machine has taken since. */
+static bool settle_added(struct serve_devices *all)
+{
+	bool come = false;
+
+	list_for_each_safe(it, tmp, &all->added) {
+		struct generation *generation = container_of(it, struct generation, item);
+
+		if (!settle_coming(all, generation, false))
+			continue;
+		come = true;
+		host_forget(all, generation);
+	}
+	return come;
+}
+
+static bool settle_all_coming(struct serve_devices *all, bool may_wait)
+{
+	bool come;
+
+	all->want_changed = false;
+	come = settle_coming(all, all->wanted, may_wait);
+	return settle_added(all) || come;
+}
+
 bool serve_devices_settle(struct serve_devices *all, bool *ret_changed)
 {
 	bool left, gone = settle_leaving(all, &left);
-	bool come = (gone || all->want_changed) && settle_coming(all, left);
+	bool come = (gone || all->want_changed) && settle_all_coming(all, left);
 
-	all->want_changed = false;
 	if (come)
 		show_or_tell(all);
 	*ret_changed = gone || come;
@@ -399,7 +438,7 @@ int serve_devices_add(struct serve_devices *all, struct conf *conf,
 	generation = generation_new(conf);
 	if (!generation)
 		return cused_error_set(err, -ENOMEM, "out of memory");
-	r = make(all, generation, 0, err);
+	r = entry_make(all, generation, 0, err);
 	if (r == 0) {
 		entry = container_of(all->entries.prev, struct entry, item);
 		r = serve_devices_show(all, err);

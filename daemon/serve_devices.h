@@ -23,6 +23,12 @@
  *   stays, until its files are closed. What is wanted by hand counts until the next
  *   configuration, which has the last word on all devices.
  *
+ *   A device of the machine follows the machine (serve_host.c). One that is unbound from its
+ *   VFIO driver, or taken out, leaves in the same way; the kernel waits with that until its
+ *   client has closed it, and asks the client itself. What is wanted of the machine and cannot
+ *   be had is *awaited*: it is tried again whenever something has changed there, and, if it
+ *   was in use, every SERVE_RETRY_MS.
+ *
  *   A device uses the values of the configuration that it was made from, so a configuration
  *   lives as long as one of its devices, or as it is wanted.
  *
@@ -37,6 +43,7 @@
 #include "instance.h"
 
 #define SERVE_ASK_MS 10000u	/* as the kernel's vfio */
+#define SERVE_RETRY_MS 2000u	/* between two tries to have what another program has */
 
 struct serve_devices;
 
@@ -50,7 +57,8 @@ struct instance *serve_devices_instance(const struct serve_devices *all);
 /* Of those that are not leaving. */
 size_t serve_devices_count(const struct serve_devices *all);
 
-/* Make all that is wanted. Return: 0; -errno of the first that cannot be, with @err set. */
+/* Make all that is wanted. Return: 0; -errno of the first that cannot be and may not be awaited
+ * (conf_waits()), with @err set. */
 int serve_devices_make(struct serve_devices *all, struct cused_error *err);
 /* Make the nodes of their groups, with the rights that are wanted, and give those that are
  * there new ones. Return: 0; -errno of the first that failed, with @err set. */
@@ -73,6 +81,22 @@ bool serve_devices_settle(struct serve_devices *all, bool *ret_changed);
 /* Free what revoked devices and groups without devices had, where clients have closed it.
  * Return: true: there is some left. */
 bool serve_devices_reap(struct serve_devices *all);
+
+/* When to call serve_devices_follow() though nothing was told, because another program had
+ * something; in milliseconds, -1: never. */
+int serve_devices_retry_ms(const struct serve_devices *all);
+
+/*
+ * serve_devices_follow - the machine has changed: see which of its devices have gone, which
+ * groups are viable (SD-067), and have the next serve_devices_settle() try what is awaited.
+ * @sysfs: the machine's
+ * What cannot be read is logged, and everything stays.
+ */
+void serve_devices_follow(struct serve_devices *all, const char *sysfs);
+/* Call for each device of the machine that is there or was wanted, until it returns true.
+ * Return: did it? */
+bool serve_devices_each_host(const struct serve_devices *all,
+			     bool (*fn)(const char *bdf, void *arg), void *arg);
 
 /* ---- by hand ---- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* serve_devices_internal.h - between serve_devices.c and serve_leave.c. */
+/* serve_devices_internal.h - between serve_devices.c, serve_leave.c and serve_host.c. */
 #ifndef SERVE_DEVICES_INTERNAL_H
 #define SERVE_DEVICES_INTERNAL_H
 
@@ -12,8 +12,8 @@
 
 struct backing;
 
-/* Of a device that is wanted and is not there. */
-enum tried { NEW, WAITING, FAILED, DISMISSED };
+/* Of a device that is wanted and is not there. AWAITED: the machine does not have it. */
+enum tried { NEW, WAITING, FAILED, DISMISSED, AWAITED };
 
 /* A configuration that was loaded, or a device that was added. */
 struct generation {
@@ -21,6 +21,8 @@ struct generation {
 	struct conf own;		/* what conf points to, but for the first one */
 	unsigned users;			/* devices, and being wanted */
 	enum tried tried[CONF_DEVICES_MAX];
+	uint32_t told[CONF_DEVICES_MAX];	/* of AWAITED: a hash of why, as it was said */
+	struct list item;		/* all->added */
 };
 
 struct entry {
@@ -30,6 +32,7 @@ struct entry {
 	struct device *device;
 	struct backing *backing;	/* NULL: clients cannot map */
 	bool leaving;
+	bool lost;			/* it leaves because the machine takes it away */
 	bool out;			/* revoked, and kept for its files alone */
 	uint64_t asked;			/* monotonic milliseconds */
 	uint64_t first_job, last_job;	/* of those who wait for it to go; 0: nobody */
@@ -50,6 +53,8 @@ struct serve_devices {
 	struct instance *instance;
 	struct generation *wanted;
 	bool want_changed;		/* since the last serve_devices_settle() */
+	struct list added;		/* struct generation: by hand, and awaited */
+	uint64_t retry_at;		/* monotonic milliseconds; 0: nothing is to be tried again */
 	struct list entries, shown;
 };
 
@@ -58,6 +63,21 @@ struct serve_devices {
 void generation_unuse(struct generation *generation);
 /* If no device of it is there, or all that are were revoked. */
 void hide_group_if_empty(struct serve_devices *all, struct group *group);
+
+/* Make the @index-th device of a configuration. Return: 0; -errno with @err set. */
+int entry_make(struct serve_devices *all, struct generation *generation, size_t index,
+	       struct cused_error *err);
+
+/* ---- serve_host.c ---- */
+
+/* Is this error of making it one that passes? */
+bool host_may_come(int r);
+/* Of a device of the machine that cannot be made: it is awaited. Why is said, when it is
+ * something else than before. @r: the error. */
+void host_await(struct serve_devices *all, struct generation *generation, size_t index, int r,
+		const char *why);
+/* By hand, or a new configuration: it is not awaited any more. */
+void host_forget(struct serve_devices *all, struct generation *generation);
 
 /* ---- serve_leave.c ---- */
 

@@ -16,6 +16,7 @@
 
 #include "conf.h"
 #include "ctl.h"
+#include "host_sysfs.h"
 
 #define SERVE_SYSFS "/sys"
 
@@ -25,6 +26,9 @@ struct serve {
 	pthread_mutex_t lock;
 	struct serve_devices *devices;	/* lock, once the service is there; as the next ones */
 	bool file_read;			/* the last configuration had a file */
+	struct host_sysfs sysfs;	/* the machine's, under what was laid over it */
+	struct host_watch *watch;	/* NULL: the machine is not followed */
+	bool followed;			/* lock; since the last look at what lies over /sys */
 	struct sysfs_plan *plan;	/* that lies over /sys; NULL: none */
 	const char *agent_argv[6];	/* of the agent's program; of each one's, if it dies */
 	char told[256];			/* to the service manager, of what is served */

@@ -58,9 +58,10 @@ static void ask(struct entry *entry)
 
 	if (entry->asked == 0)
 		log_about(&about, CUSED_LOG_INFO, "serve", "device %s (%s) is in use: %s, and it "
-			  "goes then", entry->conf->id, entry->conf->bdf, is_host ?
-			  "it stays until its client closes it or ends, which it is not asked to" :
-			  "its client is asked to close it");
+			  "goes then", entry->conf->id, entry->conf->bdf, !is_host ?
+			  "its client is asked to close it" : entry->lost ?
+			  "the kernel asks its client to close it" :
+			  "it stays until its client closes it or ends, which it is not asked to");
 	if (entry->asked == 0 || now - entry->asked >= SERVE_ASK_MS) {
 		if (!is_host)
 			device_signal_req(entry->device);
@@ -157,21 +158,40 @@ static int revoke(struct entry *entry, struct cused_error *err)
 	return 0;
 }
 
-/* "group=7", "group=noiommu-7", an address or an id; NULL: any. */
-static bool is_named(const struct conf_device *device, const char *name)
+/* "group=7", "group=noiommu-7", an address or an id; NULL: any. @group: that it is in; NULL: it
+ * is not there. */
+static bool is_named(const struct conf_device *device, const struct group *group,
+		     const char *name)
 {
 	struct pci_address a;
-	char group[40];
+	char text[40];
 
 	if (!name)
 		return true;
-	snprintf(group, sizeof(group), "group=%s%u", device->noiommu ? "noiommu-" : "",
-		 device->group);
-	if (!strcmp(group, name) || !strcmp(device->id, name))
+	/* Where one of the machine will come, only the machine knows. */
+	snprintf(text, sizeof(text), "group=%s%u", device->noiommu ? "noiommu-" : "",
+		 group ? group_id(group) : device->group);
+	if ((!strcmp(text, name) && (group || !conf_is_host(device))) ||
+	    !strcmp(device->id, name))
 		return true;
 	return conf_parse_bdf(name, &a) == 0 && a.segment == device->address.segment &&
 	       a.bus == device->address.bus && a.slot == device->address.slot &&
 	       a.function == device->address.function;
+}
+
+static bool entry_is_named(const struct entry *entry, const char *name)
+{
+	return is_named(entry->conf, device_group(entry->device), name);
+}
+
+/* What is there and is dismissed is not wanted any more, however it was named. */
+static void dismiss_same(struct serve_devices *all, const struct conf_device *device)
+{
+	struct generation *wanted = all->wanted;
+
+	for (size_t i = 0; i < wanted->conf->n_devices; i++)
+		if (conf_device_same(&wanted->conf->devices[i], device))
+			wanted->tried[i] = DISMISSED;
 }
 
 static int dismiss(struct serve_devices *all, struct entry *entry, bool take, uint64_t job,
@@ -192,7 +212,7 @@ static int check_takable(const struct serve_devices *all, const char *name,
 	list_for_each(it, &all->entries) {
 		const struct entry *entry = container_of(it, struct entry, item);
 
-		if (!entry->out && is_named(entry->conf, name) && conf_is_host(entry->conf) &&
+		if (!entry->out && entry_is_named(entry, name) && conf_is_host(entry->conf) &&
 		    device_is_open(entry->device))
 			return cused_error_set(err, -EOPNOTSUPP, "%s is a device of the machine, "
 					       "whose open file is the kernel's and cannot be "
@@ -210,11 +230,19 @@ static unsigned dismiss_wanted(struct serve_devices *all, const char *name)
 	unsigned n = 0;
 
 	for (size_t i = 0; i < wanted->conf->n_devices; i++) {
-		if (!is_named(&wanted->conf->devices[i], name))
+		if (!is_named(&wanted->conf->devices[i], NULL, name))
 			continue;
 		/* One that failed is nothing to take away. */
-		n += wanted->tried[i] == WAITING;
+		n += wanted->tried[i] == WAITING || wanted->tried[i] == AWAITED;
 		wanted->tried[i] = DISMISSED;
+	}
+	list_for_each_safe(it, tmp, &all->added) {
+		struct generation *added = container_of(it, struct generation, item);
+
+		if (!is_named(&added->conf->devices[0], NULL, name))
+			continue;
+		n++;
+		host_forget(all, added);
 	}
 	return n;
 }
@@ -225,7 +253,8 @@ static bool is_leaving(const struct serve_devices *all, const char *name)
 	list_for_each(it, &all->entries) {
 		const struct entry *entry = container_of(it, struct entry, item);
 
-		if (entry->leaving && !entry->out && is_named(entry->conf, name))
+		/* One that the machine takes comes back in its own place. */
+		if (entry->leaving && !entry->lost && !entry->out && entry_is_named(entry, name))
 			return true;
 	}
 	return false;
@@ -246,8 +275,10 @@ int serve_devices_dismiss(struct serve_devices *all, const char *name, bool take
 	list_for_each(it, &all->entries) {
 		struct entry *entry = container_of(it, struct entry, item);
 
-		if (r || entry->out || !is_named(entry->conf, name) || (old && !entry->leaving))
+		if (r || entry->out || !entry_is_named(entry, name) || (old && !entry->leaving))
 			continue;
+		if (!old)
+			dismiss_same(all, entry->conf);
 		r = dismiss(all, entry, take, job, err);
 		n++;
 	}

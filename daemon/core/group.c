@@ -103,7 +103,7 @@ static int is_ours(struct device *device, void *arg)
 
 /* As in the kernel, a device that is being taken away is one of the group's until it is
  * closed. */
-static bool has_devices(struct group *group)
+bool group_has_devices(struct group *group)
 {
 	return topology_each_present(group->topology, is_ours, group);
 }
@@ -145,7 +145,7 @@ int group_open(struct group *group, const struct caller *caller)
 	int r = 0;
 
 	pthread_mutex_lock(&group->lock);
-	if (!has_devices(group))
+	if (!group_has_devices(group))
 		r = -ENODEV;						/* CG-049 */
 	else if (group->kind == GROUP_NOIOMMU && !caller->cap_sys_rawio)
 		r = -EPERM;						/* CG-050 */
@@ -188,7 +188,7 @@ int group_get_status(struct group *group, uint32_t *ret_flags)
 	int r = 0;
 
 	pthread_mutex_lock(&group->lock);
-	if (!has_devices(group))
+	if (!group_has_devices(group))
 		r = -ENODEV;						/* CG-059 */
 	else if (group->container)					/* CG-060 */
 		*ret_flags = VFIO_GROUP_FLAGS_VIABLE | VFIO_GROUP_FLAGS_CONTAINER_SET;
@@ -208,7 +208,7 @@ int group_set_container(struct group *group, const struct caller *caller,
 	pthread_mutex_lock(&group->lock);
 	if (group->container)
 		r = -EINVAL;						/* CG-066 */
-	else if (!has_devices(group))
+	else if (!group_has_devices(group))
 		r = -ENODEV;						/* CG-067 */
 	else if (arg->err)
 		r = arg->err;						/* CG-070 */
@@ -328,7 +328,7 @@ int group_get_device(struct group *group, const struct caller *caller, const cha
 /* Locks: group's held. */
 static void leave_if_empty(struct group *group)
 {
-	if (group->container && !has_devices(group))
+	if (group->container && !group_has_devices(group))
 		detach(group);						/* CG-114 */
 }
 

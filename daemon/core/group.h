@@ -47,20 +47,22 @@ struct group_state {
 /* A snapshot for status output. Locks: tries for the group's as status_lock() does. */
 void group_get_state(struct group *group, struct group_state *ret);
 
+/* Are there devices of it, one that leaves included? Locks: waits for none. */
+bool group_has_devices(struct group *group);
 unsigned group_id(const struct group *group);
 enum group_kind group_kind(const struct group *group);
 
 /*
  * The IOMMU backend that the group is behind; the topology's, unless another was set.
  * @ret_state: of the backend, from its create()
- * Locks: none; constant once the group has a device.
+ * Locks: none; constant while the group has a device.
  */
 const struct cused_iommu_ops *group_iommu(const struct group *group, void **ret_state);
-/* Put the group behind a backend of its own, before it has devices. @state is borrowed. */
+/* Put the group behind another backend, while it has no devices. @state is borrowed. */
 void group_set_iommu(struct group *group, const struct cused_iommu_ops *ops, void *state);
 
-/* Some other driver owns the group's DMA ("not viable"): CG-062, CG-073, CG-138. For
- * tests and fault injection. Return: 0, -EBUSY a container owns it (CG-141). */
+/* Some other driver owns the group's DMA ("not viable"): CG-062, CG-073, CG-138. Of groups of
+ * the machine, and for tests. Return: 0, -EBUSY a container owns it (CG-141). */
 int group_set_foreign_owner(struct group *group, bool owned);
 
 #endif

@@ -482,15 +482,13 @@ static void add_modules(struct sysfs_plan *plan, const struct sysfs_desc *desc)
 	add_file(plan, dir, "disable_denylist", 0444, "N\n");
 }
 
-static void add_driver(struct sysfs_plan *plan)
+static void add_driver(struct sysfs_plan *plan, bool own_driver)
 {
+	static const char *const files[] = { "bind", "unbind", "new_id", "remove_id", "uevent" };
 	struct sysfs_node *dir = add_dir(plan, &plan->root, "bus/pci/drivers/vfio-pci");
 
-	add_file(plan, dir, "bind", 0200, "%s", "");
-	add_file(plan, dir, "unbind", 0200, "%s", "");
-	add_file(plan, dir, "new_id", 0200, "%s", "");
-	add_file(plan, dir, "remove_id", 0200, "%s", "");
-	add_file(plan, dir, "uevent", 0200, "%s", "");
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && !own_driver; i++)
+		add_file(plan, dir, files[i], 0200, "%s", "");
 	add_link(plan, dir, "module", "../../../../module/vfio_pci");
 }
 
@@ -523,7 +521,7 @@ int sysfs_plan_new(const struct sysfs_desc *desc, struct sysfs_plan **ret)
 		add_iommu(plan, desc);
 	for (size_t i = 0; i < desc->n_devices; i++)
 		add_device(plan, desc, &desc->devices[i]);
-	add_driver(plan);
+	add_driver(plan, desc->own_driver);
 	add_modules(plan, desc);
 	add_misc(plan);
 	if (plan->failed) {

@@ -51,6 +51,7 @@ struct sysfs_desc {
 	unsigned address_bits;		/* width of the IOMMU's aperture, for dmarN's "cap" */
 	uint32_t dma_entry_limit;	/* SD-034 */
 	bool unsafe_noiommu;		/* SD-033 */
+	bool own_driver;		/* the machine has vfio-pci: its devices are bound there */
 	struct sysfs_host host;
 };
 

@@ -116,6 +116,8 @@ struct cused_services {
 enum cused_device_flags {
 	CUSED_DEVICE_HOST = 1 << 0,	/* see above */
 };
+/* A parameter of such a device, on or off: may it be missing, and come later? */
+#define CUSED_HOST_WAIT "wait"
 
 struct cused_device_ops {
 	size_t size;

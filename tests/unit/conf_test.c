@@ -249,8 +249,41 @@ START_TEST(devices_of_the_machine_are_where_they_are)
 	ck_assert_str_eq(conf.devices[0].id, "host0");
 	ck_assert_uint_eq(conf.devices[2].group, 0);
 	/* Neither of the machine's. */
-	ck_assert_uint_eq(conf.devices[1].group, 1);
+	ck_assert_uint_eq(conf.devices[1].group, CONF_GROUP_BESIDE);
 	ck_assert_str_eq(conf.devices[1].bdf, "0000:01:00.0");
+}
+END_TEST
+
+START_TEST(devices_that_may_come_later)
+{
+	struct conf_device same;
+
+	machine_has("0000:00:04.0", "4");
+	add("host,bdf=0000:00:07.0,wait=on");
+	add("host,bdf=0000:00:04.0,wait=on");
+	add("widget");
+	ck_assert_int_eq(conf_set_group(&conf, "77,owner=1000", &err), 0);
+	finish();
+	ck_assert(conf_waits(&conf.devices[0]));
+	ck_assert(conf.devices[0].absent);
+	ck_assert(!conf.devices[1].absent);
+	ck_assert_uint_eq(conf.devices[1].group, 4);
+	ck_assert(!conf_waits(&conf.devices[2]));
+	/* What is not known yet, takes no number, and is no difference. */
+	ck_assert_uint_eq(conf.devices[2].group, CONF_GROUP_BESIDE);
+	same = conf.devices[0];
+	same.group = 12;
+	same.absent = false;
+	ck_assert(conf_device_same(&same, &conf.devices[0]));
+	conf_done(&conf);
+	/* Rights of a group that no device can come in are a mistake. */
+	add("host,bdf=0000:00:04.0,wait=on");
+	ck_assert_int_eq(conf_set_group(&conf, "77,owner=1000", &err), 0);
+	ck_assert_int_eq(conf_finish(&conf, sysfs, &err), -ENOENT);
+	conf_done(&conf);
+	add("host,bdf=0000:00:07.0");
+	ck_assert_int_eq(conf_finish(&conf, sysfs, &err), -ENODEV);
+	says("wait=on");
 }
 END_TEST
 
@@ -303,8 +336,8 @@ START_TEST(dump_of_a_device_of_the_machine)
 	finish();
 	conf_dump(&conf, f);
 	fclose(f);
-	ck_assert_msg(strncmp(text, "[device \"host0\"]\nbackend = host\nbdf = 0000:00:05.0\n\n",
-			      52) == 0, "%s", text);
+	ck_assert_msg(strncmp(text, "[device \"host0\"]\nbackend = host\nbdf = 0000:00:05.0\n"
+			      "wait = off\n\n", 63) == 0, "%s", text);
 	free(text);
 }
 END_TEST
@@ -620,6 +653,7 @@ int main(void)
 	tcase_add_test(tc, ids);
 	tcase_add_test(tc, devices_of_the_machine_are_where_they_are);
 	tcase_add_test(tc, devices_that_the_machine_has_not);
+	tcase_add_test(tc, devices_that_may_come_later);
 	tcase_add_test(tc, simulated_devices_are_not_of_the_machine);
 	tcase_add_test(tc, dump_of_a_device_of_the_machine);
 	tcase_add_test(tc, old_models_are_not_of_the_machine);

@@ -215,6 +215,38 @@ static int try_it(const struct host_device *device, struct cused_error *err)
 	}
 }
 
+/* The domain that the group is in, by another device of it. Locks: `list` held. */
+static struct host_domain *domain_of(unsigned group)
+{
+	struct host_domain *domain = NULL;
+
+	for (struct host_device *it = devices; it && !domain; it = it->next) {
+		if (it->group != group)
+			continue;
+		pthread_mutex_lock(&it->lock);
+		domain = it->domain;
+		pthread_mutex_unlock(&it->lock);
+	}
+	return domain;
+}
+
+/* Into the list, and where its group is: who detaches that finds it. A domain ends after the
+ * group was detached, for which the list is gone through. Return: is the group in a container? */
+static bool join(struct host_device *device, bool only_attached)
+{
+	bool attached;
+
+	pthread_rwlock_wrlock(&list);
+	device->domain = domain_of(device->group);
+	attached = device->domain != NULL;
+	if (attached || !only_attached) {
+		device->next = devices;
+		devices = device;
+	}
+	pthread_rwlock_unlock(&list);
+	return attached;
+}
+
 static int device_create(const struct cused_services *services, struct cused_port *port,
 			 const struct cused_value *values, struct cused_pci *ret_pci,
 			 void **ret_state, struct cused_error *err)
@@ -223,25 +255,28 @@ static int device_create(const struct cused_services *services, struct cused_por
 	struct host_device *device = calloc(1, sizeof(*device));
 	int r;
 
-	(void)values;
+	(void)values;		/* how it is waited for is the program's business */
 	if (!device)
 		return cused_error_set(err, -ENOMEM, "--device host: out of memory");
 	snprintf(device->bdf, sizeof(device->bdf), "%s", services->name(port));
 	snprintf(device->node, sizeof(device->node), "%s", host->node);
 	device->group = host->group;
 	device->seat = -1;
+	pthread_mutex_init(&device->lock, NULL);
+	*ret_pci = (struct cused_pci){ .vendor = host->vendor, .device = host->device,
+				       .class_code = host->class_code };
+	/* One that comes to a group in use: a try with another iommufd would be refused. */
+	if (join(device, true)) {
+		*ret_state = device;
+		return 0;
+	}
 	r = try_it(device, err);
 	if (r) {
+		pthread_mutex_destroy(&device->lock);
 		free(device);
 		return r;
 	}
-	*ret_pci = (struct cused_pci){ .vendor = host->vendor, .device = host->device,
-				       .class_code = host->class_code };
-	pthread_mutex_init(&device->lock, NULL);
-	pthread_rwlock_wrlock(&list);
-	device->next = devices;
-	devices = device;
-	pthread_rwlock_unlock(&list);
+	join(device, false);
 	*ret_state = device;
 	return 0;
 }
@@ -263,6 +298,11 @@ static void device_destroy(void *state)
 	free(device);
 }
 
+static const struct cused_param params[] = {
+	{ CUSED_HOST_WAIT, CUSED_PARAM_BOOL, "off", 0, 1,
+	  "Begin without the device, and take it when it is there and bound" },
+};
+
 static const struct cused_device_ops host_ops = {
 	.size = sizeof(host_ops),
 	.version = CUSED_API_VERSION,
@@ -275,7 +315,11 @@ static const struct cused_device_ops host_ops = {
 		"have is added by --device host as well.\n\n"
 		"It needs a kernel with iommufd and VFIO device nodes, an IOMMU, and the device "
 		"bound to vfio-pci. The client gets the kernel's own file: regions, interrupts, "
-		"mmap and reset are the kernel's, at its speed.",
+		"mmap and reset are the kernel's, at its speed.\n\n"
+		"The service follows the machine: a device that is unbound or unplugged leaves, "
+		"and comes back when it is bound again.",
+	.params = params,
+	.n_params = sizeof(params) / sizeof(params[0]),
 	.create = device_create,
 	.destroy = device_destroy,
 	.open = device_open,

@@ -28,6 +28,9 @@
  *   tells the core. While the container still has the group, the next open fills the
  *   seat again.
  *
+ *   A device that comes to a group in use (hot-plugged, or bound again, beside another of
+ *   the group) is of the group's domain at once, and its seat is filled when it is opened.
+ *
  *   Mapping. The kernel maps memory of the caller, and the caller is us. Hence two ways, by
  *   what the client's transport lends (struct cused_lender):
  *

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=sh
+# actors.sh - clients (vm-actor) that a script tells what to do; sourced after lib.sh.
+
+# actor NAME: starts one. NAME is a letter.
+actor()
+{
+	rm -f "/tmp/actor-$1.in" "/tmp/actor-$1.out"
+	mkfifo "/tmp/actor-$1.in" "/tmp/actor-$1.out"
+	vm-actor <"/tmp/actor-$1.in" >"/tmp/actor-$1.out" 2>&1 9>&- &
+	eval "actor_$1=$!"
+	# Both ends open by ourselves, so that none waits for the other.
+	case $1 in
+	A) exec 5<>/tmp/actor-A.in 6<>/tmp/actor-A.out ;;
+	B) exec 7<>/tmp/actor-B.in 8<>/tmp/actor-B.out ;;
+	esac
+}
+
+# pid_of NAME
+pid_of()
+{
+	eval "echo \$actor_$1"
+}
+
+# ask NAME WORD…: its answer is $answer
+ask()
+{
+	ask_name=$1
+	shift
+	answer="nothing"
+	# shellcheck disable=SC3045
+	case $ask_name in
+	A) echo "$@" >&5; read -r -t 60 answer <&6 || : ;;
+	B) echo "$@" >&7; read -r -t 60 answer <&8 || : ;;
+	esac
+}
+
+# expect ANSWER NAME WORD…
+expect()
+{
+	expect_answer=$1
+	shift
+	ask "$@"
+	[ "$answer" = "$expect_answer" ] || fail "$*: the answer is $answer, not $expect_answer"
+}
+
+# ok NAME WORD…
+ok()
+{
+	expect ok "$@"
+}
+
+# all of it: takes NAME BDF [C G D]: a container, its group, the device
+takes()
+{
+	ok "$1" container "${3-0}"
+	ok "$1" group "${4-0}" "$2"
+	ok "$1" attach "${4-0}" "${3-0}"
+	ok "$1" iommu "${3-0}"
+	ok "$1" device "${5-0}" "${4-0}" "$2"
+}
+
+# ends NAME [SIGNAL]
+ends()
+{
+	ends_pid=$(pid_of "$1")
+	kill "-${2-TERM}" "$ends_pid"
+	wait "$ends_pid" 2>/dev/null || :
+}
