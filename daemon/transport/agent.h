@@ -141,7 +141,7 @@ int agent_lend_begin(struct agent *agent, pid_t tid, void (*armed)(void *arg), v
 /*
  * @arg: @len bytes, at most CUSED_LENDER_ARG, copied to the client and back
  * @ret_result: what the ioctl returned, or its -errno
- * Return: 0; -E2BIG @len; -EOPNOTSUPP a 32-bit client; -ESRCH it is gone; -EIO the courier is; others of
+ * Return: 0; -E2BIG @len; -ESRCH it is gone; -EIO the courier is; others of
  * courier_ioctl(). After an error nothing is known of the ioctl but that it is over.
  */
 int agent_lend_call(struct agent_lending *lending, int fd, unsigned long cmd, void *arg,

@@ -79,6 +79,9 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#ifdef __x86_64__
+#include <sys/user.h>
+#endif
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -221,18 +224,13 @@ static bool is_group_stop(int status)
 	return status >> 16 == PTRACE_EVENT_STOP;
 }
 
-int courier_make(struct courier *c, enum courier_call call,
-		 const uint64_t args[COURIER_ARGS], int64_t *ret)
+/* Run the client, whose registers are set for it, through call @nr; as courier_make(). */
+static int run_call(struct courier *c, uint64_t nr, int64_t *ret)
 {
-	struct courier_regs regs = c->saved;
 	struct __ptrace_syscall_info info;
 	int status, signal_number = 0, r;
 	bool entered = false;
 
-	c->abi->set_call(&regs, c->abi->nr[call], args);
-	r = set_regs(c, &regs);
-	if (r)
-		return r;
 	for (;;) {
 		r = run_on(c, signal_number, &status);
 		if (r)
@@ -251,13 +249,28 @@ int courier_make(struct courier *c, enum courier_call call,
 			return r;
 		if (info.op == PTRACE_SYSCALL_INFO_EXIT && entered)
 			break;
-		if (info.op != PTRACE_SYSCALL_INFO_ENTRY || entered ||
-		    info.entry.nr != (uint64_t)c->abi->nr[call])
+		if (info.op != PTRACE_SYSCALL_INFO_ENTRY || entered || info.entry.nr != nr)
 			return -EIO;
 		entered = true;
 	}
-	*ret = courier_abi_value(c->abi, info.exit.rval);
+	*ret = info.exit.rval;
 	return 0;
+}
+
+int courier_make(struct courier *c, enum courier_call call,
+		 const uint64_t args[COURIER_ARGS], int64_t *ret)
+{
+	struct courier_regs regs = c->saved;
+	int64_t value = 0;
+	int r;
+
+	c->abi->set_call(&regs, c->abi->nr[call], args);
+	r = set_regs(c, &regs);
+	if (r == 0)
+		r = run_call(c, (uint64_t)c->abi->nr[call], &value);
+	if (r == 0)
+		*ret = courier_abi_value(c->abi, value);
+	return r;
 }
 
 int courier_make_ok(struct courier *c, enum courier_call call,
@@ -321,13 +334,12 @@ static void limit_return(struct courier *c, struct lent *lent)
 
 /* ---- the steps ---- */
 
-/* A page of the client for what its calls read and write. */
-static int map_page(struct courier *c)
+/* A page of the client: for what its calls read and write, or for code. */
+static int map_page(struct courier *c, unsigned prot, uint64_t *ret)
 {
 	static const int resources[] = { RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK };
 	const uint64_t args[COURIER_ARGS] = {
-		0, SCRATCH_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		UINT64_MAX, 0,
+		0, SCRATCH_SIZE, prot, MAP_PRIVATE | MAP_ANONYMOUS, UINT64_MAX, 0,
 	};
 	struct lent lent[sizeof(resources) / sizeof(resources[0])];
 	int64_t value = 0;
@@ -341,13 +353,13 @@ static int map_page(struct courier *c)
 			limit_return(c, &lent[i]);
 	}
 	if (r == 0)
-		c->page = (uint64_t)value;
+		*ret = (uint64_t)value;
 	return r;
 }
 
-static void unmap_page(struct courier *c)
+static void unmap_page(struct courier *c, uint64_t page)
 {
-	const uint64_t args[COURIER_ARGS] = { c->page, SCRATCH_SIZE };
+	const uint64_t args[COURIER_ARGS] = { page, SCRATCH_SIZE };
 	int64_t value;
 
 	courier_make(c, COURIER_MUNMAP, args, &value);
@@ -472,6 +484,63 @@ int courier_carry(struct courier *c)
 	return -ETIMEDOUT;
 }
 
+/* ---- 64-bit ioctls of 32-bit clients ---- */
+
+#ifdef __x86_64__
+
+#define WIDE_CS 0x33			/* of 64-bit code, whatever a program was started as */
+
+/* The registers are asked for by the old requests, whose layout is that of who asks. Those of
+ * before come back also after an error, unless the thread is lost. */
+static int run_wide(struct courier *c, uint64_t code, const uint64_t args[COURIER_ARGS],
+		    int64_t *ret)
+{
+	struct user_regs_struct before, regs;
+	int r = request(c, PTRACE_GETREGS, 0, &before);
+
+	if (r)
+		return r;
+	before.orig_rax = UINT64_MAX;	/* no restart of the call that it was in */
+	regs = before;
+	regs.cs = WIDE_CS;
+	regs.rip = code;
+	regs.rax = SYS_ioctl;
+	regs.rdi = args[0];
+	regs.rsi = args[1];
+	regs.rdx = args[2];
+	r = request(c, PTRACE_SETREGS, 0, &regs);
+	if (r)
+		return r;
+	r = run_call(c, SYS_ioctl, ret);
+	request(c, PTRACE_SETREGS, 0, &before);
+	return r;
+}
+
+int courier_make_wide(struct courier *c, const uint64_t args[COURIER_ARGS], int64_t *ret)
+{
+	static const uint8_t text[sizeof(long)] = { 0x0f, 0x05, 0xcc, 0xcc };	/* syscall */
+	uint64_t code;
+	long word;
+	int r = map_page(c, PROT_READ | PROT_EXEC, &code);
+
+	if (r)
+		return c->lost ? r : -EOPNOTSUPP;
+	memcpy(&word, text, sizeof(word));
+	r = request(c, PTRACE_POKETEXT, code, (const void *)word);
+	r = r && !c->lost ? -EOPNOTSUPP : r ? r : run_wide(c, code, args, ret);
+	unmap_page(c, code);
+	return r;
+}
+
+#else
+
+int courier_make_wide(struct courier *c, const uint64_t args[COURIER_ARGS], int64_t *ret)
+{
+	return -EOPNOTSUPP;
+}
+
+#endif
+
 /* What is asked for, and then time to take it all back. */
 static int work(struct courier *c)
 {
@@ -493,10 +562,10 @@ static int carry_undisturbed(struct courier *c)
 		r = request(c, PTRACE_SETSIGMASK, sizeof(all), &all);
 	if (r)
 		return r;
-	r = map_page(c);
+	r = map_page(c, PROT_READ | PROT_WRITE, &c->page);
 	if (r == 0) {
 		r = c->late ? -ETIMEDOUT : c->job->work ? work(c) : courier_carry(c);
-		unmap_page(c);
+		unmap_page(c, c->page);
 	}
 	request(c, PTRACE_SETSIGMASK, sizeof(mask), &mask);
 	return r;

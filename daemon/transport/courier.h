@@ -82,7 +82,9 @@ int courier_deliver(const struct courier_job *job);
  * @arg: @len bytes, at most COURIER_ARG_MAX, copied to the client and back
  * @deadline_ms: for all of it
  * @ret_result: what the ioctl returned, or its -errno
- * Return: 0; -EOPNOTSUPP for a 32-bit call, whose ioctls are not the same; errors of
+ * It is a 64-bit ioctl whatever the client is, as not all have others; the pointers in @arg are
+ * 64-bit ones then, too.
+ * Return: 0; -EOPNOTSUPP a 32-bit client that may not have a page of code of ours; errors of
  * courier_deliver(): whether the ioctl was made is not known then.
  * Locks: none.
  */

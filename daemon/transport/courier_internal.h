@@ -44,6 +44,14 @@ int courier_make(struct courier *c, enum courier_call call, const uint64_t args[
 /* A call whose errors are ours. */
 int courier_make_ok(struct courier *c, enum courier_call call,
 		    const uint64_t args[COURIER_ARGS], int64_t *ret);
+/*
+ * The same of a 64-bit ioctl, for a 32-bit client: iommufd has no 32-bit ioctls. But a thread of a
+ * 32-bit program may run 64-bit code, if there is some: a page of ours with nothing but the
+ * instruction, that nobody can write.
+ * @args: of ioctl()
+ * Return: as courier_make(); -EOPNOTSUPP the client may not have such a page.
+ */
+int courier_make_wide(struct courier *c, const uint64_t args[COURIER_ARGS], int64_t *ret);
 /* The client closes an fd. For undoing: there is nothing to be done about an error. */
 void courier_close(struct courier *c, int fd);
 /* Bring @c->fd to the client, before @c->end. Return: the client's number, or an error. */

@@ -18,8 +18,6 @@ int courier_ioctl(struct courier *c, int fd, unsigned long cmd, void *arg, size_
 	int64_t value = 0;
 	int theirs, r;
 
-	if (c->abi->narrow)
-		return -EOPNOTSUPP;
 	if (len > COURIER_ARG_MAX)
 		return -E2BIG;
 	if (c->late)
@@ -33,7 +31,8 @@ int courier_ioctl(struct courier *c, int fd, unsigned long cmd, void *arg, size_
 	args[0] = (uint32_t)theirs;
 	r = client_write(c->tid, c->page + COURIER_ARG_AT, arg, len);
 	if (r == 0)
-		r = courier_make(c, COURIER_IOCTL, args, &value);
+		r = c->abi->narrow ? courier_make_wide(c, args, &value) :
+				     courier_make(c, COURIER_IOCTL, args, &value);
 	if (r == 0)
 		r = client_read(c->tid, c->page + COURIER_ARG_AT, arg, len);
 	courier_close(c, theirs);

@@ -2,6 +2,7 @@
 /*
  * courier_client32 - a 32-bit client of unit/courier_test.c: asks for an fd by int $0x80
  * and by the kernel's own entry (AT_SYSINFO), and checks number, file and registers.
+ * With an argument, it gets no fd, but the same numbers, and looks at registers alone.
  * Exit status 0: all as it should be. Needs no header and no library of a 32-bit system.
  */
 	.code32
@@ -9,6 +10,7 @@
 _start:
 	/* The auxiliary vector is behind argv and envp. */
 	movl	(%esp), %eax
+	movl	%eax, arguments
 	leal	8(%esp,%eax,4), %esi
 1:	lodsl
 	testl	%eax, %eax
@@ -69,6 +71,8 @@ check:	cmpl	expected, %eax
 	jne	no
 	cmpl	$0x71717171, %ebp
 	jne	no
+	cmpl	$1, arguments
+	jne	1f
 	movl	%eax, %ebx		# pread64(fd, text, 8, 0)
 	movl	$180, %eax
 	movl	$text, %ecx
@@ -81,10 +85,11 @@ check:	cmpl	expected, %eax
 	movl	text, %eax
 	cmpl	argument, %eax
 	jne	no
-	ret
+1:	ret
 
 	.bss
 	.balign	4
+arguments: .skip 4
 sysinfo: .skip	4
 expected: .skip	4
 argument: .skip	4

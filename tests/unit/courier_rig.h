@@ -57,6 +57,7 @@ struct rig {
 	enum { RIG_ANSWER, RIG_SILENT, RIG_GIVE_UP } armed;
 	int deliver;			/* this file; -1: a memfd for each call */
 	void (*in_courier)(pid_t tid);	/* before it delivers */
+	int (*work)(struct courier *courier, void *arg);	/* instead of delivering */
 	void (*on_ioctl)(struct rig *rig, pid_t courier);	/* it was started */
 	pid_t client;
 
@@ -182,7 +183,8 @@ static inline void rig_courier(struct rig *rig, pid_t tid, uint64_t unique, uint
 	struct rig_armed armed = { rig, unique, false };
 	struct courier_job job = {
 		.tid = tid, .fd = rig->deliver, .cloexec = rig->cloexec,
-		.deadline_ms = rig->deadline_ms, .armed = rig_armed, .arg = &armed,
+		.deadline_ms = rig->deadline_ms, .armed = rig_armed, .work = rig->work,
+		.arg = &armed,
 	};
 	struct rig_report report = { .unique = unique };
 

@@ -102,6 +102,47 @@ START_TEST(a_32_bit_client)
 }
 END_TEST
 
+/* The same ioctl by its 64-bit and its 32-bit number: the second is none of a 64-bit program's. */
+#define GETFLAGS_64 0x80086601u
+#define GETFLAGS_32 0x80046601u
+
+static int works;			/* that were begun before this courier was made */
+
+static void count_works(struct rig *of, pid_t courier)
+{
+	works++;
+}
+
+/* Return: 4, then 5, as the client expects. */
+static int ask_wide(struct courier *courier, void *arg)
+{
+	uint64_t flags = UINT64_MAX, other = UINT64_MAX;
+	int fd = memfd_create("asked", MFD_CLOEXEC), result = 1, none = 0, r;
+
+	r = courier_ioctl(courier, fd, GETFLAGS_64, &flags, sizeof(flags), 2000, &result);
+	if (r == 0)
+		r = courier_ioctl(courier, fd, GETFLAGS_32, &other, sizeof(other), 2000, &none);
+	close(fd);
+	if (r)
+		return r;
+	return result || (uint32_t)flags || none != -ENOTTY || other != UINT64_MAX ? -EBADMSG :
+										     4 + works;
+}
+
+START_TEST(a_32_bit_client_makes_64_bit_ioctls)
+{
+#ifdef __x86_64__
+	if (access(COURIER_CLIENT32, X_OK) || !has_int80())
+		return;
+	rig.work = ask_wide;
+	rig.on_ioctl = count_works;
+	works = 0;
+	rig_run(&rig, (const char *[]){ COURIER_CLIENT32, "work", NULL });
+	ck_assert_uint_eq(rig.delivered, 2);
+#endif
+}
+END_TEST
+
 /* ---- signals, stops, deaths ---- */
 
 START_TEST(no_signal_is_lost_or_early)
@@ -527,6 +568,7 @@ int main(void)
 	tcase_add_test(tc, registers_are_as_before);
 	tcase_add_test(tc, a_32_bit_call_of_a_64_bit_client);
 	tcase_add_test(tc, a_32_bit_client);
+	tcase_add_test(tc, a_32_bit_client_makes_64_bit_ioctls);
 	tcase_add_test(tc, no_signal_is_lost_or_early);
 	tcase_add_test(tc, stops_stop_and_continuations_continue);
 	tcase_add_test(tc, a_client_that_is_killed_leaves_nothing);

@@ -2,12 +2,13 @@
 # shellcheck shell=sh
 # actors.sh - clients (vm-actor) that a script tells what to do; sourced after lib.sh.
 
-# actor NAME: starts one. NAME is a letter.
+# actor NAME: starts one. NAME is a letter; $actor_program another program, such as vm-actor-32.
+actor_program=vm-actor
 actor()
 {
 	rm -f "/tmp/actor-$1.in" "/tmp/actor-$1.out"
 	mkfifo "/tmp/actor-$1.in" "/tmp/actor-$1.out"
-	vm-actor <"/tmp/actor-$1.in" >"/tmp/actor-$1.out" 2>&1 9>&- &
+	$actor_program <"/tmp/actor-$1.in" >"/tmp/actor-$1.out" 2>&1 9>&- &
 	eval "actor_$1=$!"
 	# Both ends open by ourselves, so that none waits for the other.
 	case $1 in
