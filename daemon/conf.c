@@ -78,8 +78,9 @@ const struct cused_param conf_service_params[CONF_SERVICE_KEYS] = {
 	[CONF_SERVICE_REPLACE] = {
 		.name = "replace", .type = CUSED_PARAM_BOOL, .preset = "off",
 		.text = "take the name /dev/vfio/vfio from the kernel's own vfio where that is "
-			"loaded, and put its node back at the end; meanwhile no program can "
-			"begin to use the kernel's VFIO, what is open goes on",
+			"loaded, and those of its groups that are served, and put its nodes "
+			"back at the end; meanwhile no program can begin to use the kernel's "
+			"VFIO, what is open goes on",
 	},
 	[CONF_SERVICE_DMA] = {
 		.name = "dma", .type = CUSED_PARAM_STRING, .preset = "auto",

@@ -334,6 +334,32 @@ static void teardown_seated(void)
 	teardown();
 }
 
+/* One that is plugged in, or bound again, beside another of its group that a client has: a try by
+ * an iommufd of its own would be refused. */
+START_TEST(a_device_comes_into_a_group_in_use)
+{
+	void *second;
+	intptr_t fd;
+
+	ck_assert_int_eq(create(&second), 0);
+	ck_assert_uint_eq(open_files(), 2);
+	/* This machine has one node for both. */
+	ck_assert_int_eq(ops->take_file(device, &fd), 0);
+	fake_close((int)fd);
+	ck_assert_int_eq(ops->open(second), 0);
+	ck_assert_int_eq(ops->take_file(second, &fd), 0);
+	ck_assert(machine.files[fd].attached);
+	ck_assert_int_ne(machine.files[fd].iommufd, 0);
+	fake_close((int)fd);
+	/* It leaves with its group. */
+	iommu->detach(domain, GROUP);
+	ck_assert_int_eq(ops->open(second), -ENODEV);
+	ops->destroy(second);
+	ck_assert_int_eq(iommu->attach(domain, GROUP), 0);
+	ck_assert_uint_eq(open_files(), 2);
+}
+END_TEST
+
 START_TEST(a_file_is_taken_once)
 {
 	intptr_t fd, other;
@@ -687,6 +713,7 @@ int main(void)
 	tcase_add_test(bare, devices_of_others);
 	tcase_add_checked_fixture(seat, setup_seated, teardown_seated);
 	tcase_add_test(seat, a_file_is_taken_once);
+	tcase_add_test(seat, a_device_comes_into_a_group_in_use);
 	tcase_add_test(seat, a_file_that_is_being_closed_is_waited_for);
 	tcase_add_test(seat, but_not_for_ever);
 	tcase_add_test(seat, nothing_is_left_of_an_attach_that_fails);
