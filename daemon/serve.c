@@ -206,14 +206,18 @@ static void signals_take_over(struct serve *serve)
 /* Begun before the machine is looked at, so that no change is missed. */
 static void machine_watch(struct serve *serve)
 {
+	enum cused_log_level level = CUSED_LOG_DEBUG;	/* of no interest to all others */
 	struct cused_error err;
 	int r = host_watch_new(&serve->watch);
 
+	for (size_t i = 0; i < serve->conf->n_devices; i++)
+		if (conf_is_host(&serve->conf->devices[i]))
+			level = CUSED_LOG_WARNING;
 	if (r)
-		cused_log(CUSED_LOG_WARNING, "serve", "devices of the machine are not followed: "
+		cused_log(level, "serve", "devices of the machine are not followed: "
 			  "no uevents: %s", strerror(-r));
 	if (host_sysfs_open(&serve->sysfs, &err))
-		cused_log(CUSED_LOG_WARNING, "serve", "devices that come to the machine are not "
+		cused_log(level, "serve", "devices that come to the machine are not "
 			  "found where simulated ones are laid over %s: %s", SERVE_SYSFS, err.text);
 }
 

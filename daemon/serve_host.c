@@ -133,12 +133,19 @@ static void follow_group(struct serve_devices *all, struct entry *entry,
 		log_about(&about, CUSED_LOG_INFO, "serve", "group %s is viable again", number);
 }
 
+static bool is_any(const char *bdf, void *arg)
+{
+	return true;
+}
+
 void serve_devices_follow(struct serve_devices *all, const char *sysfs)
 {
 	struct cused_error err;
 	struct host host;
 
 	all->retry_at = 0;
+	if (!serve_devices_each_host(all, is_any, NULL))
+		return;
 	if (host_read(sysfs, &host, &err)) {
 		cused_log(CUSED_LOG_WARNING, "serve", "changes of the machine are not seen: %s",
 			  err.text);

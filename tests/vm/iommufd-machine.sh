@@ -15,7 +15,7 @@ if [[ -x $tools/vm-actor-32 ]]; then
 	narrow=(--program "$tools/vm-actor-32" --program "$SYSTEM_BIN/vfioc-32")
 fi
 
-vm --kernel "$VM_IOMMUFD_KERNEL" --smp 2 --memory 768 --seconds 200 --quiet \
+vm --kernel "$VM_IOMMUFD_KERNEL" --smp 2 --memory 768 --seconds 300 --quiet \
 	--append intel_iommu=on --device intel-iommu,intremap=on \
 	--device pcie-root-port,id=port1,chassis=1,addr=10.0 --device edu,bus=port1 \
 	--device pcie-root-port,id=port2,chassis=2,addr=11.0 --device edu,bus=port2 \

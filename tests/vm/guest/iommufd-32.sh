@@ -68,8 +68,8 @@ for way in auto file courier; do
 	[ $way = file ] || cases="$cases --only dma_private --only dma_of_child --only dma_blocked \
 		--only type1v2_unmap --only type1_map"
 	# shellcheck disable=SC2086
-	vfioc-32 --bdf "$ONE" --iterations 5 --only device_info --only irq_msi_delivery \
-		--only close_group_first $cases >/tmp/out 2>&1 ||
+	client vfioc-32 "$ONE" --iterations 5 --only device_info --only irq_msi_delivery \
+		--only close_group_first $cases ||
 		{ cat /tmp/out; fail "vfioc-32 by $way"; }
 	stop_service
 done

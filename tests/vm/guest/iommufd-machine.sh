@@ -61,7 +61,7 @@ goes()
 
 works()
 {
-	vfioc-static --bdf "$1" --only dma_private --only dma_interrupt >/tmp/out 2>&1 ||
+	client vfioc-static "$1" --only dma_private --only dma_interrupt ||
 		{ cat /tmp/out; fail "$1 does not work $2"; }
 }
 

@@ -53,13 +53,13 @@ for signal in TERM KILL; do
 	start_service --device "host,bdf=$ONE" --service replace=on --group "$group,owner=0"
 	[ "$(stat -c %t:%T "$node")" != "$kernel_number" ] || fail "not replaced"
 	[ "$(stat -c %a:%u "$node")" = 600:0 ] || fail "its rights are $(stat -c %a:%u "$node")"
-	vfioc-static --bdf "$ONE" --only dma_private >/tmp/out || { cat /tmp/out; fail "$signal"; }
+	client vfioc-static "$ONE" --only dma_private || { cat /tmp/out; fail "$signal"; }
 	kill -$signal "$service"
 	wait "$service" 2>/dev/null || :
 	given_back "after SIG$signal"
 	wait_for 20 no_processes || fail "left: $(processes)"
 	# And the kernel's own VFIO has its client again.
-	vfioc-static --bdf "$ONE" --only dma_private >/tmp/out ||
+	client vfioc-static "$ONE" --only dma_private ||
 		{ cat /tmp/out; fail "a client of the kernel after SIG$signal"; }
 done
 # Killed while a client has all: the name is back, and the kernel's group, with the client.
@@ -73,7 +73,7 @@ wait "$service" 2>/dev/null || :
 given_back "after SIGKILL with a client"
 ok A dma 0 0 1
 ends A
-vfioc-static --bdf "$ONE" --only dma_private >/tmp/out || { cat /tmp/out; fail "after the client"; }
+client vfioc-static "$ONE" --only dma_private || { cat /tmp/out; fail "after the client"; }
 # With ctl one group's name goes and comes, and the group may have another number then.
 start_service --device "edu,bdf=$EDU" --service replace=on
 vfio-cused ctl add "host,bdf=$ONE" || fail "ctl add"
@@ -97,5 +97,5 @@ node=/dev/vfio/$(group_of "$ONE")
 [ "$(stat -c %t "$node")" = "${kernel_number%:*}" ] || { nodes; fail "not the kernel's node"; }
 stop_service
 [ ! -e /run/vfio-cused/nodes ] || fail "there are records left"
-vfioc-static --bdf "$ONE" --only dma_private >/tmp/out 2>&1 ||
+client vfioc-static "$ONE" --only dma_private ||
 	{ cat /tmp/out; nodes; fail "the kernel's node after ctl remove"; }
