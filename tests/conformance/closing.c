@@ -36,6 +36,7 @@ static int either(int one, int copy)
 static void open_set(const char *set)
 {
 	bool two = strchr(set, GROUP2);
+	int64_t r;
 
 	memset(fds, 0xff, sizeof(fds));
 	map = NULL;
@@ -43,11 +44,15 @@ static void open_set(const char *set)
 	fds[GROUP] = conf_group(0);
 	if (two)
 		fds[GROUP2] = conf_group(1);
-	if (conf_attach(fds[GROUP], fds[CONTAINER]) ||
-	    (two && conf_attach(fds[GROUP2], fds[CONTAINER])) ||
-	    T->ioctl(fds[CONTAINER], VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) ||
-	    conf_map(fds[CONTAINER], 3, memory, IOVA, PAGE))
-		conf_abort("opening a set", -1);
+	r = conf_attach(fds[GROUP], fds[CONTAINER]);
+	if (r == 0 && two)
+		r = conf_attach(fds[GROUP2], fds[CONTAINER]);
+	if (r == 0)
+		r = T->ioctl(fds[CONTAINER], VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
+	if (r == 0)
+		r = conf_map(fds[CONTAINER], 3, memory, IOVA, PAGE);
+	if (r)
+		conf_abort("opening a set", r);
 	if (strchr(set, DEVICE))
 		fds[DEVICE] = conf_get_device(fds[GROUP], conf_where.bdf[0]);
 	if (two)
@@ -66,7 +71,7 @@ static void open_set(const char *set)
 	}
 	for (const char *p = set; *p; p++)
 		if (!is_open(*p) && *p != MAP)
-			conf_abort("opening a file of the set", -1);
+			conf_abort("opening a file of the set", fds[(int)*p]);
 }
 
 static void close_one(int letter)

@@ -8,6 +8,8 @@
 # It is of the version that the contract was read from, so vfio-cused's core is compared with
 # it, too, and then nothing may be excused by the age of a kernel. (Where the archive has a
 # later one only, that is asked, and what it answers otherwise is found here.)
+# And it judges `vfio-cused serve`, which gives clients the devices of that same machine, by its
+# iommufd and device nodes; there tests/conformance/known-host has what may differ.
 #
 # KEEP=FOLDER keeps the recordings there.
 . "$(dirname "$0")/lib.sh"
@@ -34,20 +36,22 @@ vm --kernel "$VM_IOMMUFD_KERNEL" "${machine[@]}" --module iommufd \
 	"$vm_dir/guest/iommufd-host.sh" "$vm_dir/guest/host-watch.sh" || bad=1
 
 # ---- what clients are answered ----
-# answers KERNEL FILE
+# answers KERNEL FILE [SCRIPT OPTION OF vm.sh…]
 answers()
 {
+	local script=${3-$work/kernel.sh}
+
 	truncate -s 16M "$work/drive.img"
 	cp "$vm_dir/guest/reference.sh" "$work/kernel.sh"
-	vm --kernel "$1" "${machine[@]}" --seconds 400 \
+	vm --kernel "$1" "${machine[@]}" --seconds 700 "${@:4}" \
 		--program "$CONFORMANCE_BIN/conformance-static" \
 		--device pcie-root-port,id=port2,chassis=2,addr=11.0 \
 		--drive "if=none,id=drive,format=raw,file=$work/drive.img" \
 		--device nvme,bus=port2,drive=drive,serial=reference \
 		--env "DEVICES=edu=0000:01:00.0 nvme=0000:02:00.0" --env CLIENT=conformance \
-		"$work/kernel.sh" >"$work/vm.out" 2>&1 ||
+		"$script" >"$work/vm.out" 2>&1 ||
 		{ tail -n 60 "$work/vm.out"; fail "the guest"; }
-	mv "$work/results/kernel.out" "$2"
+	mv "$work/results/$(basename "$script" .sh).out" "$2"
 }
 answers "$VM_KERNEL" "$work/backports.out"
 answers "$VM_IOMMUFD_KERNEL" "$work/iommufd.out"
@@ -68,5 +72,12 @@ echo "-- vfio-cused's core beside $version"
 grep -v "^[^|]*${version/./\\.}" "$known" >"$work/known"
 judge_recordings process "$work/iommufd.out" "$work/inside.out" "$work/known" skips || bad=1
 
-[[ -z ${KEEP-} ]] || cp "$work"/{backports,iommufd,inside}.out "$KEEP"
+answers "$VM_IOMMUFD_KERNEL" "$work/host.out" "$vm_dir/guest/iommufd-conformance.sh" \
+	--memory 768 --program "$VFIO_CUSED" --file "$vm_dir/guest/lib.sh:/vm/lib.sh"
+echo "-- devices of the machine, by vfio-cused serve, beside $version"
+failures=$(grep -A1 -B2 '^not ok' "$work/host.out" || :)
+[[ -z $failures ]] || { printf '%s\n' "$failures" | head -n 20; bad=1; }
+judge_recordings host "$work/iommufd.out" "$work/host.out" "$known-host" skips || bad=1
+
+[[ -z ${KEEP-} ]] || cp "$work"/{backports,iommufd,inside,host}.out "$KEEP"
 ((bad == 0)) || fail "see above"

@@ -1,8 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The conformance program on devices of the machine, served: those of $DEVICES ("NAME=BDF …"),
-# each with the next one as its peer. $PROGRAM is the program, $ARGUMENTS its own. What it is
-# answered is for the caller to judge.
+# each with the other one as its peer. What it is answered is for the caller to judge.
 # shellcheck source=lib.sh
 . /vm/lib.sh
 devices=""
@@ -12,7 +11,6 @@ for device in $DEVICES; do
 		echo vfio-pci >"/sys/bus/pci/devices/$bdf/driver_override"
 		echo "$bdf" >/sys/bus/pci/drivers_probe
 	}
-	rm -f "/dev/vfio/$(group_of "$bdf")"
 	devices="$devices --device host,bdf=$bdf"
 done
 # shellcheck disable=SC2086
@@ -23,10 +21,15 @@ for device in $DEVICES; do
 		[ "$other" = "$device" ] || peer=${other#*=}
 	done
 	echo "device ${device%%=*}"
-	rm -f /tmp/record
-	# shellcheck disable=SC2086
-	$PROGRAM --bdf "${device#*=}" --peer "$peer" --record /tmp/record ${ARGUMENTS-} || :
-	cat /tmp/record
-done >/tmp/tap 2>&1
-cat /tmp/tap
+	# On a machine that is busy enough a client is late for the service's patience with a courier
+	# (ETIMEDOUT): that, and nothing else, is tried again.
+	for _ in 1 2 3; do
+		rm -f /tmp/record
+		# Without the cases of very many steps: a guest without KVM is slow enough.
+		conformance-static --bdf "${device#*=}" --peer "$peer" --short \
+			--record /tmp/record >/tmp/tap 2>&1 || :
+		grep -q '^# .*ETIMEDOUT' /tmp/tap || break
+	done
+	cat /tmp/tap /tmp/record
+done
 stop_service
