@@ -131,6 +131,14 @@ pids_named()
 	done
 }
 
+# The agent's process. Its couriers have its command line, and one may be kept for some time.
+agent_pids()
+{
+	for agent in $(pids_named "${1:-vfio-cused agent}"); do
+		grep -qx vfio-courier "/proc/$agent/comm" 2>/dev/null || echo "$agent"
+	done
+}
+
 # The service's processes, as far as the names tell.
 processes()
 {

@@ -114,7 +114,7 @@ timeout 60 vfio-cused exec -- vfioc-static --bdf "$EDU" --only group_no_fd_left 
 	{ cat /tmp/tap; fail "at the limit of descriptors, under exec"; }
 
 # Without its agent the service may end, or serve what it can; a client is answered.
-agent=$(pids_named "vfio-cused agent")
+agent=$(agent_pids)
 [ -n "$agent" ] || fail "there is no process \"vfio-cused agent\""
 start_worker --only stress_threads
 # shellcheck disable=SC2086
