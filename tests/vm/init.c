@@ -37,6 +37,7 @@
 
 #define PORT_TRIES 200		/* of 50 ms, until the ports are there */
 #define SYSTEMD "/usr/lib/systemd/systemd"
+#define BEAT_MS 1000		/* vm.sh sees by it that the guest lives */
 #define DRAIN_MS 200		/* for output after the death of all that could print */
 
 static int out_fd = -1, end_fd = -1;
@@ -259,7 +260,7 @@ static int watch(pid_t pid, int fd, int signals, long long deadline, unsigned lo
 			kill_all(pid);
 			return 124;
 		}
-		if (poll(p, 2, (int)left) <= 0)
+		if (poll(p, 2, (int)(left < BEAT_MS ? left : BEAT_MS)) <= 0)
 			continue;
 		if (p[0].revents && !relay(fd, bytes))
 			p[0].fd = -1;

@@ -40,6 +40,31 @@ has out "the guest ended in rig-int3" "as this test says"
 expect 1 vm --seconds 60 "$vm_dir/guest/rig-alone.sh" "$vm_dir/guest/rig-int3.sh"
 ! grep -q "once more$" "$work/out" || fail "a script that had ended was run again"
 
+# A guest that stands still, as when QEMU has lost an interrupt, is started again. What waits for
+# a long time only is not.
+qemu_of_ours()
+{
+	local process
+
+	for process in /proc/[0-9]*; do
+		if tr '\0' ' ' 2>/dev/null <"$process/cmdline" |
+			grep -q "^qemu-system-x86_64 .*$work/.*rdinit=/init"; then
+			qemu_pid=${process#/proc/}
+			return
+		fi
+	done
+	return 1
+}
+VM_FROZEN_LOOKS=2 vm --seconds 60 --env RIG_SECONDS=25 \
+	--file "$vm_dir/guest/lib.sh:/vm/lib.sh" "$vm_dir/guest/rig-waits.sh" \
+	>"$work/out" 2>&1 &
+vm=$!
+wait_for 60 qemu_of_ours || fail "no guest"
+kill -STOP "$qemu_pid"
+wait_status $vm
+[[ $is == 0 ]] || { cat "$work/out"; fail "a guest that stood still was not started again"; }
+[[ $(grep -c "once more$" "$work/out") == 1 ]] || { cat "$work/out"; fail "not two boots"; }
+
 # A user space in the place of busybox.
 expect 0 vm --root "$VM_DEBIAN" --modprobe cuse --memory 1024 --seconds 100 \
 	--env "RIG_WORD=two words" "$vm_dir/guest/rig-debian.sh"

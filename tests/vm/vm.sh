@@ -35,6 +35,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kernel=${VM_KERNEL:-$here/../../build/guest-backports}
 boot_seconds=60		# for the start and the end of the guest, on a busy machine
 boots_max=3		# see fault_of_qemu
+frozen_looks=${VM_FROZEN_LOOKS:-9}	# see watch_qemu
 smp=1 memory=512 seconds=60 append="" out="" quiet="" user_space=""
 accel=(-accel "tcg,thread=multi")
 qemu_args=() modules=(virtio_pci virtio_console) programs=() files=() env=()
@@ -85,10 +86,11 @@ done
 [[ -x $VM_INIT ]] || usage "$VM_INIT is not built"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/cused-vm.XXXXXX")
-qemu=""
+qemu="" watcher=""
 at_end()
 {
 	[[ -z $qemu ]] || kill "$qemu" 2>/dev/null || :
+	[[ -z $watcher ]] || kill "$watcher" 2>/dev/null || :
 	wait
 	rm -rf "$work"
 }
@@ -213,6 +215,37 @@ done
 
 # ---- the guest ----
 
+# How long the threads of process $1 have run, in nanoseconds.
+ran_ns()
+{
+	cat "/proc/$1/task"/*/schedstat 2>/dev/null | awk '{ n += $1 } END { printf "%.0f", n }'
+}
+
+# QEMU can lose an interrupt that would wake a CPU: then all CPUs halt, no timer is armed, and
+# nothing ever happens any more. vm-init wakes up each second, so a process whose threads have
+# not run for some looks, five seconds apart, is not a guest that waits for something. It is killed.
+watch_qemu()
+{
+	local pid="" last="" now still=0 quiet
+
+	exec {quiet}<> <(:)
+	while kill -0 "$qemu" 2>/dev/null && ((still < frozen_looks)); do
+		read -r -t 5 -u "$quiet" _ || :
+		# There is no end of line.
+		read -r pid _ <"/proc/$qemu/task/$qemu/children" || [[ -n $pid ]] || continue
+		now=$(ran_ns "$pid")
+		if [[ $now != 0 && $now == "$last" ]]; then
+			still=$((still + 1))
+		else
+			still=0
+		fi
+		last=$now
+	done
+	((still == frozen_looks)) || return 0
+	: >"$work/frozen"
+	kill -KILL "$pid"
+}
+
 # boot SCRIPTS: runs the guest to its end. If this shell is killed, so is the guest.
 boot()
 {
@@ -220,6 +253,7 @@ boot()
 
 	: >"$work/out"
 	: >"$work/end"
+	rm -f "$work/frozen"
 	setpriv --pdeathsig TERM timeout -k 5 $((boot_seconds + seconds * $1)) \
 		setpriv --pdeathsig KILL \
 		qemu-system-x86_64 -nodefaults -no-user-config -display none -machine q35 \
@@ -234,8 +268,13 @@ boot()
 		-device virtserialport,chardev=vmend,name=vm.end \
 		</dev/null >"$work/qemu" 2>&1 &
 	qemu=$!
+	watch_qemu &
+	watcher=$!
 	wait $qemu || status=$?
 	qemu=""
+	kill "$watcher" 2>/dev/null || :
+	wait "$watcher" 2>/dev/null || :
+	watcher=""
 	return $status
 }
 
@@ -243,17 +282,22 @@ boot()
 # just replaced on another (a breakpoint for the time of the change, which the kernel no
 # longer knows when it is hit): "Oops: int3", nearly always while the kernel starts. No
 # program can do that to a kernel, so it says nothing about what is tested, and as long as
-# no script has ended the guest is started again.
+# no script has ended the guest is started again. So is one that froze, see watch_qemu.
 fault_of_qemu()
 {
-	[[ ! -s $work/end ]] && grep -qa 'Oops: int3' "$work/console"
+	if [[ -e $work/frozen ]]; then
+		fault="lost an interrupt: the guest has not run for $((frozen_looks * 5)) s"
+	else
+		fault="ran an instruction that was no longer there (Oops: int3 in the guest's kernel)"
+		[[ ! -s $work/end ]] && grep -qa 'Oops: int3' "$work/console"
+	fi
 }
 
 qemu_status=0
 boot $# || qemu_status=$?
 for ((boots = 1; boots < boots_max; boots++)); do
 	fault_of_qemu || break
-	echo "vm.sh: QEMU ran an instruction that was no longer there (Oops: int3 in the guest's kernel): once more"
+	echo "vm.sh: QEMU $fault: once more"
 	qemu_status=0
 	boot $# || qemu_status=$?
 done
