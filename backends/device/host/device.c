@@ -65,8 +65,9 @@ static int bind_and_attach(const struct host_device *device, const struct host_d
 	struct host_attach attach = { .argsz = sizeof(attach), .pt_id = domain->ioas };
 	int fd = host_machine->open(device->node), r;
 
+	/* Of a device that leaves the machine, the node goes first. */
 	if (fd < 0)
-		return fd;
+		return fd == -ENOENT ? -ENODEV : fd;
 	r = host_machine->ioctl(fd, HOST_DEVICE_BIND, &bind);
 	if (r >= 0)
 		r = host_machine->ioctl(fd, HOST_DEVICE_ATTACH, &attach);
