@@ -9,23 +9,8 @@
 : "${ONE:?}" "${TWO:?}"
 actor_program=vm-actor-32
 
-pinned()
-{
-	cat /proc/sys/vm/stat_refresh
-	awk '$1 == "nr_foll_pin_acquired" { n += $2 } $1 == "nr_foll_pin_released" { n -= $2 }
-		END { print n + 0 }' /proc/vmstat
-}
-
-nothing_is_pinned()
-{
-	[ "$(pinned)" = 0 ]
-}
-
 for bdf in $ONE $TWO; do
-	[ -e "/sys/bus/pci/devices/$bdf/driver" ] || {
-		echo vfio-pci >"/sys/bus/pci/devices/$bdf/driver_override"
-		echo "$bdf" >/sys/bus/pci/drivers_probe
-	}
+	vfio_bind "$bdf"
 done
 
 for way in auto file courier; do

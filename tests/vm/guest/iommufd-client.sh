@@ -7,10 +7,7 @@
 devices=""
 for device in $DEVICES; do
 	bdf=${device#*=}
-	[ -e "/sys/bus/pci/devices/$bdf/driver" ] || {
-		echo vfio-pci >"/sys/bus/pci/devices/$bdf/driver_override"
-		echo "$bdf" >/sys/bus/pci/drivers_probe
-	}
+	vfio_bind "$bdf"
 	# The kernel's own nodes have the names of ours.
 	rm -f "/dev/vfio/$(group_of "$bdf")"
 	devices="$devices --device host,bdf=$bdf"

@@ -7,10 +7,7 @@
 devices=""
 for device in $DEVICES; do
 	bdf=${device#*=}
-	[ -e "/sys/bus/pci/devices/$bdf/driver" ] || {
-		echo vfio-pci >"/sys/bus/pci/devices/$bdf/driver_override"
-		echo "$bdf" >/sys/bus/pci/drivers_probe
-	}
+	vfio_bind "$bdf"
 	devices="$devices --device host,bdf=$bdf"
 done
 # shellcheck disable=SC2086

@@ -9,18 +9,6 @@
 . /vm/actors.sh
 : "${ONE:?}" "${TWO:?}"
 
-pinned()
-{
-	cat /proc/sys/vm/stat_refresh
-	awk '$1 == "nr_foll_pin_acquired" { n += $2 } $1 == "nr_foll_pin_released" { n -= $2 }
-		END { print n + 0 }' /proc/vmstat
-}
-
-nothing_is_pinned()
-{
-	[ "$(pinned)" = 0 ]
-}
-
 nothing_left()
 {
 	wait_for 20 nothing_is_pinned || fail "$(pinned) pages are pinned after $*"
@@ -32,10 +20,7 @@ free_of()
 }
 
 for bdf in $ONE $TWO; do
-	[ -e "/sys/bus/pci/devices/$bdf/driver" ] || {
-		echo vfio-pci >"/sys/bus/pci/devices/$bdf/driver_override"
-		echo "$bdf" >/sys/bus/pci/drivers_probe
-	}
+	vfio_bind "$bdf"
 done
 start_service --service replace=on --device "host,bdf=$ONE" --device "host,bdf=$TWO" \
 	--device "edu,bdf=$EDU" --device "edu,bdf=$EDU2"

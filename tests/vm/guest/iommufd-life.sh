@@ -18,31 +18,11 @@ refused()
 	done
 }
 
-bind()
-{
-	echo vfio-pci >"/sys/bus/pci/devices/$1/driver_override"
-	echo "$1" >/sys/bus/pci/drivers_probe
-}
-
-# Pages that are pinned in all the machine at the moment. Each processor counts for itself, until
-# it is asked.
-pinned()
-{
-	cat /proc/sys/vm/stat_refresh
-	awk '$1 == "nr_foll_pin_acquired" { n += $2 } $1 == "nr_foll_pin_released" { n -= $2 }
-		END { print n + 0 }' /proc/vmstat
-}
-
-nothing_is_pinned()
-{
-	[ "$(pinned)" = 0 ]
-}
-
 # ---- bad input ----
 
 refused "$HOST_EDU is bound to no driver" "echo vfio-pci" drivers_probe
-bind "$HOST_EDU"
-bind "$HOST_NVME"
+vfio_bind "$HOST_EDU"
+vfio_bind "$HOST_NVME"
 edu_group=$(group_of "$HOST_EDU") nvme_group=$(group_of "$HOST_NVME")
 refused /dev/vfio/vfio
 # Another program has the kernel's group; then it is nobody's business any more.
@@ -182,23 +162,7 @@ echo "$n clients were killed while they mapped: nothing is pinned"
 
 # ---- the limit is the client's ----
 
-# limited KIND MIB LIMIT-KIB RESULT
-limited()
-{
-	(
-		# shellcheck disable=SC3045
-		ulimit -l "$3"
-		exec su user -c "exec vm-pinner $HOST_EDU $1 $2"
-	) </dev/null >/tmp/out 2>&1 || :
-	grep -q "$4" /tmp/out || fail "$1, $2 MiB, limit $3 KiB: $(cat /tmp/out)"
-	wait_for 20 nothing_is_pinned || fail "$(pinned) pages are still pinned"
-}
-for kind in shared private; do
-	limited $kind 4 4096 '^mapped$'
-	limited $kind 4 4092 'map: -12'
-done
-limited both 4 8192 '^mapped$'
-limited both 4 8188 'map: -12'
+limits_are_kept
 
 # ---- unmodified programs, as the owner of the group ----
 

@@ -6,23 +6,8 @@
 # shellcheck source=lib.sh
 . /vm/lib.sh
 
-# Pages that are pinned in all the machine at the moment. Each processor counts for itself, until
-# it is asked.
-pinned()
-{
-	cat /proc/sys/vm/stat_refresh
-	awk '$1 == "nr_foll_pin_acquired" { n += $2 } $1 == "nr_foll_pin_released" { n -= $2 }
-		END { print n + 0 }' /proc/vmstat
-}
-
-nothing_is_pinned()
-{
-	[ "$(pinned)" = 0 ]
-}
-
 for device in "$HOST_EDU" "$HOST_EDU2"; do
-	echo vfio-pci >"/sys/bus/pci/devices/$device/driver_override"
-	echo "$device" >/sys/bus/pci/drivers_probe
+	vfio_bind "$device"
 	# The kernel's own nodes have the names of ours.
 	rm "/dev/vfio/$(group_of "$device")"
 done
@@ -36,8 +21,8 @@ serve()
 	chown user "/dev/vfio/$group"
 }
 
-# pin COMMAND-LINE: runs vm-pinner in the background; its number is $pinner. A courier has a second
-# to stop its client, which on a busy machine may be too short (ETIMEDOUT): then once more.
+# pin COMMAND-LINE: runs vm-pinner in the background; its number is $pinner. The time that a courier
+# has to stop its client may be too short on a busy machine (ETIMEDOUT): then once more.
 pin()
 {
 	for try in 1 2 3 4; do
@@ -114,23 +99,7 @@ echo "$n clients were killed while they opened and mapped: nothing is pinned"
 
 # ---- the limit is the client's ----
 
-# limited KIND MIB LIMIT-KIB RESULT
-limited()
-{
-	(
-		# shellcheck disable=SC3045
-		ulimit -l "$3"
-		exec su user -c "exec vm-pinner $HOST_EDU $1 $2"
-	) </dev/null >/tmp/out 2>&1 || :
-	grep -q "$4" /tmp/out || fail "$1, $2 MiB, limit $3 KiB: $(cat /tmp/out)"
-	wait_for 20 nothing_is_pinned || fail "$(pinned) pages are still pinned"
-}
-for kind in shared private; do
-	limited $kind 4 4096 '^mapped$'
-	limited $kind 4 4092 'map: -12'
-done
-limited both 4 8192 '^mapped$'
-limited both 4 8188 'map: -12'
+limits_are_kept
 
 # ---- which are swapped, and which are not ----
 

@@ -27,10 +27,7 @@ given_back()
 }
 
 for bdf in $ONE $TWO; do
-	[ -e "/sys/bus/pci/devices/$bdf/driver" ] || {
-		echo vfio-pci >"/sys/bus/pci/devices/$bdf/driver_override"
-		echo "$bdf" >/sys/bus/pci/drivers_probe
-	}
+	vfio_bind "$bdf"
 done
 group=$(group_of "$ONE")
 node=/dev/vfio/$group

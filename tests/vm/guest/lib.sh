@@ -156,3 +156,50 @@ no_processes()
 {
 	[ -z "$(processes)" ]
 }
+
+# ---- devices of the machine ----
+
+# vfio_bind BDF: to vfio-pci, unless a driver has it
+vfio_bind()
+{
+	[ ! -e "/sys/bus/pci/devices/$1/driver" ] || return 0
+	echo vfio-pci >"/sys/bus/pci/devices/$1/driver_override"
+	echo "$1" >/sys/bus/pci/drivers_probe
+}
+
+# Pages that are pinned in all the machine at the moment. Each processor counts for itself, until
+# it is asked.
+pinned()
+{
+	cat /proc/sys/vm/stat_refresh
+	awk '$1 == "nr_foll_pin_acquired" { n += $2 } $1 == "nr_foll_pin_released" { n -= $2 }
+		END { print n + 0 }' /proc/vmstat
+}
+
+nothing_is_pinned()
+{
+	[ "$(pinned)" = 0 ]
+}
+
+# limited KIND MIB LIMIT-KIB RESULT: what vm-pinner says, as the user, of the device $HOST_EDU
+limited()
+{
+	(
+		# shellcheck disable=SC3045
+		ulimit -l "$3"
+		exec su user -c "exec vm-pinner $HOST_EDU $1 $2"
+	) </dev/null >/tmp/out 2>&1 || :
+	grep -q "$4" /tmp/out || fail "$1, $2 MiB, limit $3 KiB: $(cat /tmp/out)"
+	wait_for 20 nothing_is_pinned || fail "$(pinned) pages are still pinned"
+}
+
+# RLIMIT_MEMLOCK is the client's, to the page.
+limits_are_kept()
+{
+	for kind in shared private; do
+		limited $kind 4 4096 '^mapped$'
+		limited $kind 4 4092 'map: -12'
+	done
+	limited both 4 8192 '^mapped$'
+	limited both 4 8188 'map: -12'
+}
