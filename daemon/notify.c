@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <stdio.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
+
+#include <transport/thread.h>
 
 #include "notify.h"
 
 #define NS_PER_MS 1000000u
-
-static unsigned long long monotonic_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (unsigned long long)t.tv_sec * 1000000u + (unsigned long long)t.tv_nsec / 1000u;
-}
 
 void notify_state(enum notify_state state, const char *status)
 {
@@ -25,8 +18,8 @@ void notify_state(enum notify_state state, const char *status)
 		break;
 	case NOTIFY_RELOADING:
 		/* By the time, a READY=1 that was under way is told from the one after this. */
-		sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu%s%s", monotonic_us(), before,
-			   line);
+		sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu%s%s",
+			   (unsigned long long)thread_now_ns() / 1000, before, line);
 		break;
 	case NOTIFY_STOPPING:
 		sd_notifyf(0, "STOPPING=1%s%s", before, line);

@@ -66,7 +66,7 @@ void serve_devices_free(struct serve_devices *all)
 	list_for_each_safe(it, tmp, &all->shown)
 		free(container_of(it, struct shown, item));
 	while (!list_empty(&all->added))
-		host_forget(all, container_of(all->added.next, struct generation, item));
+		host_forget(container_of(all->added.next, struct generation, item));
 	generation_unuse(all->wanted);
 	free(all);
 }
@@ -331,7 +331,7 @@ int serve_devices_want(struct serve_devices *all, struct conf *conf)
 	all->wanted = generation;
 	all->want_changed = true;
 	while (!list_empty(&all->added))
-		host_forget(all, container_of(all->added.next, struct generation, item));
+		host_forget(container_of(all->added.next, struct generation, item));
 	list_for_each(it, &all->entries) {
 		struct entry *entry = container_of(it, struct entry, item);
 
@@ -398,7 +398,7 @@ static bool settle_added(struct serve_devices *all)
 		if (!settle_coming(all, generation, false))
 			continue;
 		come = true;
-		host_forget(all, generation);
+		host_forget(generation);
 	}
 	return come;
 }

@@ -77,7 +77,7 @@ bool host_may_come(int r);
 void host_await(struct serve_devices *all, struct generation *generation, size_t index, int r,
 		const char *why);
 /* By hand, or a new configuration: it is not awaited any more. */
-void host_forget(struct serve_devices *all, struct generation *generation);
+void host_forget(struct generation *generation);
 
 /* ---- serve_leave.c ---- */
 

@@ -63,9 +63,8 @@ int serve_devices_retry_ms(const struct serve_devices *all)
 	return all->retry_at > now ? (int)(all->retry_at - now) : 0;
 }
 
-void host_forget(struct serve_devices *all, struct generation *generation)
+void host_forget(struct generation *generation)
 {
-	(void)all;
 	list_remove(&generation->item);
 	generation_unuse(generation);
 }

@@ -242,7 +242,7 @@ static unsigned dismiss_wanted(struct serve_devices *all, const char *name)
 		if (!is_named(&added->conf->devices[0], NULL, name))
 			continue;
 		n++;
-		host_forget(all, added);
+		host_forget(added);
 	}
 	return n;
 }

@@ -15,11 +15,11 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <transport/client.h>
 #include <transport/client_copies.h>
+#include <transport/thread.h>
 
 struct search {
 	pid_t tid;
@@ -57,14 +57,6 @@ static bool is_number(const char *name)
 	return *name && strspn(name, "0123456789") == strlen(name);
 }
 
-static int64_t clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
-
 /* Fds of the open file, in a folder of /proc. @add: note them. Return: how many; -E2BIG;
  * -ETIMEDOUT; errors of kcmp(). */
 static int walk_fds(struct search *s, const char *path, pid_t pid, bool add)
@@ -78,7 +70,7 @@ static int walk_fds(struct search *s, const char *path, pid_t pid, bool add)
 	while (dir && r >= 0 && (entry = readdir(dir))) {
 		int fd = atoi(entry->d_name);
 
-		if (clock_ns() > s->end)
+		if ((int64_t)thread_now_ns() > s->end)
 			r = -ETIMEDOUT;
 		if (r < 0 || !is_number(entry->d_name) ||
 		    statx(dirfd(dir), entry->d_name, AT_STATX_DONT_SYNC, STATX_INO, &st) ||
