@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@
 /* The kernel's groups: what is behind the number of such a node. */
 #define GROUP_DIRECTORY	"vfio/"
 #define GROUP_DEVICE	"/virtual/vfio/"
+#define NOIOMMU_PREFIX	"noiommu-"
 
 #define PERMISSIONS	07777
 
@@ -71,8 +73,43 @@ static bool is_group(const char *root, const char *name, const struct stat *st)
 	return S_ISCHR(st->st_mode) && is_number_of_group(root, number, name);
 }
 
+/* Is the device there, and bound? The kernel takes the link of its driver away first, then the
+ * device, and then the group. */
+static bool is_bound(int devices, const char *bdf)
+{
+	char path[320];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%.255s/driver", bdf);
+	if (fstatat(devices, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	snprintf(path, sizeof(path), "%.255s/vfio-dev", bdf);
+	return fstatat(devices, path, &st, 0) == 0;
+}
+
+/* Has the group a device of a VFIO driver left? One whose last was just unbound is still there for a
+ * moment; a node that we made would stay when it has gone. */
+static bool group_stays(const char *root, const char *name)
+{
+	char path[DEVNODE_PATH_SIZE + 64];
+	struct dirent *entry;
+	bool found = false;
+	DIR *dir;
+
+	name += strlen(GROUP_DIRECTORY);
+	if (strncmp(name, NOIOMMU_PREFIX, strlen(NOIOMMU_PREFIX)) == 0)
+		name += strlen(NOIOMMU_PREFIX);
+	snprintf(path, sizeof(path), "%s/sys/kernel/iommu_groups/%.16s/devices", root, name);
+	dir = opendir(path);
+	while (dir && !found && (entry = readdir(dir)))
+		found = entry->d_name[0] != '.' && is_bound(dirfd(dir), entry->d_name);
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
 /* The number that the kernel's group has now; it is another one when it was gone meanwhile.
- * Return: false: there is no such group. */
+ * Return: false: there is no such group, or it goes. */
 static bool find_group(const char *root, const char *name, dev_t *ret)
 {
 	char path[DEVNODE_PATH_SIZE + 16];
@@ -91,7 +128,7 @@ static bool find_group(const char *root, const char *name, dev_t *ret)
 		closedir(dir);
 	if (found)
 		*ret = makedev(major_, minor_);
-	return found;
+	return found && group_stays(root, name);
 }
 
 static int refuse(const struct devnode *node, bool group, const struct stat *st,

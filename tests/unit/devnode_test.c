@@ -33,7 +33,7 @@ static const char *at(const char *name)
 
 static void shell(const char *command)
 {
-	char line[512];
+	char line[1024];
 
 	snprintf(line, sizeof(line), "cd %s && { %s; }", root, command);
 	ck_assert_int_eq(system(line), 0);
@@ -200,7 +200,10 @@ START_TEST(kernel_module_gives_way_where_told)
 }
 END_TEST
 
-#define GROUP "mkdir -p run/vfio-cused dev/vfio && mknod -m 640 dev/vfio/7 c 241 9 && chown 1:2 dev/vfio/7 &&"
+/* A device of the kernel's group, bound. */
+#define DEVICE(group) "sys/kernel/iommu_groups/" group "/devices/0000:00:01.0"
+#define BOUND(group) "mkdir -p " DEVICE(group) "/driver " DEVICE(group) "/vfio-dev &&"
+#define GROUP BOUND("7") "mkdir -p run/vfio-cused dev/vfio && mknod -m 640 dev/vfio/7 c 241 9 && chown 1:2 dev/vfio/7 &&"
 
 START_TEST(group_of_the_kernel_gives_way_where_told)
 {
@@ -219,6 +222,22 @@ START_TEST(group_of_the_kernel_gives_way_where_told)
 	shell("mv sys/dev/char/241:9 sys/dev/char/241:11");
 	ck_assert_int_eq(devnode_restore(&node), 0);
 	is_node("dev/vfio/7", makedev(241, 11), 0640, 1, 2);
+	/* Or it goes: of a device that is unbound the driver is no more, then vfio's part. */
+	ck_assert_int_eq(ensure_or_replace("vfio/7", true), 0);
+	shell("rmdir " DEVICE("7") "/driver");
+	ck_assert_int_eq(devnode_restore(&node), 0);
+	ck_assert(!is_there("dev/vfio/7"));
+	shell("mknod dev/vfio/7 c 241 11 && mkdir " DEVICE("7") "/driver && "
+	      "rmdir " DEVICE("7") "/vfio-dev");
+	ck_assert_int_eq(ensure_or_replace("vfio/7", true), 0);
+	ck_assert_int_eq(devnode_restore(&node), 0);
+	ck_assert(!is_there("dev/vfio/7"));
+	/* Another device of the group is not. */
+	shell("mkdir -p " DEVICE("7") "0/driver " DEVICE("7") "0/vfio-dev && "
+	      "mknod -m 640 dev/vfio/7 c 241 11 && chown 1:2 dev/vfio/7");
+	ck_assert_int_eq(ensure_or_replace("vfio/7", true), 0);
+	ck_assert_int_eq(devnode_restore(&node), 0);
+	is_node("dev/vfio/7", makedev(241, 11), 0640, 1, 2);
 	/* Or it is gone. */
 	ck_assert_int_eq(ensure_or_replace("vfio/7", true), 0);
 	shell("rm sys/dev/char/241:11");
@@ -233,7 +252,7 @@ START_TEST(groups_of_the_kernel_are_put_back_by_others)
 {
 	struct devnode first;
 
-	shell(GROUP "mknod -m 600 dev/vfio/8 c 241 10 &&"
+	shell(BOUND("8") GROUP "mknod -m 600 dev/vfio/8 c 241 10 &&"
 	      "ln -s ../../devices/virtual/vfio/7 sys/dev/char/241:9 &&"
 	      "ln -s ../../devices/virtual/vfio/8 sys/dev/char/241:10");
 	ck_assert_int_eq(ensure_or_replace("vfio/7", true), 0);
