@@ -28,6 +28,14 @@
 #define WATCH_IDLE_LOOKS 20u
 /* At so many calls in a queue at a time. */
 #define WATCH_QUEUE_LOOKS 32u
+/* A channel has too few readers when calls were waiting at that many looks, where one at which none
+ * did takes seven away: a reader that serves two clients in turn does not get there. */
+#define BACKLOG_LOOKS 32u
+/* Or when so many calls were slow, of which one is forgotten after so many looks. */
+#define SLOW_CALLS 4u
+#define SLOW_LOOKS 20u
+/* Calls that came from another thread than the one before, at most; at half of it, a channel is busy. */
+#define TURNS_MAX 8u
 
 /* A request that waits for its turn: a copy of its bytes. */
 struct waiting {
@@ -71,6 +79,8 @@ struct channel {
 	int fd;
 	unsigned threads, idle;		/* server->lock; idle: they read or are about to */
 	unsigned serving;		/* server->lock; read, but not yet served */
+	unsigned backlog, slow, wary, looks;	/* server->lock; see look_at_channel() */
+	unsigned last_caller, turns;	/* server->lock */
 	atomic_bool stop;
 	bool abandoned;			/* server->lock */
 	struct list readers;		/* server->lock; struct reader */
@@ -89,6 +99,9 @@ struct reader {
 
 /* ---- requests at work ---- */
 
+/* The channel whose reader the thread is. */
+static _Thread_local struct channel *served_channel;
+
 void request_begin(struct request *request, struct server *server, struct fuse_req *fuse,
 		   bool release)
 {
@@ -96,6 +109,8 @@ void request_begin(struct request *request, struct server *server, struct fuse_r
 
 	request->fuse = fuse;
 	request->server = server;
+	request->channel = served_channel;
+	request->slow = false;
 	request->tid = ctx->pid;
 	request->release = release;
 	request->uid = ctx->uid;
@@ -147,12 +162,44 @@ static bool is_dying(pid_t tid)
 	return strtoull(pending, NULL, 16) & 1ull << (SIGKILL - 1);
 }
 
+static int reader_start(struct channel *channel);
+
+/* With the lock. */
+static void reader_add(struct channel *channel)
+{
+	if (channel->idle == 0 && !atomic_load(&channel->stop) &&
+	    channel->server->threads < SERVER_THREADS_MAX)
+		reader_start(channel);
+}
+
+/* More readers, for a while. With the lock. */
+static void beware(struct channel *channel)
+{
+	channel->backlog = channel->slow = 0;
+	channel->wary = CHANNEL_WARY_MS / WATCH_LOOK_MS;
+	reader_add(channel);
+}
+
+/* A call takes longer than a look. With the lock. */
+static void note_slow(struct channel *channel)
+{
+	if (channel->wary || ++channel->slow == SLOW_CALLS)
+		beware(channel);
+	else
+		reader_add(channel);
+}
+
 /* With the lock, which keeps the request from ending under us. */
 static void look_at(struct request *request, uint64_t now)
 {
 	uint64_t ms = (now - request->began) / 1000000;
 
-	if (ms < WATCH_STALL_MS || request_is_gone(request))
+	if (ms < WATCH_LOOK_MS || request_is_gone(request))
+		return;
+	if (!request->slow && request->channel)
+		note_slow(request->channel);
+	request->slow = true;
+	if (ms < WATCH_STALL_MS)
 		return;
 	/* Whether one without a number is dying cannot be known. */
 	if (request->release ? ms < WATCH_RELEASE_MS :
@@ -217,22 +264,34 @@ static void look_at_queue(struct lane *lane)
 	lane->looked = 0;
 }
 
-static int reader_start(struct channel *channel);
-
-/* With the lock. */
-static void reader_add(struct channel *channel)
+/* Do calls wait for a reader? */
+static bool is_pending(const struct channel *channel)
 {
-	if (channel->idle == 0 && !atomic_load(&channel->stop) &&
-	    channel->server->threads < SERVER_THREADS_MAX)
-		reader_start(channel);
+	struct pollfd p = { .fd = channel->fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLIN);
 }
 
-/* Nobody reads, and whoever serves does so since the last look. With the lock. */
+/* Do calls wait for a reader most of the time? With the lock. */
 static void look_at_channel(struct channel *channel)
 {
-	if (channel->serving && channel->calls == channel->seen)
-		reader_add(channel);
+	if (channel->wary)
+		channel->wary--;
+	if (++channel->looks % SLOW_LOOKS == 0 && channel->slow)
+		channel->slow--;
+	if (channel->calls != channel->seen && is_pending(channel))
+		channel->backlog++;
+	else
+		channel->backlog -= channel->backlog < 7 ? channel->backlog : 7;
+	if (channel->backlog == BACKLOG_LOOKS)
+		beware(channel);
 	channel->seen = channel->calls;
+}
+
+/* Has it more than one reader to spare? With the lock. */
+static bool has_many_readers(const struct channel *channel)
+{
+	return channel->wary && !channel->server->lone;
 }
 
 static void *watch_main(void *arg)
@@ -242,8 +301,7 @@ static void *watch_main(void *arg)
 
 	pthread_mutex_lock(&server->lock);
 	while (!server->stop) {
-		struct timespec deadline = thread_deadline(CLOCK_MONOTONIC, server->lone ?
-							   WATCH_LONE_MS : WATCH_STALL_MS);
+		struct timespec deadline = thread_deadline(CLOCK_MONOTONIC, WATCH_LOOK_MS);
 		uint64_t now = thread_now_ns();
 
 		idle = list_empty(&server->requests) ? idle + 1 : 0;
@@ -287,6 +345,17 @@ unsigned server_stalled(struct server *server)
 
 		n += (now - request->began) / 1000000 >= WATCH_STALL_MS;
 	}
+	pthread_mutex_unlock(&server->lock);
+	return n;
+}
+
+unsigned server_wary(struct server *server)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&server->lock);
+	list_for_each(it, &server->channels)
+		n += has_many_readers(container_of(it, struct channel, item));
 	pthread_mutex_unlock(&server->lock);
 	return n;
 }
@@ -460,9 +529,6 @@ static void process(struct channel *channel, char *bytes, size_t size)
 	fuse_session_process_buf(channel->session, &buf);
 }
 
-/* The channel whose reader the thread is. */
-static _Thread_local struct channel *served_channel;
-
 void server_will_wait(void)
 {
 	struct channel *channel = served_channel;
@@ -486,6 +552,29 @@ static bool is_interrupt(const char *bytes, size_t size)
 	return size >= sizeof(*header) && header->opcode == FUSE_INTERRUPT;
 }
 
+/* Do several threads call? With the lock. */
+static void note_caller(struct channel *channel, const char *bytes, size_t size)
+{
+	const struct fuse_in_header *header = (const void *)bytes;
+
+	if (size < sizeof(*header))
+		return;
+	if (header->pid != channel->last_caller)
+		channel->turns += channel->turns < TURNS_MAX;
+	else
+		channel->turns -= channel->turns > 0;
+	channel->last_caller = header->pid;
+}
+
+/* Look for the next call for a moment, as it will come soon. */
+static void stay_awake(struct channel *channel)
+{
+	uint64_t until = thread_now_ns() + CHANNEL_AWAKE_US * 1000;
+
+	while (!is_pending(channel) && !atomic_load(&channel->stop) && thread_now_ns() < until)
+		;
+}
+
 /* Called with the lock; returns with it. */
 static void serve(struct channel *channel, char *bytes, size_t size)
 {
@@ -496,8 +585,9 @@ static void serve(struct channel *channel, char *bytes, size_t size)
 	channel->idle--;
 	channel->serving++;
 	channel->calls++;
+	note_caller(channel, bytes, size);
 	if (lane_enter(channel, bytes, size, &lane)) {
-		if (!server->lone)
+		if (has_many_readers(channel))
 			reader_add(channel);
 		pthread_mutex_unlock(&server->lock);
 		process(channel, bytes, size);
@@ -522,10 +612,14 @@ static void reader_serve(struct reader *reader)
 	struct channel *channel = reader->channel;
 	struct server *server = channel->server;
 	ssize_t n = 0;
+	bool busy;
 
 	while (!atomic_load(&channel->stop) &&
-	       channel->idle <= (server->lone ? 1 : CHANNEL_IDLE_MAX)) {
+	       channel->idle <= (has_many_readers(channel) ? CHANNEL_IDLE_MAX : 1)) {
+		busy = channel->turns >= TURNS_MAX / 2 && channel->idle == 1 && !server->lone;
 		pthread_mutex_unlock(&server->lock);
+		if (busy)
+			stay_awake(channel);
 		n = read(channel->fd, reader->bytes, BUFFER_SIZE);
 		if (n < 0)
 			n = -errno;

@@ -6,17 +6,24 @@
  *
  *   A *channel* is one /dev/cuse or /dev/fuse file with its libfuse session. Threads read
  *   it and serve what they read themselves: a hand-over would cost more than most calls.
- *   A channel always has a thread that reads, as long as there may be more threads: the
- *   one that takes a request and finds no other reader starts one before it serves. So a
- *   call that takes long (client memory that the client stalls, a question to the agent)
- *   keeps nobody waiting but its caller.
+ *   A channel always gets a thread that reads, as long as there may be more threads. So a call
+ *   that takes long (client memory that the client stalls, a question to the agent) keeps
+ *   nobody waiting but its caller.
  *
- *   Where there is one CPU, a second reader would be woken for the next call while the first
- *   is still on its way back from the last one: a change of threads more per call, a fifth of
- *   its cost. There a channel has one reader, and gets another when a call is about to wait
- *   (server_will_wait()), or is seen to take longer than a look of the watch. A thread that a
- *   channel has no more need of is parked, and serves the next channel that wants one: to
- *   make one for each call that waits would cost as much as three calls.
+ *   One reader is the quickest, where calls are short: of several, FUSE wakes the one that has
+ *   waited longest, so each call would be another thread's, often on another CPU than its
+ *   client. So a channel has one, which serves clients in turn, and gets another when a call
+ *   is about to wait (server_will_wait()), or is seen to take longer than a look of the watch,
+ *   or when calls wait at most looks. In the last two cases it is *wary* from then on, until
+ *   CHANNEL_WARY_MS pass without: then whoever takes a request and finds no other reader
+ *   starts one before it serves, and up to CHANNEL_IDLE_MAX stay. So it is the first of such
+ *   calls alone that may keep others waiting, for two looks.
+ *
+ *   Where there is one CPU, a second reader never makes anything quicker: it would be woken for
+ *   the next call while the first is still on its way back from the last one, which is a fifth of
+ *   its cost. There a channel is never wary. A thread that a channel has no more need of is
+ *   parked, and serves the next channel that wants one: to make one for each call that waits
+ *   would cost as much as three calls.
  *
  *   Lanes. Who could make many calls take long could use up the threads. So reads, writes
  *   and ioctls are counted by the user that makes them, and of one user at most
@@ -47,10 +54,12 @@
 #define SERVER_THREADS_MAX 512u	/* that have a channel; each channel may always have one */
 #define LANE_THREADS 16u	/* calls of one user that are served at a time */
 #define READERS_PARKED_MAX 4u	/* threads without a channel that are kept for the next */
-#define CHANNEL_IDLE_MAX 8u	/* readers that a channel keeps: an answer overlaps the next call */
+#define CHANNEL_IDLE_MAX 8u	/* readers that a wary channel keeps: an answer overlaps the next call */
+#define CHANNEL_WARY_MS 1000u
+#define CHANNEL_AWAKE_US 50u	/* that the reader of several clients waits awake for the next call */
 #define CHANNEL_DATA_MAX (128u * 1024)	/* bytes of data in a request: 32 pages */
 #define WATCH_STALL_MS 20u
-#define WATCH_LONE_MS 2u	/* a look, where there is one CPU */
+#define WATCH_LOOK_MS 5u	/* between two looks, while there are calls */
 #define WATCH_RELEASE_MS 1000u
 
 struct server;
@@ -99,6 +108,8 @@ struct request {
 	struct list item;		/* server->lock */
 	struct fuse_req *fuse;
 	struct server *server;
+	struct channel *channel;	/* whose reader serves it; NULL: not one of ours */
+	bool slow;			/* server->lock; a look of the watch has seen it */
 	pid_t tid;			/* 0: a client of another pid namespace */
 	bool release;
 	uid_t uid;			/* fsuid and fsgid, in the initial namespace */
@@ -129,6 +140,8 @@ bool server_is_busy(struct server *server);
 
 /* Requests at work that have waited for longer than WATCH_STALL_MS, for tests. */
 unsigned server_stalled(struct server *server);
+/* Channels that are wary, for tests. */
+unsigned server_wary(struct server *server);
 /* Requests that wait for their turn, for tests. */
 unsigned server_queued(struct server *server);
 

@@ -321,7 +321,7 @@ static void maps(const char *ours, const char *dir, const char *kernels)
 
 /* ---- two clients ---- */
 
-enum pair_kind { PAIR_NULL, PAIR_SERVICE };
+enum pair_kind { PAIR_NULL, PAIR_IOCTL, PAIR_MIXED, PAIR_KINDS };
 
 struct pair {
 	enum pair_kind kind;
@@ -330,15 +330,20 @@ struct pair {
 	double rate[2];		/* calls a second */
 };
 
-/* The same as client @who of the service does: once with data and once without. */
-static void pair_calls(const struct pair *p)
+/* An ioctl with 32 bytes in and out; or that and a read of a register, in turn. */
+static unsigned pair_calls(const struct pair *p)
 {
-	if (p->kind == PAIR_NULL) {
+	switch (p->kind) {
+	case PAIR_NULL:
 		do_null_data();
-		do_null();
-	} else {
+		return 1;
+	case PAIR_MIXED:
 		do_iommu_info();
 		do_pread();
+		return 2;
+	default:
+		do_iommu_info();
+		return 1;
 	}
 }
 
@@ -346,7 +351,7 @@ static void pair_client(struct pair *p, unsigned who, unsigned of)
 {
 	uint64_t n = 0, from, now;
 
-	if (p->kind == PAIR_SERVICE) {
+	if (p->kind != PAIR_NULL) {
 		open_service("/dev/vfio", p->bdfs[who]);
 	} else {
 		null_fd = open(p->nulls[who], O_RDWR | O_CLOEXEC);
@@ -359,12 +364,12 @@ static void pair_client(struct pair *p, unsigned who, unsigned of)
 	}
 	from = vc_now_ns();
 	do {
-		for (unsigned i = 0; i < 50; i++, n += 2)
-			pair_calls(p);
+		for (unsigned i = 0; i < 50; i++)
+			n += pair_calls(p);
 		now = vc_now_ns();
 	} while (now - from < PAIR_NS);
 	p->rate[who] = (double)n * 1e9 / (double)(now - from);
-	if (p->kind == PAIR_SERVICE)
+	if (p->kind != PAIR_NULL)
 		vc_close(&vc);
 }
 
@@ -393,16 +398,17 @@ static void pair_run(struct pair *p, unsigned who)
  * two clients are four that want a processor. */
 static void pair(const char *const nulls[2], const char *const bdfs[2])
 {
-	static const char *const kinds[] = { "of null devices", "of the service" };
+	static const char *const kinds[] = { "of null devices", "of the service",
+					     "of that, with pread" };
 	struct pair *p = mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE,
 			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	double alone[2][2][PAIR_ROUNDS], loss[2][2][PAIR_ROUNDS];
+	double alone[PAIR_KINDS][2][PAIR_ROUNDS], loss[PAIR_KINDS][2][PAIR_ROUNDS];
 
 	must(p == MAP_FAILED ? -errno : 0, "mmap");
 	p->nulls = nulls;
 	p->bdfs = bdfs;
-	for (unsigned r = 0; r < 2 * PAIR_ROUNDS; r++) {
-		unsigned k = r % 2, round = r / 2;
+	for (unsigned r = 0; r < PAIR_KINDS * PAIR_ROUNDS; r++) {
+		unsigned k = r % PAIR_KINDS, round = r / PAIR_KINDS;
 
 		p->kind = k;
 		for (unsigned i = 0; i < 2; i++) {
@@ -413,9 +419,9 @@ static void pair(const char *const nulls[2], const char *const bdfs[2])
 		for (unsigned i = 0; i < 2; i++)
 			loss[k][i][round] = 100 - 100 * p->rate[i] / alone[k][i][round];
 	}
-	for (unsigned k = 0; k < 2; k++) {
+	for (unsigned k = 0; k < PAIR_KINDS; k++) {
 		for (unsigned i = 0; i < 2; i++)
-			printf("  client %u %-16s alone %6.0f calls a second; with the other it "
+			printf("  client %u %-19s alone %6.0f calls a second; with the other it "
 			       "loses %.0f %%\n", i + 1, kinds[k],
 			       bench_median(alone[k][i], PAIR_ROUNDS),
 			       bench_median(loss[k][i], PAIR_ROUNDS));

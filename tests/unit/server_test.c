@@ -315,6 +315,48 @@ START_TEST(one_reader_is_enough)
 }
 END_TEST
 
+/* Slow calls, one after the other, make a channel wary, for a while. */
+START_TEST(slow_calls_make_a_channel_wary)
+{
+	remote_fork(0, 1);
+	for (unsigned i = 0; !server_wary(rig.server); i++) {
+		ck_assert_uint_lt(i, 100);
+		remote_begin(1, SYS_ioctl, fd, RIG_STALL, i);
+		ck_assert(rig_wait(&rig.entered, i + 1));
+		UNTIL(server_stalled(rig.server) == 1);
+		rig_let_pass();
+		ck_assert_int_eq(remote_end(1), RIG_RESULT);
+	}
+	UNTIL(remote_ioctl(0, fd, RIG_RECORD, 0) == RIG_RESULT && !server_wary(rig.server));
+}
+END_TEST
+
+START_TEST(a_lone_channel_is_never_wary)
+{
+	remote_fork(0, 1);
+	for (unsigned i = 0; i < 20; i++) {
+		remote_begin(1, SYS_ioctl, fd, RIG_STALL, i);
+		ck_assert(rig_wait(&rig.entered, i + 1));
+		UNTIL(server_stalled(rig.server) == 1);
+		ck_assert_uint_eq(server_wary(rig.server), 0);
+		rig_let_pass();
+		ck_assert_int_eq(remote_end(1), RIG_RESULT);
+	}
+}
+END_TEST
+
+/* Two clients in turn: their reader waits awake, and none of their calls is lost by that. */
+START_TEST(clients_in_turn_are_served)
+{
+	remote_fork(0, 1);
+	for (unsigned i = 0; i < 500; i++) {
+		remote_begin(1, SYS_ioctl, fd, RIG_RECORD, i);
+		ck_assert_int_eq(remote_ioctl(0, fd, RIG_RECORD, i), RIG_RESULT);
+		ck_assert_int_eq(remote_end(1), RIG_RESULT);
+	}
+}
+END_TEST
+
 /* The highest number of a thread of ours. */
 static long newest_thread(void)
 {
@@ -374,14 +416,18 @@ static TCase *cases(const char *name, SFun up)
 int main(void)
 {
 	Suite *suite = suite_create("server");
-	TCase *end = tcase_create("end"), *lone = cases("lone", setup_lone);
+	TCase *end = tcase_create("end"), *all = cases("all", setup);
+	TCase *lone = cases("lone", setup_lone);
 	SRunner *runner;
 	int failed;
 
 	if (!rig_is_possible())
 		return 77;
-	suite_add_tcase(suite, cases("all", setup));
+	tcase_add_test(all, slow_calls_make_a_channel_wary);
+	tcase_add_test(all, clients_in_turn_are_served);
+	suite_add_tcase(suite, all);
 	tcase_add_test(lone, one_reader_is_enough);
+	tcase_add_test(lone, a_lone_channel_is_never_wary);
 	tcase_add_test(lone, a_reader_is_parked);
 	suite_add_tcase(suite, lone);
 	tcase_set_timeout(end, 100);
