@@ -115,7 +115,7 @@ void request_begin(struct request *request, struct server *server, struct fuse_r
 	request->release = release;
 	request->uid = ctx->uid;
 	request->gid = ctx->gid;
-	request->began = thread_now_ns();
+	request->seen = 0;
 	atomic_init(&request->taken, false);
 	pthread_mutex_lock(&server->lock);
 	list_push_back(&server->requests, &request->item);
@@ -192,8 +192,11 @@ static void note_slow(struct channel *channel)
 /* With the lock, which keeps the request from ending under us. */
 static void look_at(struct request *request, uint64_t now)
 {
-	uint64_t ms = (now - request->began) / 1000000;
+	uint64_t ms;
 
+	if (!request->seen)
+		request->seen = now;
+	ms = (now - request->seen) / 1000000;
 	if (ms < WATCH_LOOK_MS || request_is_gone(request))
 		return;
 	if (!request->slow && request->channel)
@@ -343,7 +346,7 @@ unsigned server_stalled(struct server *server)
 	list_for_each(it, &server->requests) {
 		struct request *request = container_of(it, struct request, item);
 
-		n += (now - request->began) / 1000000 >= WATCH_STALL_MS;
+		n += request->seen && (now - request->seen) / 1000000 >= WATCH_STALL_MS;
 	}
 	pthread_mutex_unlock(&server->lock);
 	return n;

@@ -114,7 +114,8 @@ struct request {
 	bool release;
 	uid_t uid;			/* fsuid and fsgid, in the initial namespace */
 	gid_t gid;
-	uint64_t began;			/* monotonic nanoseconds */
+	uint64_t seen;			/* server->lock; by the first look of the watch, monotonic
+					 * nanoseconds; 0: by none. Most calls need no clock */
 	atomic_bool taken;		/* it is answered, or about to be */
 };
 
