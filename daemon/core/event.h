@@ -28,6 +28,7 @@ struct event_ops {
 struct event {
 	const struct event_ops *ops;
 	atomic_uint refs;
+	uint64_t keep_id;	/* by which the transport knows it after a restart; 0: it does not */
 };
 
 void event_init(struct event *ev, const struct event_ops *ops);	/* refs = 1 */

@@ -67,6 +67,8 @@ struct mm {
 	const struct mm_ops *ops;
 	atomic_uint refs;
 	atomic_uint_fast64_t locked_pages;	/* T1-045: pages charged by MAP_DMA */
+	uint64_t keep_id;		/* by which the transport knows it after a restart; 0: it
+					 * does not */
 	atomic_uint share_misses;	/* shares refused in a row: see ioas_dma.c */
 };
 

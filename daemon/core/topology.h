@@ -17,6 +17,7 @@ struct topology;
 struct group;
 struct device;
 struct iommu_driver;
+struct keep;
 
 enum group_kind { GROUP_REAL, GROUP_EMULATED, GROUP_NOIOMMU };
 
@@ -41,6 +42,7 @@ struct topology_params {
 	bool unsafe_noiommu;			/* enable_unsafe_noiommu_mode */
 	bool memlock_enforced;			/* false: charges are counted, never refused */
 	bool reports_nesting;			/* CG-030: id 6 as Linux <= 6.12 answers it */
+	struct keep *keep;			/* borrowed; NULL: nothing outlives the process */
 };
 
 /* Return: 0, -ENOMEM.  Registers no IOMMU driver: see iommu_driver.h. */
@@ -66,6 +68,7 @@ struct device_params {
 				 * with it already taken off. Low 44 bits 0. */
 	bool no_mmap;		/* the transport cannot map: no region offers MMAP */
 	const struct cused_host *host;	/* of a device of the machine, for as long as it is made */
+	uint64_t keep_id;	/* of its records; never another device's. 0: none are kept */
 	uint64_t bar_base;	/* host address shown in BAR0; further BARs follow. 0: chosen */
 };
 

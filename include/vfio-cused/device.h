@@ -47,6 +47,7 @@ struct cused_dma {
 	size_t len;			/* bytes; 0 is allowed and does nothing */
 };
 
+#define CUSED_SAVE_MAX 65536	/* bytes of one piece that a model saves; ids are below this, too */
 #define CUSED_TIMERS 8			/* timers of one device, ids 0 … 7 */
 #define CUSED_DMA_BATCH_MAX 4096	/* pieces in one call; more is -E2BIG */
 
@@ -111,6 +112,16 @@ struct cused_services {
 
 	/* Of a host device, for the length of its create(); else NULL. */
 	const struct cused_host *(*host)(struct cused_port *port);
+
+	/*
+	 * Remember @size bytes for a model that takes over after the process was killed: see
+	 * restore(). The same @id again replaces them; @data NULL forgets them. What is saved in
+	 * one callback counts as a whole, when it returns; in poll() and timer(), also at each
+	 * save_now(): then it is safe before anything that follows is seen by the client.
+	 * At most CUSED_SAVE_MAX bytes. Without a service that outlives its process, of no effect.
+	 */
+	void (*save)(struct cused_port *port, unsigned id, const void *data, size_t size);
+	void (*save_now)(struct cused_port *port);
 };
 
 enum cused_device_flags {
@@ -173,6 +184,18 @@ struct cused_device_ops {
 	 * Return: 0; -EBUSY it was taken before, and is still open; -errno.
 	 */
 	int (*take_file)(void *state, intptr_t *ret_file);
+
+	/*
+	 * Take over from a process that was killed, after create(), in place of open(): first
+	 * each piece that was saved, lowest id first, then resume(). BAR memory is as it was, and
+	 * interrupts and configuration space are. Between the pieces nothing of the services may
+	 * be called but now() and name(). What the model had begun and not saved as done is begun
+	 * again, so it saves before the client sees what cannot be done twice.
+	 * NULL: the model has no state but BAR memory, and open() is called.
+	 * Return: 0; -EBADMSG these are not its bytes.
+	 */
+	int (*restore)(void *state, unsigned id, const void *data, size_t size);
+	int (*resume)(void *state);
 };
 
 /* Registers a model with the program that it is linked into. */
