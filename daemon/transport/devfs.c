@@ -777,8 +777,11 @@ static int session_new(struct devfs *devfs, struct cused_error *err)
 				    "%s; it needs CAP_SYS_ADMIN and FUSE",
 				    strerror(-devfs->mount));
 	} else {
-		r = channel_new(devfs->server, session, devfs->fd, false, look, devfs,
-				&devfs->channel);
+		struct channel_params params = { .session = session, .fd = devfs->fd,
+						 .id = CHANNEL_DEVFS, .look = look,
+						 .look_arg = devfs };
+
+		r = channel_new(devfs->server, &params, &devfs->channel);
 		if (r)
 			cused_error_set(err, r, "cannot serve the devices' file system: %s",
 					strerror(-r));

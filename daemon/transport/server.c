@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <transport/client.h>
+#include <transport/replay.h>
 #include <transport/server.h>
 #include <transport/service_abi.h>
 #include <transport/thread.h>
@@ -68,7 +69,9 @@ struct server {
 	pthread_t watch;
 	atomic_bool watch_sleeps;	/* changed with the lock */
 	bool stop;
-	bool lone;			/* constant while there are channels; see server.h */
+	bool leaving;
+	bool lone;			/* these are constant while there are channels: see server.h */
+	struct replays *replays;
 };
 
 struct channel {
@@ -77,6 +80,7 @@ struct channel {
 	struct server *server;
 	struct fuse_session *session;
 	int fd;
+	uint32_t id;
 	unsigned threads, idle;		/* server->lock; idle: they read or are about to */
 	unsigned serving;		/* server->lock; read, but not yet served */
 	unsigned backlog, slow, wary, looks;	/* server->lock; see look_at_channel() */
@@ -86,6 +90,9 @@ struct channel {
 	struct list readers;		/* server->lock; struct reader */
 	channel_look_fn *look;		/* constant, as its argument */
 	void *look_arg;
+	atomic_bool resends;		/* requests may come again that have an answer, so they
+					 * are read in turn, with: */
+	pthread_mutex_t turn;
 };
 
 struct reader {
@@ -102,20 +109,13 @@ struct reader {
 /* The channel whose reader the thread is. */
 static _Thread_local struct channel *served_channel;
 
-void request_begin(struct request *request, struct server *server, struct fuse_req *fuse,
-		   bool release)
+static void request_enter(struct request *request)
 {
-	const struct fuse_ctx *ctx = fuse_req_ctx(fuse);
+	struct server *server = request->server;
 
-	request->fuse = fuse;
-	request->server = server;
-	request->channel = served_channel;
-	request->slow = false;
-	request->tid = ctx->pid;
-	request->release = release;
-	request->uid = ctx->uid;
-	request->gid = ctx->gid;
+	request->served_by = served_channel;
 	request->seen = 0;
+	request->slow = false;
 	atomic_init(&request->taken, false);
 	pthread_mutex_lock(&server->lock);
 	list_push_back(&server->requests, &request->item);
@@ -124,6 +124,20 @@ void request_begin(struct request *request, struct server *server, struct fuse_r
 		pthread_cond_broadcast(&server->changed);
 	}
 	pthread_mutex_unlock(&server->lock);
+}
+
+void request_begin(struct request *request, struct server *server, struct fuse_req *fuse,
+		   bool release)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(fuse);
+
+	request->fuse = fuse;
+	request->server = server;
+	request->tid = ctx->pid;
+	request->release = release;
+	request->uid = ctx->uid;
+	request->gid = ctx->gid;
+	request_enter(request);
 }
 
 bool request_take(struct request *request)
@@ -136,10 +150,28 @@ bool request_is_gone(const struct request *request)
 	return atomic_load(&request->taken);
 }
 
+/* An answer that libfuse does not know of. */
+static void reply_error(struct channel *channel, uint64_t unique, int err)
+{
+	struct fuse_out_header out = { .len = sizeof(out), .error = -err, .unique = unique };
+	struct iovec iov = { &out, sizeof(out) };
+
+	channel_writev(channel->fd, &iov, 1, NULL);
+}
+
+/* Whoever has taken it. */
+static void request_reply(struct request *request, int err)
+{
+	if (request->fuse)
+		fuse_reply_err(request->fuse, err);
+	else
+		reply_error(request->channel, request->unique, err);
+}
+
 void request_error(struct request *request, int err)
 {
 	if (request_take(request))
-		fuse_reply_err(request->fuse, err);
+		request_reply(request, err);
 }
 
 void request_end(struct request *request)
@@ -199,8 +231,8 @@ static void look_at(struct request *request, uint64_t now)
 	ms = (now - request->seen) / 1000000;
 	if (ms < WATCH_LOOK_MS || request_is_gone(request))
 		return;
-	if (!request->slow && request->channel)
-		note_slow(request->channel);
+	if (!request->slow && request->served_by)
+		note_slow(request->served_by);
 	request->slow = true;
 	if (ms < WATCH_STALL_MS)
 		return;
@@ -212,7 +244,7 @@ static void look_at(struct request *request, uint64_t now)
 		return;
 	cused_log(CUSED_LOG_DEBUG, "server", "a call of thread %d is let go",
 		  (int)request->tid);
-	fuse_reply_err(request->fuse, request->release ? 0 : EINTR);
+	request_reply(request, request->release ? 0 : EINTR);
 }
 
 /* The last call of an abandoned channel may be over. With the lock. */
@@ -238,12 +270,9 @@ static void waiting_free(struct waiting *waiting)
 static void let_go(struct waiting *waiting)
 {
 	const struct fuse_in_header *header = (const void *)waiting->bytes;
-	struct fuse_out_header out = { .len = sizeof(out), .error = -EINTR,
-				       .unique = header->unique };
-	struct iovec iov = { &out, sizeof(out) };
 
 	list_remove(&waiting->item);
-	channel_writev(waiting->channel->fd, &iov, 1, NULL);
+	reply_error(waiting->channel, header->unique, EINTR);
 	waiting_free(waiting);
 }
 
@@ -410,6 +439,11 @@ void server_lone_readers(struct server *server, bool on)
 	pthread_mutex_unlock(&server->lock);
 }
 
+int server_keep(struct server *server, struct keep *keep)
+{
+	return replays_new(keep, &server->replays);
+}
+
 void server_free(struct server *server)
 {
 	if (!server)
@@ -426,6 +460,7 @@ void server_free(struct server *server)
 	pthread_cond_destroy(&server->changed);
 	pthread_mutex_destroy(&server->lock);
 	free(server->spare_lane);
+	replays_free(server->replays);
 	free(server);
 }
 
@@ -506,7 +541,7 @@ static struct waiting *lane_next(struct server *server, struct lane *lane)
 {
 	struct waiting *waiting;
 
-	if (!lane)
+	if (!lane || server->leaving)
 		return NULL;
 	if (!list_empty(&lane->queue)) {
 		waiting = container_of(lane->queue.next, struct waiting, item);
@@ -523,13 +558,49 @@ static struct waiting *lane_next(struct server *server, struct lane *lane)
 
 /* ---- readers ---- */
 
+/* What it did was done by the process before: give the answer. */
+static void answer_again(struct channel *channel, const struct fuse_in_header *header,
+			 const struct replay *replay)
+{
+	struct request request = { .channel = channel, .unique = header->unique,
+				   .server = channel->server, .tid = (pid_t)header->pid,
+				   .release = header->opcode == FUSE_RELEASE };
+	struct iovec local[REPLAY_OUTS_MAX], remote[REPLAY_OUTS_MAX], iov[2];
+	struct fuse_out_header out;
+	const void *bytes;
+	size_t n, size;
+
+	request_enter(&request);
+	n = replay_outs(replay, local, remote);
+	if (n && client_writev(request.tid, local, remote, n)) {
+		request_error(&request, EFAULT);
+	} else if (request_take(&request)) {
+		size = replay_bytes(replay, &bytes);
+		memcpy(&out, bytes, sizeof(out));
+		out.unique = header->unique;	/* with its mark */
+		iov[0] = (struct iovec){ &out, sizeof(out) };
+		iov[1] = (struct iovec){ (char *)(uintptr_t)bytes + sizeof(out),
+					 size - sizeof(out) };
+		channel_writev(channel->fd, iov, iov[1].iov_len ? 2 : 1, NULL);
+	}
+	request_end(&request);
+}
+
 static void process(struct channel *channel, char *bytes, size_t size)
 {
+	const struct fuse_in_header *header = (const void *)bytes;
 	struct fuse_buf buf = { .mem = bytes, .size = size };
+	struct replay replay;
 
+	if (size < sizeof(*header))
+		return;
 	if (channel->look)
 		channel->look(channel->look_arg, bytes, size);
-	fuse_session_process_buf(channel->session, &buf);
+	if (replay_begin(&replay, channel->server->replays, channel->id, header->unique))
+		answer_again(channel, header, &replay);
+	else
+		fuse_session_process_buf(channel->session, &buf);
+	replay_end(&replay);
 }
 
 void server_will_wait(void)
@@ -609,6 +680,36 @@ static void serve(struct channel *channel, char *bytes, size_t size)
 		pthread_cond_broadcast(&server->changed);
 }
 
+/* Does it stand in the channel's queue like all others? */
+static bool is_in_turn(const char *bytes, size_t size)
+{
+	const struct fuse_in_header *header = (const void *)bytes;
+
+	return size >= sizeof(*header) && header->opcode != FUSE_INTERRUPT &&
+	       header->opcode != FUSE_FORGET && header->opcode != FUSE_BATCH_FORGET;
+}
+
+/* Return: bytes, or -errno. */
+static ssize_t channel_take(struct channel *channel, char *bytes)
+{
+	const struct fuse_in_header *header = (const void *)bytes;
+	bool in_turn = atomic_load(&channel->resends);
+	ssize_t n = -EINTR;
+
+	if (in_turn)
+		pthread_mutex_lock(&channel->turn);
+	if (!in_turn || !atomic_load(&channel->stop)) {
+		n = read(channel->fd, bytes, BUFFER_SIZE);
+		n = n < 0 ? -errno : n;
+	}
+	if (in_turn && n > 0 && is_in_turn(bytes, (size_t)n) &&
+	    !replays_seen(channel->server->replays, channel->id, header->unique))
+		atomic_store(&channel->resends, false);
+	if (in_turn)
+		pthread_mutex_unlock(&channel->turn);
+	return n;
+}
+
 /* Serve the channel until it has readers enough, or an end. With the lock. */
 static void reader_serve(struct reader *reader)
 {
@@ -623,9 +724,7 @@ static void reader_serve(struct reader *reader)
 		pthread_mutex_unlock(&server->lock);
 		if (busy)
 			stay_awake(channel);
-		n = read(channel->fd, reader->bytes, BUFFER_SIZE);
-		if (n < 0)
-			n = -errno;
+		n = channel_take(channel, reader->bytes);
 		pthread_mutex_lock(&server->lock);
 		if (n > 0 && is_interrupt(reader->bytes, (size_t)n))
 			continue;
@@ -709,6 +808,7 @@ static void *reader_main(void *arg)
 		reader_leave(reader);
 	} while (!stopped && reader_park(reader));
 	pthread_mutex_unlock(&server->lock);
+	replays_thread_end(server->replays);
 	reader_free(reader);
 	return NULL;
 }
@@ -759,10 +859,18 @@ static int reader_start(struct channel *channel)
 
 /* ---- channels ---- */
 
+/* What the calling thread writes goes nowhere: a greeting was answered long ago. */
+static _Thread_local bool swallow;
+
 ssize_t channel_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
-	ssize_t n;
+	ssize_t n = 0;
 
+	for (int i = 0; swallow && i < count; i++)
+		n += (ssize_t)iov[i].iov_len;
+	if (swallow)
+		return n;
+	replay_reply(iov, count);
 	do {
 		n = writev(fd, iov, count);
 	} while (n < 0 && errno == EINTR);
@@ -780,7 +888,7 @@ const struct fuse_custom_io channel_io = { .writev = channel_writev,
 					   .read = channel_read };
 
 /* The kernel's greeting, and our answer. */
-static int greet(struct channel *channel, bool cuse)
+static int greet(struct channel *channel, bool cuse, struct greeting *ret)
 {
 	struct pollfd p = { .fd = channel->fd };
 	char *bytes = malloc(BUFFER_SIZE);
@@ -791,6 +899,10 @@ static int greet(struct channel *channel, bool cuse)
 	do {
 		n = read(channel->fd, bytes, BUFFER_SIZE);
 	} while (n < 0 && errno == EINTR);
+	if (n > 0 && ret && (size_t)n <= sizeof(ret->bytes)) {
+		ret->size = (size_t)n;
+		memcpy(ret->bytes, bytes, (size_t)n);
+	}
 	if (n > 0)
 		process(channel, bytes, (size_t)n);
 	n = n < 0 ? -errno : 0;
@@ -800,8 +912,38 @@ static int greet(struct channel *channel, bool cuse)
 	return (int)n;
 }
 
-int channel_new(struct server *server, struct fuse_session *session, int fd, bool cuse,
-		channel_look_fn *look, void *arg, struct channel **ret)
+/* The same once more, to a new session. */
+static int greet_again(struct channel *channel, const struct greeting *greeting)
+{
+	const struct fuse_in_header *header = (const void *)greeting->bytes;
+	struct greeting copy = *greeting;	/* the session may change it */
+
+	if (greeting->size < sizeof(*header) || greeting->size > sizeof(greeting->bytes) ||
+	    header->len != greeting->size ||
+	    (header->opcode != CUSE_INIT && header->opcode != FUSE_INIT))
+		return -EBADMSG;
+	swallow = true;
+	process(channel, (char *)copy.bytes, copy.size);
+	swallow = false;
+	return 0;
+}
+
+/* Return: 0, -EAGAIN, -ENOMEM. */
+static int channel_start(struct channel *channel)
+{
+	struct server *server = channel->server;
+	int r;
+
+	pthread_mutex_lock(&server->lock);
+	r = reader_start(channel);
+	if (r == 0)
+		list_push_back(&server->channels, &channel->item);
+	pthread_mutex_unlock(&server->lock);
+	return r;
+}
+
+int channel_new(struct server *server, const struct channel_params *params,
+		struct channel **ret)
 {
 	struct channel *channel = calloc(1, sizeof(*channel));
 	int r;
@@ -809,25 +951,46 @@ int channel_new(struct server *server, struct fuse_session *session, int fd, boo
 	if (!channel)
 		return -ENOMEM;
 	channel->server = server;
-	channel->session = session;
-	channel->fd = fd;
-	channel->look = look;
-	channel->look_arg = arg;
+	channel->session = params->session;
+	channel->fd = params->fd;
+	channel->id = params->id;
+	channel->look = params->look;
+	channel->look_arg = params->look_arg;
+	list_init(&channel->item);
 	list_init(&channel->readers);
-	r = greet(channel, cuse);
-	if (r == 0) {
-		pthread_mutex_lock(&server->lock);
-		r = reader_start(channel);
-		if (r == 0)
-			list_push_back(&server->channels, &channel->item);
-		pthread_mutex_unlock(&server->lock);
-	}
+	pthread_mutex_init(&channel->turn, NULL);
+	if (params->adopt)
+		r = greet_again(channel, params->greeting);
+	else
+		r = greet(channel, params->cuse, params->greeting);
+	if (r == 0 && !params->adopt)
+		r = channel_start(channel);
 	if (r) {
+		pthread_mutex_destroy(&channel->turn);
 		free(channel);
 		return r;
 	}
 	*ret = channel;
 	return 0;
+}
+
+int channel_resume(struct channel *channel)
+{
+	/* FUSE_NOTIFY_RESEND, of protocol 7.40; our oldest headers have 7.38. */
+	struct fuse_out_header resend = { .len = sizeof(resend), .error = 7 };
+	struct iovec iov = { &resend, sizeof(resend) };
+
+	atomic_store(&channel->resends, replays_wait(channel->server->replays, channel->id));
+	if (channel_writev(channel->fd, &iov, 1, NULL) < 0)
+		return -errno;
+	return channel_start(channel);
+}
+
+/* Called with the lock. */
+static void readers_interrupt(struct channel *channel)
+{
+	list_for_each(it, &channel->readers)
+		pthread_kill(container_of(it, struct reader, item)->thread, SIGURG);
 }
 
 /* Interrupt those that read until they have ended: a signal that comes before the wait is
@@ -841,12 +1004,36 @@ static bool readers_stop(struct channel *channel)
 
 		if (thread_now_ns() > until)
 			return false;
-		list_for_each(it, &channel->readers)
-			pthread_kill(container_of(it, struct reader, item)->thread, SIGURG);
+		readers_interrupt(channel);
 		pthread_cond_timedwait(&channel->server->changed, &channel->server->lock,
 				       &deadline);
 	}
 	return true;
+}
+
+void server_leave(struct server *server, unsigned ms)
+{
+	uint64_t until = thread_now_ns() + ms * 1000000ull;
+	bool at_work = true;
+
+	pthread_mutex_lock(&server->lock);
+	server->leaving = true;
+	list_for_each(it, &server->channels)
+		atomic_store(&container_of(it, struct channel, item)->stop, true);
+	while (at_work && thread_now_ns() < until) {
+		struct timespec deadline = thread_deadline(CLOCK_MONOTONIC, 2);
+
+		at_work = false;
+		list_for_each(it, &server->channels) {
+			struct channel *channel = container_of(it, struct channel, item);
+
+			readers_interrupt(channel);
+			at_work |= channel->threads > 0;
+		}
+		if (at_work)
+			pthread_cond_timedwait(&server->changed, &server->lock, &deadline);
+	}
+	pthread_mutex_unlock(&server->lock);
 }
 
 int channel_free(struct channel *channel)
@@ -878,6 +1065,7 @@ int channel_free(struct channel *channel)
 		return -EBUSY;
 	}
 	fuse_session_destroy(channel->session);		/* closes fd */
+	pthread_mutex_destroy(&channel->turn);
 	free(channel);
 	return 0;
 }

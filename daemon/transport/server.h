@@ -40,6 +40,12 @@
  *   WATCH_RELEASE_MS is answered, too: its close() is let go on, the work is finished later.
  *
  *   A thread number in a request cannot be handed out anew before the answer.
+ *
+ *   A restart without loss (replay.h). A channel can be that of a process before, whose file
+ *   and greeting were kept (*adopted*): its session is told the greeting again, and the answer
+ *   goes nowhere. Nothing is read until channel_resume(), which has the kernel send again what
+ *   was not answered. Until the first request that is new has come, one thread reads at a time,
+ *   so that it is known which ones came again.
  */
 #ifndef TRANSPORT_SERVER_H
 #define TRANSPORT_SERVER_H
@@ -68,6 +74,7 @@ struct fuse_custom_io;
 struct fuse_session;
 struct fuse_req;
 struct iovec;
+struct keep;
 
 /* Return: 0, -ENOMEM, -EAGAIN (no thread).  Locks: none. */
 int server_new(struct server **ret);
@@ -76,6 +83,21 @@ void server_lone_readers(struct server *server, bool on);
 /* All channels must be closed. NULL is allowed. */
 void server_free(struct server *server);
 
+/*
+ * Requests and their effects outlive the process; before channels are made.
+ * @keep: borrowed. NULL: as if it was not called
+ * Return: 0; -ENOMEM; -EBADMSG of answers of a process before.
+ */
+int server_keep(struct server *server, struct keep *keep);
+
+/*
+ * The end of a process whose successor goes on: no more requests are taken, and those at work
+ * may be answered until @ms milliseconds have passed. Those that wait in a queue are not. After
+ * return, readers may still be at work on what takes longer; whatever they answer counts. The
+ * program is to end soon, without freeing anything.
+ */
+void server_leave(struct server *server, unsigned ms);
+
 /* Files, as libfuse is to use them; for fuse_session_custom_io(). */
 extern const struct fuse_custom_io channel_io;
 ssize_t channel_writev(int fd, struct iovec *iov, int count, void *userdata);
@@ -83,17 +105,42 @@ ssize_t channel_writev(int fd, struct iovec *iov, int count, void *userdata);
 /* Sees a request before libfuse does, and may change it. By the thread that serves it. */
 typedef void channel_look_fn(void *arg, void *bytes, size_t size);
 
+#define GREETING_MAX 256u
+/* The request that a session begins with. */
+struct greeting {
+	size_t size;			/* 0: there is none */
+	unsigned char bytes[GREETING_MAX];
+};
+
+#define CHANNEL_DEVFS UINT32_MAX	/* the id of that of device files; nodes have their minor's */
+
+struct channel_params {
+	struct fuse_session *session;
+	int fd;			/* /dev/cuse or /dev/fuse; owned by the session, which is owned
+				 * by the channel from success on */
+	uint32_t id;		/* in records; no other channel's */
+	bool cuse;		/* the kernel tells by an error on the file that it did not take
+				 * the answer to the greeting */
+	bool adopt;		/* see above: the greeting is in @greeting */
+	struct greeting *greeting;	/* else it is copied there; NULL: nowhere */
+	channel_look_fn *look;	/* for each request, the greeting is the first; NULL is allowed */
+	void *look_arg;
+};
+
 /*
  * channel_new - serve a session.
- * @fd: /dev/cuse or /dev/fuse, whose first request, the greeting, is there or on its way;
- *      owned by the session, which is owned by the channel from success on
- * @look: for each request, of which the greeting is the first; NULL is allowed
- * @cuse: the kernel tells by an error on the file that it did not take the answer
+ * The greeting is there or on its way, unless it is adopted.
  * Return: 0, with the greeting answered; -ENOMEM; -EAGAIN; -EADDRINUSE the name or number
- * of a CUSE device is taken; -errno of reading the greeting.
+ * of a CUSE device is taken; -errno of reading the greeting; -EBADMSG one that is adopted.
  */
-int channel_new(struct server *server, struct fuse_session *session, int fd, bool cuse,
-		channel_look_fn *look, void *arg, struct channel **ret);
+int channel_new(struct server *server, const struct channel_params *params,
+		struct channel **ret);
+/*
+ * Begin to read an adopted channel, with what the process before has left.
+ * Return: 0; -EINVAL the kernel cannot send it again (before Linux 6.9), and nothing is read;
+ * -EAGAIN (no thread); -errno of writing.  Locks: takes the server's.
+ */
+int channel_resume(struct channel *channel);
 /*
  * No more requests are taken. Waits until those at work are answered, at most
  * WATCH_RELEASE_MS, and closes the file: later calls of clients fail with ENOTCONN.
@@ -106,9 +153,11 @@ int channel_free(struct channel *channel);
 /* A request at work; on the stack of the thread that serves it. */
 struct request {
 	struct list item;		/* server->lock */
-	struct fuse_req *fuse;
+	struct fuse_req *fuse;		/* NULL: it comes again, and its answer is known: */
+	struct channel *channel;
+	uint64_t unique;
 	struct server *server;
-	struct channel *channel;	/* whose reader serves it; NULL: not one of ours */
+	struct channel *served_by;	/* whose reader serves it; NULL: not one of ours */
 	bool slow;			/* server->lock; a look of the watch has seen it */
 	pid_t tid;			/* 0: a client of another pid namespace */
 	bool release;

@@ -289,6 +289,7 @@ static int channel_make(struct node *node, struct cused_error *err)
 				  .dev_minor = node->minor, .dev_info_argc = 1,
 				  .dev_info_argv = info, .flags = CUSE_UNRESTRICTED_IOCTL };
 	struct fuse_session *session;
+	struct channel_params params;
 	int fd, r;
 
 	fd = open("/dev/cuse", O_RDWR | O_CLOEXEC);
@@ -306,8 +307,9 @@ static int channel_make(struct node *node, struct cused_error *err)
 			fuse_session_destroy(session);
 		return cused_error_set(err, -ENOMEM, "libfuse makes no session");
 	}
-	r = channel_new(node->service->server, session, fd, true, NULL, NULL,
-			&node->channel);
+	params = (struct channel_params){ .session = session, .fd = fd, .id = node->minor,
+					  .cuse = true };
+	r = channel_new(node->service->server, &params, &node->channel);
 	if (r) {
 		fuse_session_destroy(session);
 		return cused_error_set(err, r, "cannot make /dev/%s: %s", node->name,
