@@ -79,6 +79,7 @@ int service_new(const struct service_params *params, struct service **ret,
 	pthread_mutex_init(&service->lock, NULL);
 	list_init(&service->nodes);
 	list_init(&service->looks);
+	atomic_init(&service->next_file, open_file_first_id());
 	r = server_new(&service->server);
 	if (r == 0)
 		r = clients_new(&service->clients);
@@ -216,7 +217,7 @@ static bool is_unused(struct node *node)
 	bool unused;
 
 	pthread_mutex_lock(&node->lock);
-	unused = list_empty(&node->files);
+	unused = list_empty(&node->files.all);
 	pthread_mutex_unlock(&node->lock);
 	return unused;
 }
@@ -298,7 +299,7 @@ void service_get_status(struct service *service, struct service_status *ret)
 
 		ret->nodes += !node->hidden;
 		pthread_mutex_lock(&node->lock);
-		list_for_each(f, &node->files)
+		list_for_each(f, &node->files.all)
 			ret->open_files++;
 		pthread_mutex_unlock(&node->lock);
 	}
@@ -318,7 +319,7 @@ int service_files(struct service *service, struct open_notes *ret)
 		struct node *node = container_of(it, struct node, item);
 
 		pthread_mutex_lock(&node->lock);
-		list_for_each(f, &node->files) {
+		list_for_each(f, &node->files.all) {
 			struct open_file *file = container_of(f, struct open_file, item);
 
 			if (r == 0)

@@ -36,7 +36,15 @@ struct service {
 	pthread_mutex_t lock;		/* nodes, looks */
 	struct list nodes;
 	struct list looks;		/* struct look: cookies that are asked for */
+	atomic_uint_fast64_t next_file;	/* open_file.id */
 	atomic_bool told_memory, told_shortage, told_courier;
+};
+
+/* What clients have open of a node. */
+struct open_files {
+	struct list all;		/* struct open_file; also those that are closing */
+	struct open_file **buckets;	/* by number; a chain each */
+	size_t n, n_buckets;		/* n_buckets: a power of 2 */
 };
 
 struct node {
@@ -54,12 +62,14 @@ struct node {
 	bool hidden;			/* of whoever adds and removes: a node without a name */
 	pthread_mutex_t lock;		/* files */
 	pthread_cond_t changed;		/* lock; a file that is closing has one use left */
-	struct list files;		/* struct open_file */
+	struct open_files files;
 };
 
 /* What a client's open() of a node made. */
 struct open_file {
 	struct list item;		/* node->lock */
+	struct open_file *next;		/* node->lock; of the bucket */
+	uint64_t id;			/* fuse_file_info.fh; no other file of the node ever has it */
 	struct node *node;
 	struct object object;
 	struct access_seen seen;	/* of node->access */
@@ -90,7 +100,25 @@ void node_hide(struct node *node);
 int node_show(struct node *node, const struct access_rights *rights, struct cused_error *err);
 /* Return: 0; -EBUSY as channel_free(). */
 int node_free(struct node *node);
+
+/* ---- service_file.c ---- */
+
+/* The tables of one node; files have to be gone by the end. Return: 0, -ENOMEM. */
+int open_files_init(struct open_files *files);
+void open_files_done(struct open_files *files);
+/* Clients will not release what they have open any more. */
+void open_files_abandon(struct node *node);
+
+/* Where numbers start: a process begins behind all that those before it have given away. */
+uint64_t open_file_first_id(void);
+/* Return: 0, with the client's use; -ENOMEM; -errno of opening the object. */
+int open_file_new(struct node *node, const struct caller *caller, const struct access_seen *seen,
+		  const struct client_who *who, struct open_file **ret);
+/* With a use. Return: NULL: there is none of that number, or it is closed. */
+struct open_file *open_file_get(struct node *node, uint64_t id);
 void open_file_unuse(struct open_file *file);	/* NULL is allowed */
+/* The client's last close; waits for calls at work. Of no effect the second time. */
+void open_file_close(struct node *node, uint64_t id);
 /* Its client is to get another file in its place: the close that comes of it is not to wait for the
  * call that it comes from. @on: false: it did not. */
 void open_file_swap(struct open_file *file, bool on);

@@ -12,7 +12,6 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <core/container.h>
 #include <core/group.h>
 #include <transport/service_abi.h>
 #include <transport/service_internal.h>
@@ -20,86 +19,6 @@
 #include <util/cleanup.h>
 
 #define CONTAINER_MODE 0666		/* SD-016 */
-#define SETTLE_MS 200u			/* for calls at work on a file that is closed */
-
-/* ---- open files ---- */
-
-static void object_release(struct object object)
-{
-	if (object.kind == OBJECT_CONTAINER)
-		container_release(object.container);
-	else
-		group_release(object.group);
-}
-
-static void open_file_use(struct open_file *file)
-{
-	pthread_mutex_lock(&file->node->lock);
-	file->uses++;
-	pthread_mutex_unlock(&file->node->lock);
-}
-
-void open_file_unuse(struct open_file *file)
-{
-	struct node *node;
-	bool last;
-
-	if (!file)
-		return;
-	node = file->node;
-	pthread_mutex_lock(&node->lock);
-	last = --file->uses == 0;
-	if (last)
-		list_remove(&file->item);
-	else if (file->closing && file->uses == 1)
-		pthread_cond_broadcast(&node->changed);
-	pthread_mutex_unlock(&node->lock);
-	if (!last)
-		return;
-	object_release(file->object);
-	free(file);
-}
-
-void open_file_swap(struct open_file *file, bool on)
-{
-	pthread_mutex_lock(&file->node->lock);
-	file->swapped = on;
-	pthread_mutex_unlock(&file->node->lock);
-}
-
-static int object_open(struct node *node, const struct caller *caller, struct object *ret)
-{
-	ret->kind = node->kind;
-	if (node->kind == OBJECT_CONTAINER)
-		return container_open(node->service->topology, &ret->container);
-	ret->group = node->group;
-	return group_open(node->group, caller);
-}
-
-static int open_file_new(struct node *node, const struct caller *caller,
-			 const struct access_seen *seen, const struct client_who *who,
-			 struct open_file **ret)
-{
-	struct open_file *file = calloc(1, sizeof(*file));
-	int r;
-
-	if (!file)
-		return -ENOMEM;
-	r = object_open(node, caller, &file->object);
-	if (r) {
-		free(file);
-		return r;
-	}
-	file->node = node;
-	file->seen = *seen;
-	file->who = *who;
-	file->uses = 1;
-	pthread_mutex_lock(&node->lock);
-	list_push_back(&node->files, &file->item);
-	pthread_mutex_unlock(&node->lock);
-	*ret = file;
-	return 0;
-}
 
 /* ---- operations ---- */
 
@@ -138,32 +57,12 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 	if (r) {
 		request_error(&request, -r);
 	} else {
-		fi->fh = (uintptr_t)file;
+		fi->fh = file->id;
 		/* Not taken, or not wanted any more: there will be no RELEASE. */
 		if (!request_take(&request) || fuse_reply_open(req, fi))
-			open_file_unuse(file);
+			open_file_close(node, fi->fh);
 	}
 	request_end(&request);
-}
-
-static struct open_file *file_of(const struct fuse_file_info *fi)
-{
-	return (struct open_file *)(uintptr_t)fi->fh;
-}
-
-/* The thread of a call that was just answered has the file a little longer than the client.
- * Wait for it, as the close is to have taken effect; but not for a call that is stalled. */
-static void open_file_settle(struct open_file *file)
-{
-	struct timespec deadline = thread_deadline(CLOCK_MONOTONIC, SETTLE_MS);
-	struct node *node = file->node;
-
-	pthread_mutex_lock(&node->lock);
-	file->closing = true;
-	while (file->uses > 1 && !file->swapped &&
-	       pthread_cond_timedwait(&node->changed, &node->lock, &deadline) == 0)
-		;
-	pthread_mutex_unlock(&node->lock);
 }
 
 static void op_release(fuse_req_t req, struct fuse_file_info *fi)
@@ -172,8 +71,7 @@ static void op_release(fuse_req_t req, struct fuse_file_info *fi)
 	struct request request;
 
 	request_begin(&request, node->service->server, req, true);
-	open_file_settle(file_of(fi));
-	open_file_unuse(file_of(fi));
+	open_file_close(node, fi->fh);
 	request_error(&request, 0);
 	request_end(&request);
 }
@@ -197,7 +95,7 @@ static void op_fsync(fuse_req_t req, int data_only, struct fuse_file_info *fi)
 }
 
 /* The agent has a copy of this file, and asks for the client whose it is. */
-static void identify(fuse_req_t req, struct open_file *file, uint64_t cookie)
+static bool identify(struct open_file *file, uint64_t cookie)
 {
 	struct service *service = file->node->service;
 	bool found = false;
@@ -207,42 +105,50 @@ static void identify(fuse_req_t req, struct open_file *file, uint64_t cookie)
 		struct look *look = container_of(it, struct look, item);
 
 		if (look->cookie == cookie && !look->found) {
-			open_file_use(file);
-			look->found = file;
-			found = true;
+			look->found = open_file_get(file->node, file->id);
+			found = look->found != NULL;
 			break;
 		}
 	}
 	pthread_mutex_unlock(&service->lock);
-	if (found)
-		fuse_reply_ioctl(req, 0, NULL, 0);
+	return found;
+}
+
+static void file_ioctl(fuse_req_t req, struct service_ioctl *call)
+{
+	struct request request;
+
+	call->request = &request;
+	request_begin(&request, call->service->server, req, false);
+	if (!call->access || access_allows(call->access, &call->file->seen, &request))
+		service_ioctl(call);
 	else
-		fuse_reply_err(req, ENOTTY);
+		request_error(&request, EACCES);
+	request_end(&request);
 }
 
 static void op_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *fi,
 		     unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
-	struct open_file *file = file_of(fi);
-	struct request request;
+	struct node *node = fuse_req_userdata(req);
+	struct open_file *file = open_file_get(node, fi->fh);
 	struct service_ioctl call = {
-		.service = file->node->service, .request = &request, .object = file->object,
-		.access = file->node->access, .file = file, .cmd = (unsigned)cmd, .arg = (uintptr_t)arg,
-		.may_retry = true,
+		.service = node->service, .access = node->access, .file = file,
+		.cmd = (unsigned)cmd, .arg = (uintptr_t)arg, .may_retry = true,
 		.in = in, .in_size = in_size, .out_size = out_size,
 	};
 
-	if (call.cmd == SERVICE_IOC_IDENTIFY) {
-		identify(req, file, call.arg);
+	if (!file) {
+		fuse_reply_err(req, EBADF);
 		return;
 	}
-	open_file_use(file);
-	request_begin(&request, call.service->server, req, false);
-	if (!call.access || access_allows(call.access, &file->seen, &request))
-		service_ioctl(&call);
+	call.object = file->object;
+	if (call.cmd != SERVICE_IOC_IDENTIFY)
+		file_ioctl(req, &call);
+	else if (identify(file, call.arg))
+		fuse_reply_ioctl(req, 0, NULL, 0);
 	else
-		request_error(&request, EACCES);
-	request_end(&request);
+		fuse_reply_err(req, ENOTTY);
 	open_file_unuse(file);
 }
 
@@ -416,7 +322,11 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 		free(node);
 		return cused_error_set(err, -ENOMEM, "out of memory");
 	}
-	list_init(&node->files);
+	if (open_files_init(&node->files)) {
+		access_unref(node->access);
+		free(node);
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	}
 	pthread_mutex_init(&node->lock, NULL);
 	thread_cond_init(&node->changed);
 	pthread_mutex_lock(&service->lock);
@@ -438,22 +348,6 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 	return 0;
 }
 
-/* Clients will not release what they have open any more. */
-static void files_abandon(struct node *node)
-{
-	struct open_file *file;
-
-	pthread_mutex_lock(&node->lock);
-	while (!list_empty(&node->files)) {
-		file = container_of(node->files.next, struct open_file, item);
-		list_remove(&file->item);	/* and again, harmlessly, by the last use */
-		pthread_mutex_unlock(&node->lock);
-		open_file_unuse(file);
-		pthread_mutex_lock(&node->lock);
-	}
-	pthread_mutex_unlock(&node->lock);
-}
-
 int node_free(struct node *node)
 {
 	struct service *service = node->service;
@@ -464,9 +358,10 @@ int node_free(struct node *node)
 	pthread_mutex_lock(&service->lock);
 	list_remove(&node->item);
 	pthread_mutex_unlock(&service->lock);
-	files_abandon(node);
+	open_files_abandon(node);
 	if (r)
 		return r;		/* a stalled call has one of them, and its node */
+	open_files_done(&node->files);
 	pthread_cond_destroy(&node->changed);
 	pthread_mutex_destroy(&node->lock);
 	access_unref(node->access);
