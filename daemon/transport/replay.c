@@ -335,12 +335,17 @@ static void put(struct replay *replay, struct answer *head, const struct iovec *
 		free(record);
 }
 
+bool replay_is_effect(void)
+{
+	return current && keep_is_changed(&current->batch);
+}
+
 void replay_reply(const struct iovec *iov, int count)
 {
 	struct answer head = { .kind = ANSWER_REPLY };
 	struct replay *replay = current;
 
-	if (!replay || !keep_is_changed(&replay->batch))
+	if (!replay_is_effect())
 		return;
 	for (int i = 0; i < count; i++)
 		head.size += (uint32_t)iov[i].iov_len;
@@ -366,7 +371,7 @@ void replay_answer(int32_t result, const struct iovec *local, const struct iovec
 		struct fuse_ioctl_out out;
 	} reply = { .header = { .len = sizeof(reply) }, .out = { .result = result } };
 
-	if (!replay || !keep_is_changed(&replay->batch))
+	if (!replay_is_effect())
 		return;
 	for (size_t i = 0; i < n; i++) {
 		head.outs[i].addr = (uintptr_t)remote[i].iov_base;

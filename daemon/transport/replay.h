@@ -90,8 +90,9 @@ void replay_reply(const struct iovec *iov, int count);
 
 /* ---- by handlers ---- */
 
-/* What the request has done so far counts now, and is not done again by who undoes it: for
- * what must be known to be over or begun before the answer. */
+/* Has the request changed records so far? */
+bool replay_is_effect(void);
+/* What it has done so far counts now, and without an answer: for what may be done again. */
 void replay_commit(void);
 /*
  * The answer to an ioctl that is about to be given, by writing to the client's memory and a

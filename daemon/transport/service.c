@@ -82,6 +82,8 @@ int service_new(const struct service_params *params, struct service **ret,
 	atomic_init(&service->next_file, open_file_first_id());
 	r = server_new(&service->server);
 	if (r == 0)
+		r = server_keep(service->server, params->keep);
+	if (r == 0)
 		r = clients_new(&service->clients);
 	if (r == 0)
 		r = client_events_new(&service->events);
@@ -288,6 +290,11 @@ int service_stop(struct service *service)
 	pthread_mutex_destroy(&service->lock);
 	free(service);
 	return 0;
+}
+
+void service_leave(struct service *service)
+{
+	server_leave(service->server, SERVICE_LEAVE_MS);
 }
 
 void service_get_status(struct service *service, struct service_status *ret)

@@ -21,6 +21,10 @@
  *   A client that is killed while its call is at work is let go at once (server.h). What
  *   the call uses, an open file or a device, is kept until it is done: `uses`.
  *
+ *   Restart without loss. With a struct keep, nodes and what clients have open of them are
+ *   records, and /dev/cuse of each node is held by somebody else, too. Effects and answers of
+ *   requests are recorded as in replay.h.
+ *
  *   Locks: a node's lock guards its open files and is innermost; none of this file is held
  *   across a call into core or the agent.
  */
@@ -34,6 +38,8 @@
 #include <transport/access.h>
 #include <vfio-cused/cused.h>
 
+struct fd_keep;
+struct keep;
 struct service;
 struct sysfs_plan;
 
@@ -49,6 +55,9 @@ struct service_params {
 	/* How memory gets to devices of the machine; both: by file where possible. */
 	bool dma_by_file, dma_by_courier;
 	bool dma_swap;			/* first of all: clients get the iommufd itself */
+	/* What outlives the process (util/keep.h), and who holds the files. Borrowed; both or none. */
+	struct keep *keep;
+	struct fd_keep *fds;
 };
 
 /*
@@ -110,6 +119,13 @@ dev_t service_node_number(struct service *service, const char *name);
  * freed, and the program should end without freeing what the service uses.
  */
 int service_stop(struct service *service);
+
+#define SERVICE_LEAVE_MS 500u	/* for calls at work, when the process makes way for another */
+/*
+ * Make way for a process that takes over by what was kept: no more requests are taken, and nothing
+ * is closed or told to anybody. The caller ends the process soon, and frees nothing.
+ */
+void service_leave(struct service *service);
 
 /* For status and tests. */
 struct service_status {

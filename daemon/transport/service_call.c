@@ -22,6 +22,7 @@
 
 #include <transport/call_log.h>
 #include <transport/client_mm.h>
+#include <transport/replay.h>
 #include <transport/service_abi.h>
 #include <transport/service_internal.h>
 #include <util/cleanup.h>
@@ -31,6 +32,8 @@
 #define PAGE_BYTES 4096u
 #define HOST_TAKE_TRIES 8u
 #define SETTLE_GROUPS_MAX 256u	/* whose devices are being closed at the same time */
+
+_Static_assert(CALL_OUT_MAX <= REPLAY_OUTS_MAX, "an answer takes all pieces");
 
 struct service_call {
 	struct service_ioctl *ioctl;
@@ -336,6 +339,8 @@ static void grant_fd(struct service_ioctl *ioctl, const struct client_thread *th
 		request_error(ioctl->request, -r);
 		return;
 	}
+	/* The courier comes for the file before the answer. */
+	replay_note(token, sizeof(token));
 	server_will_wait();
 	r = service->params.courier && ioctl->request->tid ?
 		agent_deliver(service->agent, ioctl->request->tid, token, service_armed,
@@ -426,13 +431,16 @@ static int put_token(struct service_ioctl *ioctl, struct device_file *file,
 {
 	struct service_device_token out;
 	uint64_t at = ioctl->arg + offsetof(struct service_device_token, token);
+	struct iovec local = { out.token, sizeof(out.token) };
+	struct iovec remote = { (void *)(uintptr_t)at, sizeof(out.token) };
 	int r = devfs_grant(ioctl->service->devfs, file, ioctl->access, who, out.token);
 
 	if (r) {
 		device_file_release(file);
 		return r;
 	}
-	r = client_write(ioctl->request->tid, at, out.token, sizeof(out.token));
+	replay_answer(0, &local, &remote, 1);
+	r = client_writev(ioctl->request->tid, &local, &remote, 1);
 	if (r)
 		devfs_revoke(ioctl->service->devfs, out.token);
 	return r;
@@ -485,24 +493,42 @@ static int write_image(struct service_call *c)
 }
 
 /* Return: 0, -EFAULT. */
+static int write_pieces(const struct service_call *c, const struct iovec *local,
+			const struct iovec *remote, size_t n)
+{
+	if (n == 0)
+		return 0;
+	if (request_is_gone(c->ioctl->request))
+		return -EFAULT;
+	return client_writev(c->ioctl->request->tid, local, remote, n) ? -EFAULT : 0;
+}
+
+/*
+ * Return: 0, -EFAULT. The answer of a call that had an effect is recorded first, but for what is
+ * large: that is written before, and again if it comes to that.
+ */
 static int write_out(struct service_call *c)
 {
 	struct iovec local[CALL_OUT_MAX], remote[CALL_OUT_MAX];
 	const struct call *call = &c->call;
+	bool effect = replay_is_effect();
+	size_t n = 0;
 
 	if (c->retry)
 		return write_image(c);
-	if (call->n_out == 0)
-		return 0;
-	if (request_is_gone(c->ioctl->request))
-		return -EFAULT;
 	for (unsigned i = 0; i < call->n_out; i++) {
 		const struct call_out *out = &call->out[i];
 
-		local[i] = (struct iovec){ (void *)(uintptr_t)out->buf, out->len };
-		remote[i] = (struct iovec){ (void *)(uintptr_t)out->addr, out->len };
+		local[n] = (struct iovec){ (void *)(uintptr_t)out->buf, out->len };
+		remote[n] = (struct iovec){ (void *)(uintptr_t)out->addr, out->len };
+		if (!effect || out->len <= REPLAY_OUT_MAX)
+			n++;
+		else if (write_pieces(c, &local[n], &remote[n], 1))
+			return -EFAULT;
 	}
-	return client_writev(c->ioctl->request->tid, local, remote, call->n_out) ? -EFAULT : 0;
+	if (n && !call->grant)
+		replay_answer((int32_t)call->result, local, remote, n);
+	return write_pieces(c, local, remote, n);
 }
 
 /* Decode and run. Return: true: c->call.result is the result. */
@@ -616,6 +642,15 @@ static void settle(const struct service_ioctl *ioctl)
 	}
 }
 
+/* A courier of the process before did not come to the answer: what it was to bring is void. */
+static void revoke_before(const struct service_ioctl *ioctl)
+{
+	uint8_t token[SERVICE_TOKEN_SIZE];
+
+	if (replay_noted(token, sizeof(token)) == sizeof(token))
+		devfs_revoke(ioctl->service->devfs, token);
+}
+
 /* The arguments of exec's two commands. @ret_name: address of the name. Return: 0, -EFAULT,
  * -EINVAL. */
 static int read_token_arg(struct service_call *c, uint64_t *ret_name)
@@ -651,6 +686,7 @@ void service_ioctl(struct service_ioctl *ioctl)
 	/* The way was chosen at the first round; who has no number can only be so reached. */
 	if (ioctl->in_size || (ioctl->request->tid == 0 && ioctl->may_retry))
 		c.retry = true;
+	revoke_before(ioctl);
 	settle(ioctl);
 	if (call_needs_caller(ioctl->object.kind, cmd)) {
 		r = service_caller(ioctl->service, ioctl->request, &c.thread, &caller);

@@ -3,10 +3,12 @@
  * for it (fuse_file_info.fh). */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <core/container.h>
 #include <core/group.h>
+#include <transport/replay.h>
 #include <transport/service_internal.h>
 #include <transport/thread.h>
 
@@ -88,6 +90,25 @@ static struct open_file *table_take(struct open_files *files, uint64_t id)
 	return file;
 }
 
+/* ---- records ---- */
+
+static void record_put(const struct open_file *file)
+{
+	struct file_record record = { .minor = file->node->minor, .pid = file->who.pid,
+				      .uid = file->who.uid };
+
+	memcpy(record.name, file->who.name, sizeof(record.name));
+	if (file->object.kind == OBJECT_CONTAINER)
+		record.container = container_id(file->object.container);
+	keep_put(file->node->service->params.keep, KEEP_OPEN_FILE, file->id, &record,
+		 sizeof(record));
+}
+
+static void record_drop(const struct open_file *file)
+{
+	keep_drop(file->node->service->params.keep, KEEP_OPEN_FILE, file->id);
+}
+
 /* ---- open files ---- */
 
 uint64_t open_file_first_id(void)
@@ -139,6 +160,7 @@ int open_file_new(struct node *node, const struct caller *caller, const struct a
 	if (node->files.n++ == node->files.n_buckets)
 		table_grow(&node->files);
 	table_add(&node->files, file);
+	record_put(file);
 	pthread_mutex_unlock(&node->lock);
 	*ret = file;
 	return 0;
@@ -205,9 +227,14 @@ void open_file_close(struct node *node, uint64_t id)
 
 	pthread_mutex_lock(&node->lock);
 	file = table_take(&node->files, id);
+	if (file)
+		record_drop(file);
 	pthread_mutex_unlock(&node->lock);
 	if (!file)
 		return;
+	/* What follows can take longer than the close waits. What has no file is closed by whoever
+	 * takes over. */
+	replay_commit();
 	settle(file);
 	open_file_unuse(file);
 }
@@ -223,6 +250,7 @@ void open_files_abandon(struct node *node)
 		/* One that was closed has a stalled call, which gives it back. */
 		if (!table_take(&node->files, file->id))
 			continue;
+		record_drop(file);
 		pthread_mutex_unlock(&node->lock);
 		open_file_unuse(file);
 		pthread_mutex_lock(&node->lock);

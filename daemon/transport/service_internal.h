@@ -12,10 +12,12 @@
 #include <transport/client_event.h>
 #include <transport/devfs.h>
 #include <transport/devnode.h>
+#include <transport/fd_keep.h>
 #include <transport/host_file.h>
 #include <transport/open_notes.h>
 #include <transport/server.h>
 #include <transport/service.h>
+#include <util/keep.h>
 #include <util/list.h>
 
 #define NODE_NAME_SIZE 64		/* "PREFIX/noiommu-4294967295" */
@@ -53,16 +55,42 @@ struct node {
 	enum object_kind kind;
 	struct group *group;		/* of a group node */
 	struct access *access;		/* of a group node */
+	struct access_rights rights;	/* of whoever adds and removes */
 	char name[NODE_NAME_SIZE];	/* below /dev: "vfio/7" */
 	unsigned minor;
 	dev_t number;
 	struct channel *channel;
+	int fd;				/* the channel's */
+	struct greeting greeting;
 	struct devnode devnode;
 	bool has_devnode;
 	bool hidden;			/* of whoever adds and removes: a node without a name */
 	pthread_mutex_t lock;		/* files */
 	pthread_cond_t changed;		/* lock; a file that is closing has one use left */
 	struct open_files files;
+};
+
+/* A record of KEEP_NODE. */
+struct node_record {
+	uint32_t kind;			/* enum object_kind */
+	uint32_t group, noiommu;	/* of a group */
+	uint32_t hidden, has_devnode;
+	uint32_t checked, mode, uid, gid;	/* of its rights */
+	uint32_t greeting_size;
+	uint64_t number;		/* of the device */
+	char name[NODE_NAME_SIZE];
+	struct devnode devnode;
+	unsigned char greeting[GREETING_MAX];
+};
+
+/* A record of KEEP_OPEN_FILE. Whether its user was let pass is found out anew. */
+struct file_record {
+	uint32_t minor;			/* of its node */
+	int32_t pid;			/* these three: client_who */
+	uint32_t uid;
+	char name[16];
+	uint32_t pad;
+	uint64_t container;		/* container_id(), of a container */
 };
 
 /* What a client's open() of a node made. */

@@ -165,6 +165,42 @@ static const struct cuse_lowlevel_ops operations = {
 
 /* ---- life ---- */
 
+static void fd_name(const struct node *node, char ret[FD_KEEP_NAME_SIZE])
+{
+	snprintf(ret, FD_KEEP_NAME_SIZE, "cuse-%u", node->minor);
+}
+
+static void record_put(const struct node *node)
+{
+	struct node_record record = {
+		.kind = node->kind, .hidden = node->hidden, .has_devnode = node->has_devnode,
+		.checked = node->rights.checked, .mode = node->rights.mode,
+		.uid = node->rights.uid, .gid = node->rights.gid, .number = node->number,
+		.greeting_size = (uint32_t)node->greeting.size, .devnode = node->devnode,
+	};
+
+	if (node->group) {
+		record.group = group_id(node->group);
+		record.noiommu = group_kind(node->group) == GROUP_NOIOMMU;
+	}
+	memcpy(record.name, node->name, sizeof(record.name));
+	memcpy(record.greeting, node->greeting.bytes, sizeof(record.greeting));
+	keep_put(node->service->params.keep, KEEP_NODE, node->minor, &record, sizeof(record));
+}
+
+/* Before the record is put, and after it was dropped. */
+static void fd_outlive(const struct node *node, bool on)
+{
+	struct fd_keep *fds = node->service->params.fds;
+	char name[FD_KEEP_NAME_SIZE];
+
+	fd_name(node, name);
+	if (fds && on)
+		fds->put(fds, name, node->fd);
+	else if (fds)
+		fds->drop(fds, name);
+}
+
 /* What the kernel made of it: the name's '/' is '!' in sysfs. */
 static int read_number(struct node *node, struct cused_error *err)
 {
@@ -185,7 +221,8 @@ static int read_number(struct node *node, struct cused_error *err)
 	return 0;
 }
 
-static int channel_make(struct node *node, struct cused_error *err)
+/* @fd: /dev/cuse, taken; @adopt: of a process before, whose greeting the node has */
+static int channel_make(struct node *node, int fd, bool adopt, struct cused_error *err)
 {
 	char *argv[] = { (char[]){ "vfio-cused" }, NULL };
 	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
@@ -194,36 +231,41 @@ static int channel_make(struct node *node, struct cused_error *err)
 	struct cuse_info cuse = { .dev_major = node->service->major,
 				  .dev_minor = node->minor, .dev_info_argc = 1,
 				  .dev_info_argv = info, .flags = CUSE_UNRESTRICTED_IOCTL };
-	struct fuse_session *session;
-	struct channel_params params;
-	int fd, r;
+	struct channel_params params = { .fd = fd, .id = node->minor, .cuse = true,
+					 .adopt = adopt, .greeting = &node->greeting };
+	int r;
 
-	fd = open("/dev/cuse", O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return cused_error_set(err, -errno, "cannot open /dev/cuse: %s; %s",
-				       strerror(errno), errno == ENOENT || errno == ENODEV ?
-				       "load the kernel's module: modprobe cuse" :
-				       "run as root, or see to its owner and mode");
 	snprintf(devname, sizeof(devname), "DEVNAME=%s", node->name);
-	session = cuse_lowlevel_new(&args, &cuse, &operations, node);
+	params.session = cuse_lowlevel_new(&args, &cuse, &operations, node);
 	fuse_opt_free_args(&args);
-	if (!session || fuse_session_custom_io(session, &channel_io, fd)) {
+	if (!params.session || fuse_session_custom_io(params.session, &channel_io, fd)) {
 		close(fd);
-		if (session)
-			fuse_session_destroy(session);
+		if (params.session)
+			fuse_session_destroy(params.session);
 		return cused_error_set(err, -ENOMEM, "libfuse makes no session");
 	}
-	params = (struct channel_params){ .session = session, .fd = fd, .id = node->minor,
-					  .cuse = true };
 	r = channel_new(node->service->server, &params, &node->channel);
 	if (r) {
-		fuse_session_destroy(session);
+		fuse_session_destroy(params.session);
 		return cused_error_set(err, r, "cannot make /dev/%s: %s", node->name,
 				       r == -EADDRINUSE ? "a device of that name or number "
 				       "exists; is another service running?" :
 				       strerror(-r));
 	}
+	node->fd = fd;
 	return 0;
+}
+
+static int device_make(struct node *node, struct cused_error *err)
+{
+	int fd = open("/dev/cuse", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return cused_error_set(err, -errno, "cannot open /dev/cuse: %s; %s",
+				       strerror(errno), errno == ENOENT || errno == ENODEV ?
+				       "load the kernel's module: modprobe cuse" :
+				       "run as root, or see to its owner and mode");
+	return channel_make(node, fd, false, err);
 }
 
 static int node_name(struct node *node, struct cused_error *err)
@@ -275,6 +317,8 @@ int node_set_rights(struct node *node, const struct access_rights *rights,
 	struct devnode same;
 
 	access_set(node->access, rights);
+	node->rights = *rights;
+	record_put(node);
 	return node_file(node, rights, &same, err);
 }
 
@@ -287,8 +331,10 @@ int node_show(struct node *node, const struct access_rights *rights, struct cuse
 	r = node_file(node, rights, &node->devnode, err);
 	if (r)
 		return r;
+	node->rights = *rights;
 	node->has_devnode = true;
 	node->hidden = false;
+	record_put(node);
 	return 0;
 }
 
@@ -297,12 +343,14 @@ void node_hide(struct node *node)
 	node->hidden = true;
 	node->has_devnode = false;
 	devnode_restore(&node->devnode);
+	record_put(node);
 }
 
-int node_new(struct service *service, enum object_kind kind, struct group *group,
-	     const struct access_rights *rights, struct node **ret, struct cused_error *err)
+/* Without a channel. @minor: NULL: the lowest that is free. Return: 0; -errno with @err set. */
+static int node_begin(struct service *service, enum object_kind kind, struct group *group,
+		      const struct access_rights *rights, const unsigned *minor,
+		      struct node **ret, struct cused_error *err)
 {
-	static const struct access_rights container = { .mode = CONTAINER_MODE };
 	struct node *node = calloc(1, sizeof(*node));
 	int r;
 
@@ -311,18 +359,14 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 	node->service = service;
 	node->kind = kind;
 	node->group = group;
+	node->rights = *rights;
 	r = node_name(node, err);
 	if (r) {
 		free(node);
 		return r;
 	}
-	if (kind == OBJECT_CONTAINER) {
-		rights = &container;
-	} else if (access_new(strchr(node->name, '/') + 1, rights, &node->access)) {
-		free(node);
-		return cused_error_set(err, -ENOMEM, "out of memory");
-	}
-	if (open_files_init(&node->files)) {
+	if ((group && access_new(strchr(node->name, '/') + 1, rights, &node->access)) ||
+	    open_files_init(&node->files)) {
 		access_unref(node->access);
 		free(node);
 		return cused_error_set(err, -ENOMEM, "out of memory");
@@ -330,16 +374,34 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 	pthread_mutex_init(&node->lock, NULL);
 	thread_cond_init(&node->changed);
 	pthread_mutex_lock(&service->lock);
-	node->minor = free_minor(service);
+	node->minor = minor ? *minor : free_minor(service);
 	list_push_back(&service->nodes, &node->item);
 	pthread_mutex_unlock(&service->lock);
-	r = node->minor < SERVICE_MINORS ? channel_make(node, err) :
+	*ret = node;
+	return 0;
+}
+
+int node_new(struct service *service, enum object_kind kind, struct group *group,
+	     const struct access_rights *rights, struct node **ret, struct cused_error *err)
+{
+	static const struct access_rights container = { .mode = CONTAINER_MODE };
+	struct node *node = NULL;
+	int r;
+
+	if (kind == OBJECT_CONTAINER)
+		rights = &container;
+	r = node_begin(service, kind, group, rights, NULL, &node, err);
+	if (r)
+		return r;
+	r = node->minor < SERVICE_MINORS ? device_make(node, err) :
 		cused_error_set(err, -ENOSPC, "cannot make /dev/%s: there are %u nodes, and no "
 				"more can be", node->name, SERVICE_MINORS);
 	if (r == 0)
 		r = read_number(node, err);
-	if (r == 0)
+	if (r == 0) {
+		fd_outlive(node, true);
 		r = node_show(node, rights, err);
+	}
 	if (r) {
 		node_free(node);
 		return r;
@@ -351,8 +413,11 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 int node_free(struct node *node)
 {
 	struct service *service = node->service;
-	int r = channel_free(node->channel);
+	int r;
 
+	keep_drop(service->params.keep, KEEP_NODE, node->minor);
+	r = channel_free(node->channel);
+	fd_outlive(node, false);
 	if (node->has_devnode)
 		devnode_restore(&node->devnode);
 	pthread_mutex_lock(&service->lock);
