@@ -23,17 +23,29 @@ struct event_ops {
 		     void *arg, uint64_t cookie);
 	void (*unwatch)(struct event *ev);
 	void (*free)(struct event *ev);
+	/* Have it known to the process that takes over from this one (core/restore.h), until it
+	 * is freed. Return: ev->keep_id; 0: it cannot be.  Locks: any of the core's may be held.
+	 * NULL: ev->keep_id is as it is. */
+	uint64_t (*keep)(struct event *ev);
 };
 
 struct event {
 	const struct event_ops *ops;
 	atomic_uint refs;
-	uint64_t keep_id;	/* by which the transport knows it after a restart; 0: it does not */
+	uint64_t keep_id;	/* by which the transport knows it after a restart; 0: it does not;
+				 * event_keep() reads it */
 };
 
 void event_init(struct event *ev, const struct event_ops *ops);	/* refs = 1 */
 struct event *event_ref(struct event *ev);
 void event_unref(struct event *ev);				/* NULL is allowed */
+
+/* For whoever puts a reference into a record: make sure that the event outlives the process, too.
+ * Return: by what struct restore_ops will find it; 0: not at all.  Locks: as event_ops.keep. */
+static inline uint64_t event_keep(struct event *ev)
+{
+	return ev->ops->keep ? ev->ops->keep(ev) : ev->keep_id;
+}
 
 /* A client's fd argument that ought to be an eventfd, resolved by the transport.
  * fd < 0: event NULL and err 0. fd >= 0: either event, or err -EBADF or -EINVAL. */

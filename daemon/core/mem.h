@@ -59,6 +59,13 @@ struct mm_ops {
 	/* Is the process that it belongs to, or did before an exec, there still? Never waits for
 	 * its memory. NULL: always. */
 	bool (*alive)(struct mm *mm);
+
+	/*
+	 * Have it known to the process that takes over from this one (core/restore.h), until it
+	 * is freed. Return: mm->keep_id; 0: it cannot be.  Locks: any of the core's may be held.
+	 * NULL: mm->keep_id is as it is.
+	 */
+	uint64_t (*keep)(struct mm *mm);
 };
 
 #define MM_IOV_MAX 1024
@@ -68,13 +75,21 @@ struct mm {
 	atomic_uint refs;
 	atomic_uint_fast64_t locked_pages;	/* T1-045: pages charged by MAP_DMA */
 	uint64_t keep_id;		/* by which the transport knows it after a restart; 0: it
-					 * does not */
+					 * does not; mm_keep() reads it */
 	atomic_uint share_misses;	/* shares refused in a row: see ioas_dma.c */
 };
 
 void mm_init(struct mm *mm, const struct mm_ops *ops);	/* refs = 1 */
 struct mm *mm_ref(struct mm *mm);
 void mm_unref(struct mm *mm);				/* NULL is allowed */
+
+/* For whoever puts a reference into a record: make sure that the mm outlives the process, too.
+ * Clients come and go, so those that nothing lasting refers to are not kept.
+ * Return: by what struct restore_ops will find it; 0: not at all.  Locks: as mm_ops.keep. */
+static inline uint64_t mm_keep(struct mm *mm)
+{
+	return mm->ops->keep ? mm->ops->keep(mm) : mm->keep_id;
+}
 
 /* One range of one client's memory, handed down by proto for large copies. */
 struct mem {

@@ -133,7 +133,8 @@ static void event_free(struct event *ev)
 }
 
 static const struct event_ops event_ops = {
-	event_signal, event_watch, event_unwatch, event_free,
+	.signal = event_signal, .watch = event_watch, .unwatch = event_unwatch,
+	.free = event_free,
 };
 
 /* ---- the input ---- */

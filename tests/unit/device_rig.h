@@ -279,7 +279,8 @@ static inline void rig_event_free(struct event *ev)
 }
 
 static const struct event_ops rig_event_ops = {
-	rig_signal, rig_watch, rig_unwatch, rig_event_free,
+	.signal = rig_signal, .watch = rig_watch, .unwatch = rig_unwatch,
+	.free = rig_event_free,
 };
 
 /* Reset by rig_event(): a reference is the test's own. */
