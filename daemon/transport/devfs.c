@@ -23,7 +23,7 @@
 #include <vfio-cused/log.h>
 
 #define ATTR_SECONDS 3600.0	/* attributes never change */
-#define CLOSED_CHAINS 256u
+#define FILE_CHAINS 1024u	/* numbers follow each other, so they are of equal length */
 /* Number of the folder of a place: this, and the place. No file gets as far. */
 #define INO_PLACE (1ull << 63)
 
@@ -38,11 +38,12 @@ struct backed {
 };
 
 struct file {
-	struct list item;		/* devfs->files, or a chain of devfs->closed */
-	fuse_ino_t ino;
+	struct list item;		/* devfs->files */
+	struct list chain;		/* devfs->chains[], by ino */
+	fuse_ino_t ino;			/* never another's */
 	char name[SERVICE_TOKEN_NAME_SIZE];	/* "" of one in a place */
 	uint64_t place;			/* 0: none */
-	struct device_file *device;	/* NULL once released */
+	struct device_file *device;
 	const struct group *group;	/* of the device */
 	struct access *access;		/* NULL: no rules */
 	struct access_seen seen;	/* access's lock */
@@ -51,7 +52,6 @@ struct file {
 	enum state state;
 	pid_t opener;			/* has a copy that is no client's; 0: not any more */
 	unsigned uses;			/* calls at work */
-	uint64_t lookups;		/* the kernel's references */
 	bool by_opener;			/* flushed: it was the close of its copy */
 	bool flushed;			/* a RELEASE may be on its way, or is at work, … */
 	struct timespec until;		/* … until then; of a granted one: its end */
@@ -70,29 +70,23 @@ struct devfs {
 	pthread_mutex_t lock;		/* all below; never held in core */
 	pthread_cond_t changed;
 	struct list backed, files;
-	/* Of closed ones the kernel remembers the name until it needs the memory. */
-	struct list closed[CLOSED_CHAINS];	/* by ino */
+	struct list chains[FILE_CHAINS];	/* of the files, by ino */
 	fuse_ino_t last_ino;
 };
 
 /* ---- files ---- */
 
-static struct file *find_in(struct list *files, fuse_ino_t ino)
+/* Who serves a request knows a file by its number: the kernel may ask about one that is closed,
+ * whose inode it has still. */
+static struct file *file_find(struct devfs *devfs, fuse_ino_t ino)
 {
-	list_for_each(it, files) {
-		struct file *file = container_of(it, struct file, item);
+	list_for_each(it, &devfs->chains[ino % FILE_CHAINS]) {
+		struct file *file = container_of(it, struct file, chain);
 
 		if (file->ino == ino)
 			return file;
 	}
 	return NULL;
-}
-
-static struct file *file_find(struct devfs *devfs, fuse_ino_t ino)
-{
-	struct file *file = find_in(&devfs->files, ino);
-
-	return file ? file : find_in(&devfs->closed[ino % CLOSED_CHAINS], ino);
 }
 
 static struct file *file_find_name(struct devfs *devfs, const char *name)
@@ -106,18 +100,8 @@ static struct file *file_find_name(struct devfs *devfs, const char *name)
 	return NULL;
 }
 
-/* With the lock. */
-static void file_free_if_done(struct file *file)
-{
-	if (file->state != STATE_CLOSED || file->lookups || file->device)
-		return;
-	list_remove(&file->item);
-	access_unref(file->access);
-	free(file);
-}
-
-/* Release the device of a file that is closed or was never opened. With the lock, which
- * is given up meanwhile. */
+/* The end of a file that is closed or was never opened, and of its device's use. With the lock,
+ * which is given up meanwhile; the file may be gone then. */
 static void file_release_locked(struct devfs *devfs, struct file *file)
 {
 	struct device_file *device = file->device;
@@ -135,12 +119,11 @@ static void file_release_locked(struct devfs *devfs, struct file *file)
 	pthread_mutex_unlock(&devfs->lock);
 	device_file_release(device);
 	pthread_mutex_lock(&devfs->lock);
-	file->device = NULL;
-	file->flushed = false;
 	list_remove(&file->item);
-	list_push_back(&devfs->closed[file->ino % CLOSED_CHAINS], &file->item);
+	list_remove(&file->chain);
 	pthread_cond_broadcast(&devfs->changed);
-	file_free_if_done(file);
+	access_unref(file->access);
+	free(file);
 }
 
 static struct file *file_find_place(struct devfs *devfs, uint64_t place)
@@ -183,6 +166,7 @@ static void file_publish(struct devfs *devfs, struct file *file)
 	atomic_store(&devfs->restless, true);
 	file->ino = ++devfs->last_ino;
 	list_push_back(&devfs->files, &file->item);
+	list_push_back(&devfs->chains[file->ino % FILE_CHAINS], &file->chain);
 }
 
 int devfs_grant(struct devfs *devfs, struct device_file *device, struct access *access,
@@ -320,17 +304,19 @@ unsigned devfs_unsettled(struct devfs *devfs, const struct group **ret, unsigned
 
 void devfs_settle(struct devfs *devfs, const struct group *group)
 {
+	struct timespec until;
 	struct file *file;
 
 	pthread_mutex_lock(&devfs->lock);
 	while ((file = unsettled(devfs, group))) {
+		until = file->until;
 		if (file->state == STATE_GRANTED)
 			file_release_locked(devfs, file);
 		/* A copy of the fd was closed, and another one is still open. */
-		else if (is_over(&file->until))
+		else if (is_over(&until))
 			file->flushed = false;
 		else
-			pthread_cond_timedwait(&devfs->changed, &devfs->lock, &file->until);
+			pthread_cond_timedwait(&devfs->changed, &devfs->lock, &until);
 	}
 	pthread_mutex_unlock(&devfs->lock);
 }
@@ -341,7 +327,7 @@ unsigned devfs_count(struct devfs *devfs)
 
 	pthread_mutex_lock(&devfs->lock);
 	list_for_each(it, &devfs->files)
-		n += container_of(it, struct file, item)->device != NULL;
+		n++;
 	pthread_mutex_unlock(&devfs->lock);
 	return n;
 }
@@ -408,7 +394,6 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	pthread_mutex_lock(&devfs->lock);
 	file = parent == FUSE_ROOT_ID ? file_find_name(devfs, name) : NULL;
 	if (file && file->state == STATE_GRANTED) {
-		file->lookups++;
 		entry.ino = file->ino;
 	} else if (parent == FUSE_ROOT_ID && place_of(name)) {
 		entry.ino = INO_PLACE | place_of(name);
@@ -420,21 +405,6 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	}
 	fill_attr(entry.ino, &entry.attr);
 	fuse_reply_entry(req, &entry);
-}
-
-static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
-{
-	struct devfs *devfs = devfs_of(req);
-	struct file *file;
-
-	pthread_mutex_lock(&devfs->lock);
-	file = file_find(devfs, ino);
-	if (file) {
-		file->lookups -= n < file->lookups ? n : file->lookups;
-		file_free_if_done(file);
-	}
-	pthread_mutex_unlock(&devfs->lock);
-	fuse_reply_none(req);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -449,6 +419,18 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 		       struct fuse_file_info *fi)
 {
 	fuse_reply_err(req, EINVAL);
+}
+
+/* The kernel has it no more. */
+static void file_release(struct devfs *devfs, fuse_ino_t ino)
+{
+	struct file *file;
+
+	pthread_mutex_lock(&devfs->lock);
+	file = file_find(devfs, ino);
+	if (file)
+		file_release_locked(devfs, file);
+	pthread_mutex_unlock(&devfs->lock);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -472,27 +454,27 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, ENXIO);
 		return;
 	}
-	fi->fh = (uintptr_t)file;
 	devfs_wire_open(backing_id);
-	if (fuse_reply_open(req, fi)) {
+	if (fuse_reply_open(req, fi))
 		/* Who opened it was killed: there will be no RELEASE. */
-		pthread_mutex_lock(&devfs->lock);
-		file_release_locked(devfs, file);
-		pthread_mutex_unlock(&devfs->lock);
-	}
+		file_release(devfs, ino);
 }
 
-static struct file *file_of(const struct fuse_file_info *fi)
+/* Begin a call on a file, which stays until file_unuse(). Return: NULL: it is answered. */
+static struct file *file_use(struct devfs *devfs, fuse_req_t req, fuse_ino_t ino)
 {
-	return (struct file *)(uintptr_t)fi->fh;
-}
+	struct file *file;
 
-static struct device_file *file_use(struct devfs *devfs, struct file *file)
-{
 	pthread_mutex_lock(&devfs->lock);
-	file->uses++;
+	file = file_find(devfs, ino);
+	if (file && file->state == STATE_CLOSED)
+		file = NULL;
+	if (file)
+		file->uses++;
 	pthread_mutex_unlock(&devfs->lock);
-	return file->device;
+	if (!file)
+		fuse_reply_err(req, ENODEV);
+	return file;
 }
 
 static void file_unuse(struct devfs *devfs, struct file *file)
@@ -521,7 +503,6 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	if (file) {
 		file->state = STATE_OPEN;
 		file->opener = fuse_req_ctx(req)->pid;
-		file->lookups++;
 		entry.ino = file->ino;
 		devfs_wire_open(file->backing_id);
 	}
@@ -530,15 +511,9 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 		fuse_reply_err(req, ENOENT);
 		return;
 	}
-	fi->fh = (uintptr_t)file;
 	fill_attr(entry.ino, &entry.attr);
-	if (fuse_reply_create(req, &entry, fi)) {
-		/* As for an open. */
-		pthread_mutex_lock(&devfs->lock);
-		file->lookups--;
-		file_release_locked(devfs, file);
-		pthread_mutex_unlock(&devfs->lock);
-	}
+	if (fuse_reply_create(req, &entry, fi))
+		file_release(devfs, entry.ino);		/* as for an open */
 }
 
 /* The root leads to names that are known, and is nothing in itself: whoever has a descriptor
@@ -561,19 +536,21 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
 	struct devfs *devfs = devfs_of(req);
-	struct device_file *device = file_use(devfs, file_of(fi));
+	struct file *file = file_use(devfs, req, ino);
 	cleanup_free void *buf = NULL;
 	struct request request;
 	ssize_t n;
 	int r = 0;
 
+	if (!file)
+		return;
 	request_begin(&request, devfs->server, req, false);
-	if (!is_allowed(file_of(fi), &request))
+	if (!is_allowed(file, &request))
 		goto end;
-	n = device_rw_check(device, (uint64_t)off, size, false);
+	n = device_rw_check(file->device, (uint64_t)off, size, false);
 	if (n > 0) {
 		buf = malloc((size_t)n);
-		r = buf ? device_read(device, (uint64_t)off, buf, (size_t)n) : -ENOMEM;
+		r = buf ? device_read(file->device, (uint64_t)off, buf, (size_t)n) : -ENOMEM;
 		if (r)
 			n = r;
 	}
@@ -583,24 +560,26 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		fuse_reply_buf(req, buf, (size_t)n);
 end:
 	request_end(&request);
-	file_unuse(devfs, file_of(fi));
+	file_unuse(devfs, file);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
 		     struct fuse_file_info *fi)
 {
 	struct devfs *devfs = devfs_of(req);
-	struct device_file *device = file_use(devfs, file_of(fi));
+	struct file *file = file_use(devfs, req, ino);
 	struct request request;
 	ssize_t n;
 	int r;
 
+	if (!file)
+		return;
 	request_begin(&request, devfs->server, req, false);
-	if (!is_allowed(file_of(fi), &request))
+	if (!is_allowed(file, &request))
 		goto end;
-	n = device_rw_check(device, (uint64_t)off, size, true);
+	n = device_rw_check(file->device, (uint64_t)off, size, true);
 	if (n > 0) {
-		r = device_write(device, (uint64_t)off, buf, (size_t)n);
+		r = device_write(file->device, (uint64_t)off, buf, (size_t)n);
 		if (r)
 			n = r;
 	}
@@ -610,7 +589,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 		fuse_reply_write(req, (size_t)n);
 end:
 	request_end(&request);
-	file_unuse(devfs, file_of(fi));
+	file_unuse(devfs, file);
 }
 
 /* With the lock. */
@@ -619,12 +598,14 @@ static bool is_opener(const struct file *file, fuse_req_t req)
 	return file->opener && file->opener == fuse_req_ctx(req)->pid;
 }
 
-static bool was_undelivered(struct devfs *devfs, struct file *file, fuse_req_t req)
+static bool was_undelivered(struct devfs *devfs, fuse_ino_t ino, fuse_req_t req)
 {
+	struct file *file;
 	bool was;
 
 	pthread_mutex_lock(&devfs->lock);
-	was = is_opener(file, req);
+	file = file_find(devfs, ino);
+	was = file && is_opener(file, req);
 	if (was)
 		file_flushed(devfs, file);
 	pthread_mutex_unlock(&devfs->lock);
@@ -636,47 +617,52 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 		     size_t in_size, size_t out_size)
 {
 	struct devfs *devfs = devfs_of(req);
-	struct device_file *device;
 	struct request request;
+	struct file *file;
 
-	if (cmd == SERVICE_IOC_UNDELIVERED && was_undelivered(devfs, file_of(fi), req)) {
+	if (cmd == SERVICE_IOC_UNDELIVERED && was_undelivered(devfs, ino, req)) {
 		fuse_reply_ioctl(req, 0, NULL, 0);
 		return;
 	}
-	device = file_use(devfs, file_of(fi));
+	file = file_use(devfs, req, ino);
+	if (!file)
+		return;
 	request_begin(&request, devfs->server, req, false);
-	if (is_allowed(file_of(fi), &request))
-		devfs->ioctl(devfs->ioctl_arg, &request, device, cmd, (uintptr_t)arg);
+	if (is_allowed(file, &request))
+		devfs->ioctl(devfs->ioctl_arg, &request, file->device, cmd, (uintptr_t)arg);
 	request_end(&request);
-	file_unuse(devfs, file_of(fi));
+	file_unuse(devfs, file);
 }
 
-static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+/* With the lock. */
+static void close_begins(struct devfs *devfs, struct file *file, fuse_req_t req)
 {
-	struct devfs *devfs = devfs_of(req);
-	struct file *file = file_of(fi);
-	bool by_opener, was;
+	bool was = file->flushed, by_opener = is_opener(file, req);
 
-	pthread_mutex_lock(&devfs->lock);
-	was = file->flushed;
-	by_opener = is_opener(file, req);
 	if (by_opener)
 		file->opener = 0;
 	/* Who fetches from a place tells of a file that has come to no client. */
 	if (!by_opener || was || !file->place)
 		file_flushed(devfs, file);
 	file->by_opener = by_opener && !was;
+}
+
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct devfs *devfs = devfs_of(req);
+	struct file *file;
+
+	pthread_mutex_lock(&devfs->lock);
+	file = file_find(devfs, ino);
+	if (file)
+		close_begins(devfs, file, req);
 	pthread_mutex_unlock(&devfs->lock);
 	fuse_reply_err(req, 0);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct devfs *devfs = devfs_of(req);
-
-	pthread_mutex_lock(&devfs->lock);
-	file_release_locked(devfs, file_of(fi));
-	pthread_mutex_unlock(&devfs->lock);
+	file_release(devfs_of(req), ino);
 	fuse_reply_err(req, 0);
 }
 
@@ -694,7 +680,6 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 static const struct fuse_lowlevel_ops operations = {
 	.init = op_init,
 	.lookup = op_lookup,
-	.forget = op_forget,
 	.getattr = op_getattr,
 	.setattr = op_setattr,
 	.open = op_open,
@@ -806,8 +791,8 @@ int devfs_new(struct server *server, devfs_ioctl_fn *ioctl, void *arg, struct de
 	devfs->last_ino = FUSE_ROOT_ID;
 	list_init(&devfs->backed);
 	list_init(&devfs->files);
-	for (unsigned i = 0; i < CLOSED_CHAINS; i++)
-		list_init(&devfs->closed[i]);
+	for (unsigned i = 0; i < FILE_CHAINS; i++)
+		list_init(&devfs->chains[i]);
 	pthread_mutex_init(&devfs->lock, NULL);
 	thread_cond_init(&devfs->changed);
 	r = session_new(devfs, err);
@@ -833,14 +818,6 @@ int devfs_free(struct devfs *devfs)
 	pthread_mutex_lock(&devfs->lock);
 	while (!list_empty(&devfs->files))
 		file_release_locked(devfs, container_of(devfs->files.next, struct file, item));
-	for (unsigned i = 0; i < CLOSED_CHAINS; i++) {
-		list_for_each_safe(it, tmp, &devfs->closed[i]) {
-			struct file *file = container_of(it, struct file, item);
-
-			file->lookups = 0;
-			file_free_if_done(file);
-		}
-	}
 	pthread_mutex_unlock(&devfs->lock);
 	list_for_each_safe(it, tmp, &devfs->backed)
 		free(container_of(it, struct backed, item));
