@@ -33,7 +33,7 @@ struct event {
 	const struct event_ops *ops;
 	atomic_uint refs;
 	uint64_t keep_id;	/* by which the transport knows it after a restart; 0: it does not;
-				 * event_keep() reads it */
+				 * set by event_keep() */
 };
 
 void event_init(struct event *ev, const struct event_ops *ops);	/* refs = 1 */

@@ -75,7 +75,7 @@ struct mm {
 	atomic_uint refs;
 	atomic_uint_fast64_t locked_pages;	/* T1-045: pages charged by MAP_DMA */
 	uint64_t keep_id;		/* by which the transport knows it after a restart; 0: it
-					 * does not; mm_keep() reads it */
+					 * does not; set by mm_keep() */
 	atomic_uint share_misses;	/* shares refused in a row: see ioas_dma.c */
 };
 

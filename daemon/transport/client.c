@@ -15,7 +15,9 @@
 
 #include <transport/client.h>
 #include <transport/client_mm.h>
+#include <transport/kept_files.h>
 #include <util/cleanup.h>
+#include <util/list.h>
 
 #ifndef PIDFD_THREAD
 #define PIDFD_THREAD O_EXCL
@@ -45,6 +47,14 @@ struct clients {
 	pthread_mutex_t lock;
 	unsigned kept;						/* slots in use, at least 1 */
 	struct client_thread *slots[CLIENT_THREADS_KEPT];	/* lock; each holds a ref */
+	struct kept_files *files;				/* or NULL */
+	struct list restored;					/* lock; struct restored */
+};
+
+/* An address space that another process has kept, and no thread of which has been here yet. */
+struct restored {
+	struct list item;		/* clients->restored */
+	struct mm *mm;			/* a reference */
 };
 
 static unsigned threads_kept(void)
@@ -68,8 +78,47 @@ int clients_new(struct clients **ret)
 		return -ENOMEM;
 	pthread_mutex_init(&clients->lock, NULL);
 	clients->kept = threads_kept();
+	list_init(&clients->restored);
 	*ret = clients;
 	return 0;
+}
+
+static int restore_mm(void *arg, struct kept *kept, uint64_t id, int fd, uint64_t word)
+{
+	struct clients *clients = arg;
+	struct restored *restored = calloc(1, sizeof(*restored));
+	int r;
+
+	if (!restored)
+		return -ENOMEM;
+	r = client_mm_renew(clients->files, kept, id, fd, word, &restored->mm);
+	if (r)
+		free(restored);
+	else
+		list_push_back(&clients->restored, &restored->item);
+	return r;
+}
+
+int clients_keep(struct clients *clients, struct keep *keep, struct fd_keep *fds)
+{
+	int r = kept_files_new(KEEP_MM, "mm", NULL, keep, fds, &clients->files);
+
+	return r ? r : kept_restore(clients->files, restore_mm, clients);
+}
+
+struct mm *client_mm_restore(struct clients *clients, uint64_t id)
+{
+	struct mm *mm = NULL;
+
+	pthread_mutex_lock(&clients->lock);
+	list_for_each(it, &clients->restored) {
+		struct restored *restored = container_of(it, struct restored, item);
+
+		if (restored->mm->keep_id == id && client_mm_alive(restored->mm))
+			mm = mm_ref(restored->mm);
+	}
+	pthread_mutex_unlock(&clients->lock);
+	return mm;
 }
 
 /* Forget all threads. Those in use stay until they are put. */
@@ -85,11 +134,21 @@ static void forget_all(struct clients *clients)
 		client_put(threads[i]);
 }
 
+static void restored_free(struct restored *restored)
+{
+	list_remove(&restored->item);
+	mm_unref(restored->mm);
+	free(restored);
+}
+
 void clients_free(struct clients *clients)
 {
 	if (!clients)
 		return;
 	forget_all(clients);
+	list_for_each_safe(it, tmp, &clients->restored)
+		restored_free(container_of(it, struct restored, item));
+	kept_files_unref(clients->files);
 	pthread_mutex_destroy(&clients->lock);
 	free(clients);
 }
@@ -281,6 +340,25 @@ static void caller_rights(struct client_thread *thread, struct caller *caller)
 	caller->cap_sys_rawio = data[0].effective & 1u << CAP_SYS_RAWIO;
 }
 
+/* Of a thread that comes for the first time: was its address space here before us? Those that
+ * are gone go here, too: nobody else looks. With the lock. */
+static struct mm *mm_find_restored(struct clients *clients, pid_t tgid)
+{
+	struct mm *found = NULL;
+
+	list_for_each_safe(it, tmp, &clients->restored) {
+		struct restored *restored = container_of(it, struct restored, item);
+		bool alive = client_mm_alive(restored->mm);
+
+		if (alive && client_mm_tgid(restored->mm) != tgid)
+			continue;
+		if (alive && !found)
+			found = mm_ref(restored->mm);
+		restored_free(restored);
+	}
+	return found;
+}
+
 /* An address space that another thread of the process has asked for already. */
 static struct mm *mm_find(struct clients *clients, pid_t tgid)
 {
@@ -306,7 +384,9 @@ static int thread_mm(struct clients *clients, struct client_thread *thread, stru
 	if (!thread->mm)
 		thread->mm = mm_find(clients, thread->tgid);
 	if (!thread->mm)
-		r = client_mm_new(thread->tgid, &thread->mm);
+		thread->mm = mm_find_restored(clients, thread->tgid);
+	if (!thread->mm)
+		r = client_mm_new(thread->tgid, clients->files, &thread->mm);
 	*ret = thread->mm;
 	pthread_mutex_unlock(&clients->lock);
 	mm_unref(old);

@@ -29,10 +29,22 @@
 
 struct clients;			/* all of one run */
 struct client_thread;
+struct fd_keep;
+struct keep;
 
 /* Return: 0, -ENOMEM. */
 int clients_new(struct clients **ret);
 void clients_free(struct clients *clients);	/* NULL is allowed */
+
+/*
+ * clients_keep - address spaces that records refer to outlive the process (mm_keep()); those that
+ * another process has kept are there again.
+ * @keep, @fds: borrowed, for as long as there are struct mm; @keep NULL: nothing of it
+ * Return: 0; -ENOMEM; -EMFILE; -EBADMSG these are no records.  Locks: none; nobody uses @clients yet.
+ */
+int clients_keep(struct clients *clients, struct keep *keep, struct fd_keep *fds);
+/* One of those. Return: a reference; NULL: it has gone, or there was none. */
+struct mm *client_mm_restore(struct clients *clients, uint64_t id);
 
 /*
  * The thread behind a number, from a notification that is still valid.

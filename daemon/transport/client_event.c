@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include <transport/client_event.h>
+#include <transport/kept_files.h>
 #include <transport/thread.h>
 #include <util/list.h>
 
@@ -21,13 +23,18 @@ struct client_events {
 	pthread_t thread;
 	struct list watched;		/* lock; struct client_event.item */
 	uint64_t last_number;		/* lock */
+	struct kept_files *files;	/* or NULL */
+	struct list restored;		/* lock; struct client_event, with a reference */
 };
 
 struct client_event {
 	struct event event;
 	struct client_events *events;
 	int fd;
-	struct list item;		/* events->lock; linked while watched */
+	struct kept_files *files;	/* of the events, or NULL */
+	struct kept *kept;		/* the files' lock */
+	struct list item;		/* events->lock; linked while watched, … */
+	struct list restored;		/* … and while restored */
 	uint64_t number;		/* events->lock; 0: not watched */
 	void (*fn)(void *arg, uint64_t cookie);	/* events->lock, as the rest */
 	void *arg;
@@ -99,8 +106,17 @@ static void event_free(struct event *base)
 	struct client_event *event = client_event_of(base);
 
 	event_unwatch(base);
+	kept_drop(event->files, event->kept);
+	kept_files_unref(event->files);
 	close(event->fd);
 	free(event);
+}
+
+static uint64_t event_keep_op(struct event *base)
+{
+	struct client_event *event = client_event_of(base);
+
+	return kept_put(event->files, &event->kept, &base->keep_id, event->fd, 0);
 }
 
 static const struct event_ops client_event_ops = {
@@ -108,6 +124,7 @@ static const struct event_ops client_event_ops = {
 	.watch = event_watch,
 	.unwatch = event_unwatch,
 	.free = event_free,
+	.keep = event_keep_op,
 };
 
 /* Take the counter without blocking, whatever the client's O_NONBLOCK says: it may have
@@ -171,6 +188,7 @@ int client_events_new(struct client_events **ret)
 	if (!events)
 		return -ENOMEM;
 	list_init(&events->watched);
+	list_init(&events->restored);
 	pthread_mutex_init(&events->lock, NULL);
 	events->epoll = epoll_create1(EPOLL_CLOEXEC);
 	events->stop = eventfd(0, EFD_CLOEXEC);
@@ -200,8 +218,10 @@ void client_events_free(struct client_events *events)
 
 	if (!events)
 		return;
+	client_events_restored(events);
 	if (write(events->stop, &one, sizeof(one)) == sizeof(one))
 		pthread_join(events->thread, NULL);
+	kept_files_unref(events->files);
 	close(events->epoll);
 	close(events->stop);
 	pthread_mutex_destroy(&events->lock);
@@ -221,6 +241,22 @@ static bool is_eventfd(int fd)
 	return strcmp(target, "anon_inode:[eventfd]") == 0;
 }
 
+/* Takes @fd, but on failure. */
+static struct client_event *event_new(struct client_events *events, int fd)
+{
+	struct client_event *event = calloc(1, sizeof(*event));
+
+	if (!event)
+		return NULL;
+	event->events = events;
+	event->fd = fd;
+	event->files = kept_files_ref(events->files);
+	list_init(&event->item);
+	list_init(&event->restored);
+	event_init(&event->event, &client_event_ops);
+	return event;
+}
+
 int client_event_new(struct client_events *events, int fd, struct event **ret)
 {
 	struct client_event *event;
@@ -229,15 +265,85 @@ int client_event_new(struct client_events *events, int fd, struct event **ret)
 		close(fd);
 		return -EINVAL;
 	}
-	event = calloc(1, sizeof(*event));
+	event = event_new(events, fd);
 	if (!event) {
 		close(fd);
 		return -ENOMEM;
 	}
-	event->events = events;
-	event->fd = fd;
-	list_init(&event->item);
-	event_init(&event->event, &client_event_ops);
 	*ret = &event->event;
 	return 0;
+}
+
+/* ---- of another process ---- */
+
+/* Copies of one eventfd show one number in /proc (Linux 5.2), which others have once all are
+ * closed. Return: it and 1, as 0 is a number; 0: none is shown. */
+static uint64_t eventfd_key(int fd)
+{
+	unsigned long long id = 0;
+	char path[64], line[128];
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	while (!found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "eventfd-id: %llu", &id) == 1;
+	fclose(f);
+	return found ? id + 1 : 0;
+}
+
+static int restore_event(void *arg, struct kept *kept, uint64_t id, int fd, uint64_t word)
+{
+	struct client_events *events = arg;
+	struct client_event *event = event_new(events, fd);
+
+	if (!event)
+		return -ENOMEM;
+	event->kept = kept;
+	event->event.keep_id = id;
+	list_push_back(&events->restored, &event->restored);
+	return 0;
+}
+
+int client_events_keep(struct client_events *events, struct keep *keep, struct fd_keep *fds)
+{
+	int r = kept_files_new(KEEP_EVENT, "event", eventfd_key, keep, fds, &events->files);
+
+	return r ? r : kept_restore(events->files, restore_event, events);
+}
+
+struct event *client_event_restore(struct client_events *events, uint64_t id)
+{
+	struct event *found = NULL;
+
+	pthread_mutex_lock(&events->lock);
+	list_for_each(it, &events->restored) {
+		struct client_event *event = container_of(it, struct client_event, restored);
+
+		if (event->event.keep_id == id)
+			found = event_ref(&event->event);
+	}
+	pthread_mutex_unlock(&events->lock);
+	return found;
+}
+
+void client_events_restored(struct client_events *events)
+{
+	struct client_event *event;
+
+	do {
+		event = NULL;
+		pthread_mutex_lock(&events->lock);
+		if (!list_empty(&events->restored)) {
+			event = container_of(events->restored.next, struct client_event, restored);
+			list_remove(&event->restored);
+		}
+		pthread_mutex_unlock(&events->lock);
+		/* Which takes the lock. */
+		if (event)
+			event_unref(&event->event);
+	} while (event);
 }

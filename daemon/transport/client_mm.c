@@ -28,6 +28,7 @@
 
 #include <transport/client.h>
 #include <transport/client_mm.h>
+#include <transport/kept_files.h>
 #include <util/cleanup.h>
 #include <util/list.h>
 #include <util/range.h>
@@ -49,7 +50,12 @@ struct client_mm {
 	int maps;			/* pins the address space's identity */
 	int mem;			/* for kernels without PROCMAP_QUERY, else -1 */
 	bool has_query;
+	struct kept_files *files;	/* or NULL */
+	struct kept *kept;		/* the files' lock */
 };
+
+/* Of a kept one, beside its number of process: the file is mem, not maps. */
+#define WORD_MEM (1ull << 32)
 
 static struct client_mm *client_mm_of(const struct mm *mm)
 {
@@ -408,10 +414,23 @@ static void mm_free(struct mm *base)
 {
 	struct client_mm *mm = client_mm_of(base);
 
-	close(mm->maps);
+	kept_drop(mm->files, mm->kept);
+	kept_files_unref(mm->files);
+	if (mm->maps >= 0)
+		close(mm->maps);
 	if (mm->mem >= 0)
 		close(mm->mem);
 	free(mm);
+}
+
+/* The file that tells whether the address space is there. */
+static uint64_t mm_keep_op(struct mm *base)
+{
+	struct client_mm *mm = client_mm_of(base);
+	uint64_t word = (uint64_t)mm->tgid | (mm->has_query ? 0 : WORD_MEM);
+
+	return kept_put(mm->files, &mm->kept, &base->keep_id,
+			mm->has_query ? mm->maps : mm->mem, word);
 }
 
 static const struct mm_ops client_mm_ops = {
@@ -422,9 +441,10 @@ static const struct mm_ops client_mm_ops = {
 	.share = mm_share,
 	.unshare = mm_unshare,
 	.free = mm_free,
+	.keep = mm_keep_op,
 };
 
-int client_mm_new(pid_t tgid, struct mm **ret)
+int client_mm_new(pid_t tgid, struct kept_files *files, struct mm **ret)
 {
 	struct client_mm *mm = calloc(1, sizeof(*mm));
 	struct client_vma vma;
@@ -451,7 +471,27 @@ int client_mm_new(pid_t tgid, struct mm **ret)
 			return r;
 		}
 	}
+	mm->files = kept_files_ref(files);
 	mm_init(&mm->mm, &client_mm_ops);
+	*ret = &mm->mm;
+	return 0;
+}
+
+int client_mm_renew(struct kept_files *files, struct kept *kept, uint64_t id, int fd,
+		    uint64_t word, struct mm **ret)
+{
+	struct client_mm *mm = calloc(1, sizeof(*mm));
+
+	if (!mm)
+		return -ENOMEM;
+	mm->tgid = (pid_t)(uint32_t)word;
+	mm->has_query = !(word & WORD_MEM);
+	mm->maps = mm->has_query ? fd : -1;
+	mm->mem = mm->has_query ? -1 : fd;
+	mm->files = kept_files_ref(files);
+	mm->kept = kept;
+	mm_init(&mm->mm, &client_mm_ops);
+	mm->mm.keep_id = id;
 	*ret = &mm->mm;
 	return 0;
 }

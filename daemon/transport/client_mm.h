@@ -8,8 +8,15 @@
 #include <sys/types.h>
 #include <core/mem.h>
 
-/* Of the process @tgid, as it is now. Return: 0, -ESRCH, -EACCES, -ENOMEM. */
-int client_mm_new(pid_t tgid, struct mm **ret);
+struct kept;
+struct kept_files;
+
+/* Of the process @tgid, as it is now. @files: where mm_keep() keeps it; NULL: nowhere.
+ * Return: 0, -ESRCH, -EACCES, -ENOMEM. */
+int client_mm_new(pid_t tgid, struct kept_files *files, struct mm **ret);
+/* One that another process of ours has kept: a kept_fn; the result goes to @ret. */
+int client_mm_renew(struct kept_files *files, struct kept *kept, uint64_t id, int fd,
+		    uint64_t word, struct mm **ret);
 
 /* Does the process still run in this address space? False after exit and after exec. */
 bool client_mm_alive(struct mm *mm);

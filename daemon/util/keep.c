@@ -342,6 +342,16 @@ void keep_drop(struct keep *keep, enum keep_kind kind, uint64_t id)
 	say(keep, kind, id, true, NULL, 0);
 }
 
+void keep_put_now(struct keep *keep, enum keep_kind kind, uint64_t id, const void *data,
+		  size_t size)
+{
+	struct keep_batch *outer = innermost;
+
+	innermost = NULL;
+	say(keep, kind, id, false, data, size);
+	innermost = outer;
+}
+
 /* ---- reading ---- */
 
 static int compare(const void *a, const void *b)

@@ -92,6 +92,10 @@ void keep_end(struct keep_batch *batch);
 /* Outside of a batch, each is one. @size: at most KEEP_RECORD_MAX */
 void keep_put(struct keep *keep, enum keep_kind kind, uint64_t id, const void *data, size_t size);
 void keep_drop(struct keep *keep, enum keep_kind kind, uint64_t id);
+/* Part of the log at once, whatever batch the thread is in: for what batches of other threads, which
+ * may end sooner, refer to. */
+void keep_put_now(struct keep *keep, enum keep_kind kind, uint64_t id, const void *data,
+		  size_t size);
 
 /* Not to be relied on any more, from now on. */
 void keep_break(struct keep *keep);

@@ -87,7 +87,7 @@ static struct mm *child_mm(void)
 {
 	struct mm *mm;
 
-	ck_assert_int_eq(client_mm_new(child, &mm), 0);
+	ck_assert_int_eq(client_mm_new(child, NULL, &mm), 0);
 	ck_assert_int_eq(client_mm_tgid(mm), child);
 	ck_assert(client_mm_alive(mm));
 	return mm;
@@ -240,7 +240,7 @@ START_TEST(shared_files_on_disk_are_not_written)
 	ck_assert_int_eq(ftruncate(fd, PAGE), 0);
 	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	ck_assert(p != MAP_FAILED);
-	ck_assert_int_eq(client_mm_new(getpid(), &mm), 0);
+	ck_assert_int_eq(client_mm_new(getpid(), NULL, &mm), 0);
 	ck_assert_int_eq(check(mm, p, PAGE, CUSED_PROT_READ), 0);
 	if (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC)
 		ck_assert_int_eq(check(mm, p, PAGE, RW), -EFAULT);

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <transport/kept_files.h>
+#include <transport/thread.h>
+#include <util/list.h>
+
+/* A file that is kept, and is shared by copies of it. */
+struct file {
+	struct list item;		/* files->files */
+	uint64_t id;			/* in its name */
+	uint64_t key;			/* 0: nothing shares it */
+	unsigned refs;
+	int fd;				/* while they are restored; else -1 */
+};
+
+struct kept {
+	struct list item;		/* files->dropped, once it is */
+	uint64_t id;
+	struct file *file;
+};
+
+struct kept_files {
+	atomic_uint refs;
+	enum keep_kind kind;
+	const char *name;
+	uint64_t (*key)(int fd);
+	struct keep *keep;
+	struct fd_keep *fds;
+	pthread_mutex_t lock;		/* all below */
+	uint64_t last_id;
+	struct list files;
+	struct list dropped;		/* the record may still be in the log */
+};
+
+/* What the record holds. */
+struct words {
+	uint64_t file, word;
+};
+
+int kept_files_new(enum keep_kind kind, const char *name, uint64_t (*key)(int fd),
+		   struct keep *keep, struct fd_keep *fds, struct kept_files **ret)
+{
+	struct kept_files *files;
+
+	*ret = NULL;
+	if (!keep)
+		return 0;
+	files = calloc(1, sizeof(*files));
+	if (!files)
+		return -ENOMEM;
+	atomic_init(&files->refs, 1);
+	files->kind = kind;
+	files->name = name;
+	files->key = key;
+	files->keep = keep;
+	files->fds = fds;
+	files->last_id = thread_now_ns();
+	list_init(&files->files);
+	list_init(&files->dropped);
+	pthread_mutex_init(&files->lock, NULL);
+	*ret = files;
+	return 0;
+}
+
+struct kept_files *kept_files_ref(struct kept_files *files)
+{
+	if (files)
+		atomic_fetch_add(&files->refs, 1);
+	return files;
+}
+
+static void name_of(const struct kept_files *files, uint64_t id, char ret[FD_KEEP_NAME_SIZE])
+{
+	snprintf(ret, FD_KEEP_NAME_SIZE, "%s-%" PRIu64, files->name, id);
+}
+
+/* With the lock, as all of the following. */
+static void file_unref(struct kept_files *files, struct file *file)
+{
+	char name[FD_KEEP_NAME_SIZE];
+
+	if (--file->refs)
+		return;
+	name_of(files, file->id, name);
+	files->fds->drop(files->fds, name);
+	list_remove(&file->item);
+	free(file);
+}
+
+/* Let go of what no record speaks of any more. @all: whether or not one does */
+static void sweep(struct kept_files *files, bool all)
+{
+	list_for_each_safe(it, tmp, &files->dropped) {
+		struct kept *kept = container_of(it, struct kept, item);
+
+		if (!all && keep_get(files->keep, files->kind, kept->id, NULL, 0) >= 0)
+			continue;
+		list_remove(&kept->item);
+		file_unref(files, kept->file);
+		free(kept);
+	}
+}
+
+void kept_files_unref(struct kept_files *files)
+{
+	if (!files || atomic_fetch_sub(&files->refs, 1) != 1)
+		return;
+	pthread_mutex_lock(&files->lock);
+	sweep(files, true);
+	pthread_mutex_unlock(&files->lock);
+	pthread_mutex_destroy(&files->lock);
+	free(files);
+}
+
+static struct file *file_find(struct kept_files *files, uint64_t key)
+{
+	list_for_each(it, &files->files) {
+		struct file *file = container_of(it, struct file, item);
+
+		if (key && file->key == key)
+			return file;
+	}
+	return NULL;
+}
+
+static struct file *file_new(struct kept_files *files, uint64_t id, uint64_t key)
+{
+	struct file *file = calloc(1, sizeof(*file));
+
+	if (!file)
+		return NULL;
+	file->id = id;
+	file->key = key;
+	file->fd = -1;
+	list_push_back(&files->files, &file->item);
+	return file;
+}
+
+static struct kept *kept_new(struct kept_files *files, int fd)
+{
+	uint64_t key = files->key ? files->key(fd) : 0;
+	struct kept *kept = calloc(1, sizeof(*kept));
+	char name[FD_KEEP_NAME_SIZE];
+	struct file *file;
+
+	if (!kept)
+		return NULL;
+	kept->id = ++files->last_id;
+	file = file_find(files, key);
+	if (!file) {
+		file = file_new(files, kept->id, key);
+		if (!file) {
+			free(kept);
+			return NULL;
+		}
+		name_of(files, file->id, name);
+		files->fds->put(files->fds, name, fd);
+	}
+	file->refs++;
+	kept->file = file;
+	return kept;
+}
+
+uint64_t kept_put(struct kept_files *files, struct kept **kept, uint64_t *id, int fd,
+		  uint64_t word)
+{
+	struct words words;
+	uint64_t r;
+
+	if (!files)
+		return 0;
+	pthread_mutex_lock(&files->lock);
+	if (!*kept) {
+		sweep(files, false);
+		*kept = kept_new(files, fd);
+		if (*kept) {
+			words = (struct words){ (*kept)->file->id, word };
+			keep_put_now(files->keep, files->kind, (*kept)->id, &words,
+				     sizeof(words));
+			*id = (*kept)->id;
+		} else {
+			keep_break(files->keep);
+		}
+	}
+	r = *id;
+	pthread_mutex_unlock(&files->lock);
+	return r;
+}
+
+void kept_drop(struct kept_files *files, struct kept *kept)
+{
+	if (!kept)
+		return;
+	pthread_mutex_lock(&files->lock);
+	keep_drop(files->keep, files->kind, kept->id);
+	list_push_back(&files->dropped, &kept->item);
+	sweep(files, false);
+	pthread_mutex_unlock(&files->lock);
+}
+
+/* ---- another process's ---- */
+
+struct restoring {
+	struct kept_files *files;
+	kept_fn *fn;
+	void *arg;
+};
+
+/* Return: NULL: no memory, or (@ret_gone) it is not to be had. */
+static struct file *file_take(struct kept_files *files, uint64_t id, bool *ret_gone)
+{
+	char name[FD_KEEP_NAME_SIZE];
+	struct file *file;
+	int fd;
+
+	*ret_gone = false;
+	list_for_each(it, &files->files) {
+		file = container_of(it, struct file, item);
+		if (file->id == id)
+			return file;
+	}
+	name_of(files, id, name);
+	fd = files->fds->take(files->fds, name);
+	if (fd < 0) {
+		*ret_gone = true;
+		return NULL;
+	}
+	file = file_new(files, id, files->key ? files->key(fd) : 0);
+	if (file)
+		file->fd = fd;
+	else
+		close(fd);
+	return file;
+}
+
+static int restore_one(void *arg, uint64_t id, const void *data, size_t size)
+{
+	const struct restoring *restoring = arg;
+	struct kept_files *files = restoring->files;
+	const struct words *words = data;
+	struct kept *kept;
+	struct file *file;
+	bool gone;
+	int r, fd;
+
+	if (size != sizeof(*words))
+		return -EBADMSG;
+	file = file_take(files, words->file, &gone);
+	if (gone) {
+		keep_drop(files->keep, files->kind, id);
+		return 0;
+	}
+	kept = file ? calloc(1, sizeof(*kept)) : NULL;
+	fd = kept ? fcntl(file->fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (fd < 0) {
+		r = kept ? -errno : -ENOMEM;
+		free(kept);
+		return r;
+	}
+	kept->id = id;
+	kept->file = file;
+	file->refs++;
+	r = restoring->fn(restoring->arg, kept, id, fd, words->word);
+	if (r) {
+		file->refs--;
+		free(kept);
+		close(fd);
+	}
+	return r;
+}
+
+int kept_restore(struct kept_files *files, kept_fn *fn, void *arg)
+{
+	struct restoring restoring = { files, fn, arg };
+	int r;
+
+	if (!files)
+		return 0;
+	r = keep_each(files->keep, files->kind, restore_one, &restoring);
+	pthread_mutex_lock(&files->lock);
+	list_for_each_safe(it, tmp, &files->files) {
+		struct file *file = container_of(it, struct file, item);
+
+		close(file->fd);
+		file->fd = -1;
+		/* Of one that could not be made. */
+		if (!file->refs) {
+			list_remove(&file->item);
+			free(file);
+		}
+	}
+	pthread_mutex_unlock(&files->lock);
+	return r;
+}
