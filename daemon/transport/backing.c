@@ -1,17 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <transport/backing.h>
+#include <transport/fd_keep.h>
 #include <transport/window.h>
+
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 struct backing {
 	int fd;
 	uint64_t base;
+	bool adopted;
+	struct fd_keep *fds;		/* where it is kept, or NULL, … */
+	char name[FD_KEEP_NAME_SIZE];	/* … and as what */
 };
 
 int backing_new(uint64_t base, struct backing **ret, struct cused_error *err)
@@ -47,10 +57,61 @@ err:
 	return r;
 }
 
+/* Whoever has held it could not change that: the seals are from before any client had it. */
+static bool is_ours(int memfd)
+{
+	struct stat st;
+
+	return fstat(memfd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == INT64_MAX &&
+	       (fcntl(memfd, F_GET_SEALS) & SEALS) == SEALS;
+}
+
+int backing_adopt(uint64_t base, int memfd, struct backing **ret, struct cused_error *err)
+{
+	struct backing *backing;
+
+	if (!is_ours(memfd))
+		return cused_error_set(err, -EBADMSG, "what was kept as a device's memory is no "
+				       "sealed memfd of %" PRIi64 " bytes", INT64_MAX);
+	backing = calloc(1, sizeof(*backing));
+	if (!backing)
+		return cused_error_set(err, -ENOMEM, "out of memory");
+	backing->base = base;
+	backing->fd = memfd;
+	backing->adopted = true;
+	*ret = backing;
+	return 0;
+}
+
+static void name_of(uint64_t keep_id, char ret[FD_KEEP_NAME_SIZE])
+{
+	snprintf(ret, FD_KEEP_NAME_SIZE, "bar-%" PRIu64, keep_id);
+}
+
+void backing_keep(struct backing *backing, struct fd_keep *fds, uint64_t keep_id)
+{
+	if (!fds)
+		return;
+	backing->fds = fds;
+	name_of(keep_id, backing->name);
+	if (!backing->adopted)
+		fds->put(fds, backing->name, backing->fd);
+}
+
+int backing_kept(struct fd_keep *fds, uint64_t keep_id)
+{
+	char name[FD_KEEP_NAME_SIZE];
+
+	name_of(keep_id, name);
+	return fds ? fds->take(fds, name) : -1;
+}
+
 void backing_free(struct backing *backing)
 {
 	if (!backing)
 		return;
+	if (backing->fds)
+		backing->fds->drop(backing->fds, backing->name);
 	if (backing->fd >= 0)
 		close(backing->fd);
 	free(backing);
@@ -87,7 +148,7 @@ const struct backing_ops backing_memfd_ops = { .alloc = bar_alloc, .free = bar_f
 
 int backing_seal(struct backing *backing)
 {
-	if (fcntl(backing->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+	if (!is_ours(backing->fd) && fcntl(backing->fd, F_ADD_SEALS, SEALS))
 		return -errno;
 	return 0;
 }

@@ -10,6 +10,8 @@
  * or grow the file, so that no client can make us fault. A seal against writing would
  * forbid the client's own mappings. Holes can still be punched: only BAR memory, which a
  * client may overwrite anyway, lives in the file.
+ *
+ * A service whose devices outlive its process has the file kept, with all that is in it.
  */
 #ifndef TRANSPORT_BACKING_H
 #define TRANSPORT_BACKING_H
@@ -18,16 +20,34 @@
 #include <vfio-cused/cused.h>
 
 struct backing;
+struct fd_keep;
 
 /* @base: of its regions' offsets: window_base(number), or 0. SIGXFSZ must be ignored.
  * Return: 0; -EFBIG the limit on file sizes is too low; -ENOMEM; each with @err set. */
 int backing_new(uint64_t base, struct backing **ret, struct cused_error *err);
-void backing_free(struct backing *backing);	/* NULL is allowed */
+/*
+ * The same, around the file of a process before, whose pages are as they were.
+ * @memfd: from backing_keep(); owned from now on, on success
+ * Return: 0; -EBADMSG it is no such file; -ENOMEM; each with @err set.
+ */
+int backing_adopt(uint64_t base, int memfd, struct backing **ret, struct cused_error *err);
+/* NULL is allowed. One that is kept goes from there, too. */
+void backing_free(struct backing *backing);
+
+/*
+ * Have the file kept, as "bar-NUMBER", until backing_free(). After backing_seal(): of an adopted
+ * one, too, which is there.
+ * @fds: borrowed; NULL: nothing of it.  @keep_id: of the device, not 0
+ * Locks: none.
+ */
+void backing_keep(struct backing *backing, struct fd_keep *fds, uint64_t keep_id);
+/* The file that a process before had for that device. Return: the caller's; -1: there is none. */
+int backing_kept(struct fd_keep *fds, uint64_t keep_id);
 
 /* For struct device_params; the argument is the struct backing. */
 extern const struct backing_ops backing_memfd_ops;
 
-/* After the device was made. Return: 0, -errno. */
+/* After the device was made; again is no matter. Return: 0, -errno. */
 int backing_seal(struct backing *backing);
 /* Borrowed. */
 int backing_fd(const struct backing *backing);

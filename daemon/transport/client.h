@@ -40,7 +40,8 @@ void clients_free(struct clients *clients);	/* NULL is allowed */
  * clients_keep - address spaces that records refer to outlive the process (mm_keep()); those that
  * another process has kept are there again.
  * @keep, @fds: borrowed, for as long as there are struct mm; @keep NULL: nothing of it
- * Return: 0; -ENOMEM; -EMFILE; -EBADMSG these are no records.  Locks: none; nobody uses @clients yet.
+ * Return: 0; -ENOMEM; -EMFILE; -EBADMSG these are no records.  Locks: none; nobody uses @clients
+ * yet.
  */
 int clients_keep(struct clients *clients, struct keep *keep, struct fd_keep *fds);
 /* One of those. Return: a reference; NULL: it has gone, or there was none. */

@@ -27,7 +27,8 @@ void client_events_free(struct client_events *events);
  * client_events_keep - events that records refer to outlive the process (event_keep()); those
  * that another process has kept are there again, until client_events_restored().
  * @keep, @fds: borrowed, for as long as there are events; @keep NULL: nothing of it
- * Return: 0; -ENOMEM; -EMFILE; -EBADMSG these are no records.  Locks: none; nobody uses @events yet.
+ * Return: 0; -ENOMEM; -EMFILE; -EBADMSG these are no records.  Locks: none; nobody uses @events
+ * yet.
  */
 int client_events_keep(struct client_events *events, struct keep *keep, struct fd_keep *fds);
 /* One of those, which nobody watches. Return: a reference; NULL: there was none. */
