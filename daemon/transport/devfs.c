@@ -5,349 +5,21 @@
 #include <fuse_lowlevel.h>
 #include <inttypes.h>
 #include <linux/fuse.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <transport/devfs.h>
+#include <transport/devfs_internal.h>
 #include <transport/devfs_wire.h>
 #include <transport/thread.h>
 #include <util/cleanup.h>
 #include <vfio-cused/log.h>
 
 #define ATTR_SECONDS 3600.0	/* attributes never change */
-#define FILE_CHAINS 1024u	/* numbers follow each other, so they are of equal length */
-/* Number of the folder of a place: this, and the place. No file gets as far. */
-#define INO_PLACE (1ull << 63)
-
-/* CLOSING: the kernel has released it, but a call of a thread that was killed still works
- * on it; see server.h. */
-enum state { STATE_GRANTED, STATE_OPEN, STATE_CLOSING, STATE_CLOSED };
-
-struct backed {
-	struct list item;		/* devfs->backed */
-	const struct device *device;
-	uint32_t backing_id;
-};
-
-struct file {
-	struct list item;		/* devfs->files */
-	struct list chain;		/* devfs->chains[], by ino */
-	fuse_ino_t ino;			/* never another's */
-	char name[SERVICE_TOKEN_NAME_SIZE];	/* "" of one in a place */
-	uint64_t place;			/* 0: none */
-	struct device_file *device;
-	const struct group *group;	/* of the device */
-	struct access *access;		/* NULL: no rules */
-	struct access_seen seen;	/* access's lock */
-	struct client_who who;		/* constant */
-	uint32_t backing_id;
-	enum state state;
-	pid_t opener;			/* has a copy that is no client's; 0: not any more */
-	unsigned uses;			/* calls at work */
-	bool by_opener;			/* flushed: it was the close of its copy */
-	bool flushed;			/* a RELEASE may be on its way, or is at work, … */
-	struct timespec until;		/* … until then; of a granted one: its end */
-};
-
-struct devfs {
-	struct server *server;
-	struct channel *channel;
-	devfs_ioctl_fn *ioctl;
-	void *ioctl_arg;
-	int fd;				/* /dev/fuse; the channel's */
-	int mount;
-	bool offered;			/* passthrough */
-	/* Perhaps a file is granted or flushed; set with the lock, read by calls without. */
-	atomic_bool restless;
-	pthread_mutex_t lock;		/* all below; never held in core */
-	pthread_cond_t changed;
-	struct list backed, files;
-	struct list chains[FILE_CHAINS];	/* of the files, by ino */
-	fuse_ino_t last_ino;
-};
-
-/* ---- files ---- */
-
-/* Who serves a request knows a file by its number: the kernel may ask about one that is closed,
- * whose inode it has still. */
-static struct file *file_find(struct devfs *devfs, fuse_ino_t ino)
-{
-	list_for_each(it, &devfs->chains[ino % FILE_CHAINS]) {
-		struct file *file = container_of(it, struct file, chain);
-
-		if (file->ino == ino)
-			return file;
-	}
-	return NULL;
-}
-
-static struct file *file_find_name(struct devfs *devfs, const char *name)
-{
-	list_for_each(it, &devfs->files) {
-		struct file *file = container_of(it, struct file, item);
-
-		if (!strcmp(file->name, name))
-			return file;
-	}
-	return NULL;
-}
-
-/* The end of a file that is closed or was never opened, and of its device's use. With the lock,
- * which is given up meanwhile; the file may be gone then. */
-static void file_release_locked(struct devfs *devfs, struct file *file)
-{
-	struct device_file *device = file->device;
-
-	if (file->state == STATE_CLOSED)
-		return;
-	if (file->uses) {
-		file->state = STATE_CLOSING;
-		return;
-	}
-	file->state = STATE_CLOSED;
-	atomic_store(&devfs->restless, true);
-	file->flushed = true;
-	file->until = thread_deadline(CLOCK_MONOTONIC, DEVFS_RELEASE_MS);
-	pthread_mutex_unlock(&devfs->lock);
-	device_file_release(device);
-	pthread_mutex_lock(&devfs->lock);
-	list_remove(&file->item);
-	list_remove(&file->chain);
-	pthread_cond_broadcast(&devfs->changed);
-	access_unref(file->access);
-	free(file);
-}
-
-static struct file *file_find_place(struct devfs *devfs, uint64_t place)
-{
-	list_for_each(it, &devfs->files) {
-		struct file *file = container_of(it, struct file, item);
-
-		if (file->state == STATE_GRANTED && place && file->place == place)
-			return file;
-	}
-	return NULL;
-}
-
-static struct file *file_new(struct device_file *device, struct access *access,
-			     const struct client_who *who)
-{
-	struct file *file = calloc(1, sizeof(*file));
-
-	if (!file)
-		return NULL;
-	if (who)
-		file->who = *who;
-	file->device = device;
-	file->group = device_group(device_file_device(device));
-	file->access = access ? access_ref(access) : NULL;
-	file->state = STATE_GRANTED;
-	file->until = thread_deadline(CLOCK_MONOTONIC, DEVFS_TOKEN_MS);
-	return file;
-}
-
-/* From here on it can be found. With the lock. */
-static void file_publish(struct devfs *devfs, struct file *file)
-{
-	list_for_each(it, &devfs->backed) {
-		struct backed *backed = container_of(it, struct backed, item);
-
-		if (backed->device == device_file_device(file->device))
-			file->backing_id = backed->backing_id;
-	}
-	atomic_store(&devfs->restless, true);
-	file->ino = ++devfs->last_ino;
-	list_push_back(&devfs->files, &file->item);
-	list_push_back(&devfs->chains[file->ino % FILE_CHAINS], &file->chain);
-}
-
-int devfs_grant(struct devfs *devfs, struct device_file *device, struct access *access,
-		const struct client_who *who,
-		uint8_t ret_token[SERVICE_TOKEN_SIZE])
-{
-	struct file *file;
-
-	if (getrandom(ret_token, SERVICE_TOKEN_SIZE, 0) != SERVICE_TOKEN_SIZE)
-		return -EIO;
-	file = file_new(device, access, who);
-	if (!file)
-		return -ENOMEM;
-	service_token_name(ret_token, file->name);
-	pthread_mutex_lock(&devfs->lock);
-	file_publish(devfs, file);
-	pthread_mutex_unlock(&devfs->lock);
-	return 0;
-}
-
-int devfs_grant_place(struct devfs *devfs, struct device_file *device, struct access *access,
-		      const struct client_who *who, uint64_t place)
-{
-	struct file *file, *before;
-
-	if (place == 0 || place > SERVICE_PLACE_MAX)
-		return -EINVAL;
-	file = file_new(device, access, who);
-	if (!file)
-		return -ENOMEM;
-	file->place = place;
-	pthread_mutex_lock(&devfs->lock);
-	while ((before = file_find_place(devfs, place)))
-		file_release_locked(devfs, before);
-	file_publish(devfs, file);
-	pthread_mutex_unlock(&devfs->lock);
-	return 0;
-}
-
-/* A last close may be on its way. With the lock. */
-static void file_flushed(struct devfs *devfs, struct file *file)
-{
-	atomic_store(&devfs->restless, true);
-	file->flushed = true;
-	file->by_opener = false;
-	file->until = thread_deadline(CLOCK_MONOTONIC, file->opener ? DEVFS_RELEASE_MS :
-								      DEVFS_SETTLE_MS);
-}
-
-void devfs_delivered(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE])
-{
-	char name[SERVICE_TOKEN_NAME_SIZE];
-	struct file *file;
-
-	service_token_name(token, name);
-	pthread_mutex_lock(&devfs->lock);
-	file = file_find_name(devfs, name);
-	if (file && file->flushed && file->by_opener) {
-		file->flushed = false;
-		pthread_cond_broadcast(&devfs->changed);
-	}
-	pthread_mutex_unlock(&devfs->lock);
-}
-
-void devfs_revoke(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE])
-{
-	char name[SERVICE_TOKEN_NAME_SIZE];
-	struct file *file;
-
-	service_token_name(token, name);
-	pthread_mutex_lock(&devfs->lock);
-	file = file_find_name(devfs, name);
-	if (file && file->state == STATE_GRANTED)
-		file_release_locked(devfs, file);
-	pthread_mutex_unlock(&devfs->lock);
-}
-
-static bool is_over(const struct timespec *until)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec > until->tv_sec ||
-	       (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec);
-}
-
-static bool is_unsettled(const struct file *file)
-{
-	return file->flushed || (file->state == STATE_GRANTED && is_over(&file->until));
-}
-
-/* One file, of @group or of all, about which there is something to wait for or to do. With
- * the lock. */
-static struct file *unsettled(struct devfs *devfs, const struct group *group)
-{
-	list_for_each(it, &devfs->files) {
-		struct file *file = container_of(it, struct file, item);
-
-		if (group && file->group != group)
-			continue;
-		if (is_unsettled(file))
-			return file;
-	}
-	return NULL;
-}
-
-static bool is_among(const struct group *group, const struct group **groups, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		if (groups[i] == group)
-			return true;
-	}
-	return false;
-}
-
-unsigned devfs_unsettled(struct devfs *devfs, const struct group **ret, unsigned max)
-{
-	bool restless = false;
-	unsigned n = 0;
-
-	if (!atomic_load(&devfs->restless))
-		return 0;
-	pthread_mutex_lock(&devfs->lock);
-	list_for_each(it, &devfs->files) {
-		struct file *file = container_of(it, struct file, item);
-
-		restless |= file->flushed || file->state == STATE_GRANTED;
-		if (n < max && is_unsettled(file) && !is_among(file->group, ret, n))
-			ret[n++] = file->group;
-	}
-	atomic_store(&devfs->restless, restless);
-	pthread_mutex_unlock(&devfs->lock);
-	return n;
-}
-
-void devfs_settle(struct devfs *devfs, const struct group *group)
-{
-	struct timespec until;
-	struct file *file;
-
-	pthread_mutex_lock(&devfs->lock);
-	while ((file = unsettled(devfs, group))) {
-		until = file->until;
-		if (file->state == STATE_GRANTED)
-			file_release_locked(devfs, file);
-		/* A copy of the fd was closed, and another one is still open. */
-		else if (is_over(&until))
-			file->flushed = false;
-		else
-			pthread_cond_timedwait(&devfs->changed, &devfs->lock, &until);
-	}
-	pthread_mutex_unlock(&devfs->lock);
-}
-
-unsigned devfs_count(struct devfs *devfs)
-{
-	unsigned n = 0;
-
-	pthread_mutex_lock(&devfs->lock);
-	list_for_each(it, &devfs->files)
-		n++;
-	pthread_mutex_unlock(&devfs->lock);
-	return n;
-}
-
-int devfs_files(struct devfs *devfs, struct open_notes *ret)
-{
-	int r = 0;
-
-	pthread_mutex_lock(&devfs->lock);
-	list_for_each(it, &devfs->files) {
-		struct file *file = container_of(it, struct file, item);
-		struct object object = { .kind = OBJECT_DEVICE, .device = file->device };
-
-		/* The device of a closed one is being released. */
-		if (r == 0 && file->state != STATE_CLOSED)
-			r = open_notes_add(ret, &file->who, object);
-	}
-	pthread_mutex_unlock(&devfs->lock);
-	return r;
-}
 
 /* ---- operations ---- */
 
@@ -364,7 +36,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 static void fill_attr(fuse_ino_t ino, struct stat *ret)
 {
 	*ret = (struct stat){ .st_ino = ino, .st_nlink = 1 };
-	if (ino == FUSE_ROOT_ID || ino & INO_PLACE) {
+	if (ino == FUSE_ROOT_ID || ino & DEVFS_INO_PLACE) {
 		ret->st_mode = S_IFDIR | 0700;
 		return;
 	}
@@ -389,14 +61,14 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fuse_entry_param entry = { .generation = 1, .attr_timeout = ATTR_SECONDS };
 	struct devfs *devfs = devfs_of(req);
-	struct file *file;
+	struct devfs_file *file;
 
 	pthread_mutex_lock(&devfs->lock);
-	file = parent == FUSE_ROOT_ID ? file_find_name(devfs, name) : NULL;
+	file = parent == FUSE_ROOT_ID ? devfs_file_named(devfs, name) : NULL;
 	if (file && file->state == STATE_GRANTED) {
 		entry.ino = file->ino;
 	} else if (parent == FUSE_ROOT_ID && place_of(name)) {
-		entry.ino = INO_PLACE | place_of(name);
+		entry.ino = DEVFS_INO_PLACE | place_of(name);
 	}
 	pthread_mutex_unlock(&devfs->lock);
 	if (!entry.ino) {
@@ -424,12 +96,12 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 /* The kernel has it no more. */
 static void file_release(struct devfs *devfs, fuse_ino_t ino)
 {
-	struct file *file;
+	struct devfs_file *file;
 
 	pthread_mutex_lock(&devfs->lock);
-	file = file_find(devfs, ino);
+	file = devfs_file_find(devfs, ino);
 	if (file)
-		file_release_locked(devfs, file);
+		devfs_file_end(devfs, file);
 	pthread_mutex_unlock(&devfs->lock);
 }
 
@@ -437,10 +109,10 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct devfs *devfs = devfs_of(req);
 	uint32_t backing_id = 0;
-	struct file *file;
+	struct devfs_file *file;
 
 	pthread_mutex_lock(&devfs->lock);
-	file = file_find(devfs, ino);
+	file = devfs_file_find(devfs, ino);
 	if (file && file->state == STATE_GRANTED) {
 		file->state = STATE_OPEN;
 		file->opener = fuse_req_ctx(req)->pid;
@@ -461,12 +133,12 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 }
 
 /* Begin a call on a file, which stays until file_unuse(). Return: NULL: it is answered. */
-static struct file *file_use(struct devfs *devfs, fuse_req_t req, fuse_ino_t ino)
+static struct devfs_file *file_use(struct devfs *devfs, fuse_req_t req, fuse_ino_t ino)
 {
-	struct file *file;
+	struct devfs_file *file;
 
 	pthread_mutex_lock(&devfs->lock);
-	file = file_find(devfs, ino);
+	file = devfs_file_find(devfs, ino);
 	if (file && file->state == STATE_CLOSED)
 		file = NULL;
 	if (file)
@@ -477,11 +149,11 @@ static struct file *file_use(struct devfs *devfs, fuse_req_t req, fuse_ino_t ino
 	return file;
 }
 
-static void file_unuse(struct devfs *devfs, struct file *file)
+static void file_unuse(struct devfs *devfs, struct devfs_file *file)
 {
 	pthread_mutex_lock(&devfs->lock);
 	if (--file->uses == 0 && file->state == STATE_CLOSING)
-		file_release_locked(devfs, file);
+		devfs_file_end(devfs, file);
 	pthread_mutex_unlock(&devfs->lock);
 }
 
@@ -491,15 +163,15 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 {
 	struct fuse_entry_param entry = { .generation = 1, .attr_timeout = ATTR_SECONDS };
 	struct devfs *devfs = devfs_of(req);
-	struct file *file = NULL;
+	struct devfs_file *file = NULL;
 
 	if (strcmp(name, "/") != 0) {
 		fuse_reply_err(req, ENOSYS);
 		return;
 	}
 	pthread_mutex_lock(&devfs->lock);
-	if (parent & INO_PLACE)
-		file = file_find_place(devfs, parent & ~INO_PLACE);
+	if (parent & DEVFS_INO_PLACE)
+		file = devfs_file_at(devfs, parent & ~DEVFS_INO_PLACE);
 	if (file) {
 		file->state = STATE_OPEN;
 		file->opener = fuse_req_ctx(req)->pid;
@@ -524,7 +196,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 }
 
 /* Return: true: go on; false: it is answered. */
-static bool is_allowed(struct file *file, struct request *request)
+static bool is_allowed(struct devfs_file *file, struct request *request)
 {
 	if (!file->access || access_allows(file->access, &file->seen, request))
 		return true;
@@ -536,7 +208,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
 	struct devfs *devfs = devfs_of(req);
-	struct file *file = file_use(devfs, req, ino);
+	struct devfs_file *file = file_use(devfs, req, ino);
 	cleanup_free void *buf = NULL;
 	struct request request;
 	ssize_t n;
@@ -567,7 +239,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 		     struct fuse_file_info *fi)
 {
 	struct devfs *devfs = devfs_of(req);
-	struct file *file = file_use(devfs, req, ino);
+	struct devfs_file *file = file_use(devfs, req, ino);
 	struct request request;
 	ssize_t n;
 	int r;
@@ -593,21 +265,21 @@ end:
 }
 
 /* With the lock. */
-static bool is_opener(const struct file *file, fuse_req_t req)
+static bool is_opener(const struct devfs_file *file, fuse_req_t req)
 {
 	return file->opener && file->opener == fuse_req_ctx(req)->pid;
 }
 
 static bool was_undelivered(struct devfs *devfs, fuse_ino_t ino, fuse_req_t req)
 {
-	struct file *file;
+	struct devfs_file *file;
 	bool was;
 
 	pthread_mutex_lock(&devfs->lock);
-	file = file_find(devfs, ino);
+	file = devfs_file_find(devfs, ino);
 	was = file && is_opener(file, req);
 	if (was)
-		file_flushed(devfs, file);
+		devfs_file_flushed(devfs, file);
 	pthread_mutex_unlock(&devfs->lock);
 	return was;
 }
@@ -618,7 +290,7 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 {
 	struct devfs *devfs = devfs_of(req);
 	struct request request;
-	struct file *file;
+	struct devfs_file *file;
 
 	if (cmd == SERVICE_IOC_UNDELIVERED && was_undelivered(devfs, ino, req)) {
 		fuse_reply_ioctl(req, 0, NULL, 0);
@@ -635,7 +307,7 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 }
 
 /* With the lock. */
-static void close_begins(struct devfs *devfs, struct file *file, fuse_req_t req)
+static void close_begins(struct devfs *devfs, struct devfs_file *file, fuse_req_t req)
 {
 	bool was = file->flushed, by_opener = is_opener(file, req);
 
@@ -643,17 +315,17 @@ static void close_begins(struct devfs *devfs, struct file *file, fuse_req_t req)
 		file->opener = 0;
 	/* Who fetches from a place tells of a file that has come to no client. */
 	if (!by_opener || was || !file->place)
-		file_flushed(devfs, file);
+		devfs_file_flushed(devfs, file);
 	file->by_opener = by_opener && !was;
 }
 
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct devfs *devfs = devfs_of(req);
-	struct file *file;
+	struct devfs_file *file;
 
 	pthread_mutex_lock(&devfs->lock);
-	file = file_find(devfs, ino);
+	file = devfs_file_find(devfs, ino);
 	if (file)
 		close_begins(devfs, file, req);
 	pthread_mutex_unlock(&devfs->lock);
@@ -791,7 +463,7 @@ int devfs_new(struct server *server, devfs_ioctl_fn *ioctl, void *arg, struct de
 	devfs->last_ino = FUSE_ROOT_ID;
 	list_init(&devfs->backed);
 	list_init(&devfs->files);
-	for (unsigned i = 0; i < FILE_CHAINS; i++)
+	for (unsigned i = 0; i < DEVFS_CHAINS; i++)
 		list_init(&devfs->chains[i]);
 	pthread_mutex_init(&devfs->lock, NULL);
 	thread_cond_init(&devfs->changed);
@@ -817,10 +489,10 @@ int devfs_free(struct devfs *devfs)
 		return r;
 	pthread_mutex_lock(&devfs->lock);
 	while (!list_empty(&devfs->files))
-		file_release_locked(devfs, container_of(devfs->files.next, struct file, item));
+		devfs_file_end(devfs, container_of(devfs->files.next, struct devfs_file, item));
 	pthread_mutex_unlock(&devfs->lock);
 	list_for_each_safe(it, tmp, &devfs->backed)
-		free(container_of(it, struct backed, item));
+		free(container_of(it, struct devfs_backed, item));
 	pthread_cond_destroy(&devfs->changed);
 	pthread_mutex_destroy(&devfs->lock);
 	free(devfs);
@@ -835,56 +507,4 @@ bool devfs_can_map(const struct devfs *devfs)
 int devfs_mount(const struct devfs *devfs)
 {
 	return devfs->mount;
-}
-
-/* A device without memory to map is better off without passthrough: mmap fails. */
-static bool is_mappable(const struct device *device)
-{
-	const struct cused_pci *pci = device_pci(device);
-
-	for (unsigned i = 0; i < sizeof(pci->bars) / sizeof(pci->bars[0]); i++) {
-		if (pci->bars[i].n_areas)
-			return true;
-	}
-	return false;
-}
-
-int devfs_add_device(struct devfs *devfs, const struct device *device, int memfd)
-{
-	struct backed *backed;
-	int id;
-
-	if (!devfs->offered || !is_mappable(device))
-		return 0;
-	backed = calloc(1, sizeof(*backed));
-	if (!backed)
-		return -ENOMEM;
-	id = devfs_wire_backing(devfs->fd, memfd);
-	if (id < 0) {
-		free(backed);
-		return id;
-	}
-	backed->device = device;
-	backed->backing_id = (uint32_t)id;
-	pthread_mutex_lock(&devfs->lock);
-	list_push_back(&devfs->backed, &backed->item);
-	pthread_mutex_unlock(&devfs->lock);
-	return 0;
-}
-
-void devfs_remove_device(struct devfs *devfs, const struct device *device)
-{
-	struct backed *found = NULL;
-
-	pthread_mutex_lock(&devfs->lock);
-	list_for_each(it, &devfs->backed) {
-		if (container_of(it, struct backed, item)->device == device)
-			found = container_of(it, struct backed, item);
-	}
-	if (found)
-		list_remove(&found->item);
-	pthread_mutex_unlock(&devfs->lock);
-	if (found)
-		devfs_wire_backing_close(devfs->fd, found->backing_id);
-	free(found);
 }
