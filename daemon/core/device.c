@@ -219,6 +219,7 @@ static struct device *device_alloc(struct topology *topology, struct group *grou
 	device->backing = params->backing;
 	device->backing_arg = params->backing_arg;
 	device->offset_base = params->offset_base;
+	device->keep_id = params->keep_id;
 	device->no_mmap = params->no_mmap;
 	device->port.device = device;
 	device->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -406,6 +407,11 @@ struct device *device_file_device(struct device_file *file)
 const char *device_name(const struct device *device)
 {
 	return device->name;
+}
+
+uint64_t device_keep_id(const struct device *device)
+{
+	return device->keep_id;
 }
 
 struct pci_address device_address(const struct device *device)

@@ -46,6 +46,8 @@ const struct cused_device_ops *device_ops(const struct device *device);
 struct cused_range device_bar_resource(const struct device *device, unsigned bar);
 /* device_params.offset_base, for calls whose argument holds a told offset. */
 uint64_t device_offset_base(const struct device *device);
+/* device_params.keep_id, for others' records; 0: it is in none. */
+uint64_t device_keep_id(const struct device *device);
 /* Physical configuration space for sysfs "config" (not the client's virtual view). */
 void device_config_snapshot(struct device *device, uint8_t ret_bytes[4096],
 			    unsigned *ret_size);

@@ -106,6 +106,7 @@ struct device {
 	const struct backing_ops *backing;
 	void *backing_arg;
 	uint64_t offset_base;
+	uint64_t keep_id;		/* device_params.keep_id */
 	bool no_mmap;
 	struct cused_port port;
 	const struct cused_host *host;	/* while it is made */
