@@ -15,10 +15,15 @@
 
 #include <transport/devfs_internal.h>
 #include <transport/devfs_wire.h>
+#include <transport/fd_keep.h>
 #include <transport/thread.h>
 #include <util/cleanup.h>
+#include <util/keep.h>
 #include <vfio-cused/log.h>
 
+/* As whoever keeps them knows them. */
+#define NAME_FUSE "devfs"
+#define NAME_MOUNT "devfs-mount"
 #define ATTR_SECONDS 3600.0	/* attributes never change */
 
 /* ---- operations ---- */
@@ -117,6 +122,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		file->state = STATE_OPEN;
 		file->opener = fuse_req_ctx(req)->pid;
 		backing_id = file->backing_id;
+		devfs_keep_file(devfs, file);
 	} else {
 		file = NULL;
 	}
@@ -177,6 +183,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 		file->opener = fuse_req_ctx(req)->pid;
 		entry.ino = file->ino;
 		devfs_wire_open(file->backing_id);
+		devfs_keep_file(devfs, file);
 	}
 	pthread_mutex_unlock(&devfs->lock);
 	if (!file) {
@@ -278,8 +285,10 @@ static bool was_undelivered(struct devfs *devfs, fuse_ino_t ino, fuse_req_t req)
 	pthread_mutex_lock(&devfs->lock);
 	file = devfs_file_find(devfs, ino);
 	was = file && is_opener(file, req);
-	if (was)
+	if (was) {
 		devfs_file_flushed(devfs, file);
+		devfs_keep_file(devfs, file);
+	}
 	pthread_mutex_unlock(&devfs->lock);
 	return was;
 }
@@ -317,6 +326,7 @@ static void close_begins(struct devfs *devfs, struct devfs_file *file, fuse_req_
 	if (!by_opener || was || !file->place)
 		devfs_file_flushed(devfs, file);
 	file->by_opener = by_opener && !was;
+	devfs_keep_file(devfs, file);
 }
 
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -409,47 +419,109 @@ static void look(void *arg, void *bytes, size_t size)
 		devfs_wire_accept();
 }
 
-static int session_new(struct devfs *devfs, struct cused_error *err)
+/* The two files that the file system is. Return: 0; -errno with @err set. */
+static int files_new(struct devfs *devfs, struct cused_error *err)
 {
-	char *argv[] = { (char[]){ "vfio-cused" }, NULL };
-	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
-	struct fuse_session *session;
-	int r;
-
 	devfs->fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (devfs->fd < 0)
 		return cused_error_set(err, -errno, "cannot open /dev/fuse: %s; is the module "
 				       "fuse there (modprobe fuse)?", strerror(errno));
-	session = fuse_session_new(&args, &operations, sizeof(operations), devfs);
+	devfs->mount = mount_new(devfs->fd);
+	if (devfs->mount < 0)
+		return cused_error_set(err, devfs->mount, "cannot make the devices' file system: "
+				       "%s; it needs CAP_SYS_ADMIN and FUSE",
+				       strerror(-devfs->mount));
+	return 0;
+}
+
+/* Those of a process before. */
+static int files_adopt(struct devfs *devfs, struct cused_error *err)
+{
+	devfs->fd = devfs->fds->take(devfs->fds, NAME_FUSE);
+	devfs->mount = devfs->fds->take(devfs->fds, NAME_MOUNT);
+	if (devfs->fd < 0 || devfs->mount < 0)
+		return cused_error_set(err, -ESTALE, "the devices' file system of the process "
+				       "before was not kept (%s)",
+				       devfs->fd < 0 ? NAME_FUSE : NAME_MOUNT);
+	/* Whatever it has given, a number is not as high as nanoseconds of the clock. */
+	devfs->last_ino = thread_now_ns();
+	devfs->kept = true;
+	return 0;
+}
+
+static void files_keep(struct devfs *devfs, const struct greeting *greeting)
+{
+	if (!devfs->keep)
+		return;
+	devfs->fds->put(devfs->fds, NAME_FUSE, devfs->fd);
+	devfs->fds->put(devfs->fds, NAME_MOUNT, devfs->mount);
+	devfs->kept = true;
+	keep_put(devfs->keep, KEEP_DEVFS, DEVFS_GREETING, greeting->bytes, greeting->size);
+}
+
+/* The end of the connection is that of the last copy of its file. */
+static void files_drop(struct devfs *devfs)
+{
+	if (!devfs->kept)
+		return;
+	keep_drop(devfs->keep, KEEP_DEVFS, DEVFS_GREETING);
+	devfs->fds->drop(devfs->fds, NAME_MOUNT);
+	devfs->fds->drop(devfs->fds, NAME_FUSE);
+}
+
+static int session_new(struct devfs *devfs, struct greeting *greeting, struct cused_error *err)
+{
+	char *argv[] = { (char[]){ "vfio-cused" }, NULL };
+	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+	struct channel_params params = { .fd = devfs->fd, .id = CHANNEL_DEVFS,
+					 .adopt = devfs->adopted, .greeting = greeting,
+					 .look = look, .look_arg = devfs };
+	int r;
+
+	params.session = fuse_session_new(&args, &operations, sizeof(operations), devfs);
 	fuse_opt_free_args(&args);
-	if (!session || fuse_session_custom_io(session, &devfs_wire_io, devfs->fd)) {
-		close(devfs->fd);
-		if (session)
-			fuse_session_destroy(session);
+	if (!params.session ||
+	    fuse_session_custom_io(params.session, &devfs_wire_io, devfs->fd)) {
+		if (params.session)
+			fuse_session_destroy(params.session);
 		return cused_error_set(err, -ENOMEM, "libfuse makes no session");
 	}
-	devfs->mount = mount_new(devfs->fd);
-	if (devfs->mount < 0) {
-		r = cused_error_set(err, devfs->mount, "cannot make the devices' file system: "
-				    "%s; it needs CAP_SYS_ADMIN and FUSE",
-				    strerror(-devfs->mount));
-	} else {
-		struct channel_params params = { .session = session, .fd = devfs->fd,
-						 .id = CHANNEL_DEVFS, .look = look,
-						 .look_arg = devfs };
-
-		r = channel_new(devfs->server, &params, &devfs->channel);
-		if (r)
-			cused_error_set(err, r, "cannot serve the devices' file system: %s",
-					strerror(-r));
+	r = channel_new(devfs->server, &params, &devfs->channel);
+	if (r) {
+		cused_error_set(err, r, "cannot serve the devices' file system: %s", strerror(-r));
+		fuse_session_destroy(params.session);	/* closes the file */
+		devfs->fd = -1;
 	}
-	if (r)
-		fuse_session_destroy(session);
 	return r;
 }
 
-int devfs_new(struct server *server, devfs_ioctl_fn *ioctl, void *arg, struct devfs **ret,
-	      struct cused_error *err)
+static int begin(struct devfs *devfs, struct cused_error *err)
+{
+	struct greeting greeting = { 0 };
+	long size = keep_get(devfs->keep, KEEP_DEVFS, DEVFS_GREETING, greeting.bytes,
+			     sizeof(greeting.bytes));
+	int r;
+
+	devfs->adopted = size >= 0;
+	r = devfs->adopted ? files_adopt(devfs, err) : files_new(devfs, err);
+	if (r)
+		return r;
+	if (devfs->adopted)
+		greeting.size = (size_t)size;
+	r = session_new(devfs, &greeting, err);
+	if (r == 0 && devfs->adopted) {
+		r = devfs_backed_adopt(devfs);
+		if (r)
+			cused_error_set(err, r, "cannot take over the memory of devices: %s",
+					strerror(-r));
+	} else if (r == 0) {
+		files_keep(devfs, &greeting);
+	}
+	return r;
+}
+
+int devfs_new(struct server *server, devfs_ioctl_fn *ioctl, void *arg, struct keep *keep,
+	      struct fd_keep *fds, struct devfs **ret, struct cused_error *err)
 {
 	struct devfs *devfs = calloc(1, sizeof(*devfs));
 	int r;
@@ -457,8 +529,11 @@ int devfs_new(struct server *server, devfs_ioctl_fn *ioctl, void *arg, struct de
 	if (!devfs)
 		return cused_error_set(err, -ENOMEM, "out of memory");
 	devfs->server = server;
+	devfs->keep = keep;
+	devfs->fds = fds;
 	devfs->ioctl = ioctl;
 	devfs->ioctl_arg = arg;
+	devfs->fd = -1;
 	devfs->mount = -1;
 	devfs->last_ino = FUSE_ROOT_ID;
 	list_init(&devfs->backed);
@@ -467,7 +542,7 @@ int devfs_new(struct server *server, devfs_ioctl_fn *ioctl, void *arg, struct de
 		list_init(&devfs->chains[i]);
 	pthread_mutex_init(&devfs->lock, NULL);
 	thread_cond_init(&devfs->changed);
-	r = session_new(devfs, err);
+	r = begin(devfs, err);
 	if (r) {
 		devfs_free(devfs);
 		return r;
@@ -476,14 +551,26 @@ int devfs_new(struct server *server, devfs_ioctl_fn *ioctl, void *arg, struct de
 	return 0;
 }
 
+int devfs_resume(struct devfs *devfs)
+{
+	if (!devfs->adopted)
+		return 0;
+	devfs_backed_sweep(devfs);
+	devfs->adopted = false;
+	return channel_resume(devfs->channel);
+}
+
 int devfs_free(struct devfs *devfs)
 {
 	int r;
 
 	if (!devfs)
 		return 0;
+	files_drop(devfs);
 	if (devfs->mount >= 0)
 		close(steal_fd(&devfs->mount));
+	if (!devfs->channel && devfs->fd >= 0)
+		close(devfs->fd);
 	r = channel_free(devfs->channel);
 	if (r)
 		return r;
@@ -491,8 +578,7 @@ int devfs_free(struct devfs *devfs)
 	while (!list_empty(&devfs->files))
 		devfs_file_end(devfs, container_of(devfs->files.next, struct devfs_file, item));
 	pthread_mutex_unlock(&devfs->lock);
-	list_for_each_safe(it, tmp, &devfs->backed)
-		free(container_of(it, struct devfs_backed, item));
+	devfs_backed_free(devfs);
 	pthread_cond_destroy(&devfs->changed);
 	pthread_mutex_destroy(&devfs->lock);
 	free(devfs);

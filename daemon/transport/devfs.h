@@ -25,6 +25,18 @@
  *                     number, and does not count once a client is known to have a copy.
  *                     A mapping does not keep the file open, unlike kernel VFIO's.
  *
+ *   Restart without loss. The kernel's file /dev/fuse, which the connection and all that is open
+ *   depend on, and the mount are held by somebody else, too (fd_keep.h), and files are records.
+ *   Who takes over adopts them: the greeting that the kernel once gave, and the ids by which it
+ *   knows the memory of devices, are records as well. So
+ *
+ *       devfs_new()         adopts what there is; nothing is served
+ *       devfs_add_device()  for each device: known memory keeps its id
+ *       devfs_restore()     files, open ones and those on their way to a client
+ *       devfs_resume()      serves, first what was not answered (server.h)
+ *
+ *   Calls on a file whose device is no more are ENODEV.
+ *
  *   libfuse 3.14 knows nothing of passthrough and O_TMPFILE, so its greeting and its answers
  *   to OPEN are amended on their way out, and a request on its way in, see devfs_wire.c.
  */
@@ -46,17 +58,38 @@
 #define DEVFS_RELEASE_MS 1000u	/* … and for the work of it, which a client could stall */
 
 struct devfs;
+struct fd_keep;
+struct keep;
 
 /* A device file's ioctls go to whoever knows proto; answers with request_take(). */
 typedef void devfs_ioctl_fn(void *arg, struct request *request, struct device_file *file,
 			    unsigned cmd, uint64_t arg64);
 
 /*
- * Make the file system. Needs CAP_SYS_ADMIN and /dev/fuse.
- * Return: 0; -errno with @err set.  Locks: none.
+ * Make the file system, or adopt it. Needs CAP_SYS_ADMIN and /dev/fuse.
+ * @keep, @fds: what outlives the process, as the server has it. Borrowed; NULL, both: nothing
+ * Return: 0; -ESTALE there is one to be adopted, but not all of it; other -errno; all with @err
+ * set.  Locks: none.
  */
-int devfs_new(struct server *server, devfs_ioctl_fn *ioctl, void *arg, struct devfs **ret,
-	      struct cused_error *err);
+int devfs_new(struct server *server, devfs_ioctl_fn *ioctl, void *arg, struct keep *keep,
+	      struct fd_keep *fds, struct devfs **ret, struct cused_error *err);
+
+/*
+ * An open device file of the process before.
+ * @device: device_params.keep_id
+ * @wants_access: does its group have rules? @ret_access: these, borrowed; or NULL
+ * Return: owned from now on; NULL: the device is no more, or was closed.
+ */
+typedef struct device_file *devfs_restore_fn(void *arg, uint64_t device, bool wants_access,
+					     struct access **ret_access);
+/*
+ * devfs_restore - files, as they were: open, or granted for the rest of their time.
+ * Once, of one that was adopted or not; after devfs_add_device() of all devices that there were.
+ * Return: 0; -ENOMEM; -EBADMSG these are no records of files.
+ */
+int devfs_restore(struct devfs *devfs, devfs_restore_fn *fn, void *arg);
+/* Serve one that was adopted; of another, nothing. Return: 0; -errno as channel_resume(). */
+int devfs_resume(struct devfs *devfs);
 /* Files that are still open fail from now on, and are released. NULL is allowed.
  * Return: 0; -EBUSY as channel_free(). */
 int devfs_free(struct devfs *devfs);

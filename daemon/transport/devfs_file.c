@@ -6,7 +6,9 @@
 #include <sys/random.h>
 
 #include <transport/devfs_internal.h>
+#include <transport/replay.h>
 #include <transport/thread.h>
+#include <util/keep.h>
 
 struct devfs_file *devfs_file_find(struct devfs *devfs, uint64_t ino)
 {
@@ -33,11 +35,13 @@ struct devfs_file *devfs_file_named(struct devfs *devfs, const char *name)
 void devfs_file_end(struct devfs *devfs, struct devfs_file *file)
 {
 	struct device_file *device = file->device;
+	struct keep_batch batch;
 
 	if (file->state == STATE_CLOSED)
 		return;
 	if (file->uses) {
 		file->state = STATE_CLOSING;
+		devfs_keep_file(devfs, file);
 		return;
 	}
 	file->state = STATE_CLOSED;
@@ -45,7 +49,13 @@ void devfs_file_end(struct devfs *devfs, struct devfs_file *file)
 	file->flushed = true;
 	file->until = thread_deadline(CLOCK_MONOTONIC, DEVFS_RELEASE_MS);
 	pthread_mutex_unlock(&devfs->lock);
+	/* The use of the device ends with the file, and before anybody who waits for that goes
+	 * on. */
+	keep_begin(devfs->keep, &batch);
+	devfs_keep_closed(devfs, file);
 	device_file_release(device);
+	keep_end(&batch);
+	replay_commit();
 	pthread_mutex_lock(&devfs->lock);
 	list_remove(&file->item);
 	list_remove(&file->chain);
@@ -82,8 +92,7 @@ static struct devfs_file *file_new(struct device_file *device, struct access *ac
 	return file;
 }
 
-/* From here on it can be found. With the lock. */
-static void file_publish(struct devfs *devfs, struct devfs_file *file)
+void devfs_file_add(struct devfs *devfs, struct devfs_file *file)
 {
 	list_for_each(it, &devfs->backed) {
 		struct devfs_backed *backed = container_of(it, struct devfs_backed, item);
@@ -92,9 +101,16 @@ static void file_publish(struct devfs *devfs, struct devfs_file *file)
 			file->backing_id = backed->backing_id;
 	}
 	atomic_store(&devfs->restless, true);
-	file->ino = ++devfs->last_ino;
 	list_push_back(&devfs->files, &file->item);
 	list_push_back(&devfs->chains[file->ino % DEVFS_CHAINS], &file->chain);
+}
+
+/* With the lock. */
+static void file_publish(struct devfs *devfs, struct devfs_file *file)
+{
+	file->ino = ++devfs->last_ino;
+	devfs_file_add(devfs, file);
+	devfs_keep_file(devfs, file);
 }
 
 int devfs_grant(struct devfs *devfs, struct device_file *device, struct access *access,
@@ -153,6 +169,7 @@ void devfs_delivered(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE
 	file = devfs_file_named(devfs, name);
 	if (file && file->flushed && file->by_opener) {
 		file->flushed = false;
+		devfs_keep_file(devfs, file);
 		pthread_cond_broadcast(&devfs->changed);
 	}
 	pthread_mutex_unlock(&devfs->lock);

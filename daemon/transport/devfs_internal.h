@@ -15,11 +15,14 @@
 
 /* CLOSING: the kernel has released it, but a call of a thread that was killed still works
  * on it; see server.h. */
-enum devfs_state { STATE_GRANTED, STATE_OPEN, STATE_CLOSING, STATE_CLOSED };
+enum devfs_state { STATE_GRANTED, STATE_OPEN, STATE_CLOSING, STATE_CLOSED };	/* in records */
+
+#define DEVFS_GREETING 0u	/* KEEP_DEVFS: the greeting; others are backing ids, by keep_id */
 
 struct devfs_backed {
 	struct list item;		/* devfs->backed */
-	const struct device *device;
+	const struct device *device;	/* NULL: of a process before */
+	uint64_t keep_id;		/* of the device, or 0 */
 	uint32_t backing_id;
 };
 
@@ -45,6 +48,10 @@ struct devfs_file {
 
 struct devfs {
 	struct server *server;
+	struct keep *keep;		/* or NULL, as the next */
+	struct fd_keep *fds;
+	bool adopted;			/* and not resumed yet */
+	bool kept;			/* fds have the files */
 	struct channel *channel;
 	devfs_ioctl_fn *ioctl;
 	void *ioctl_arg;
@@ -60,6 +67,21 @@ struct devfs {
 	uint64_t last_ino;
 };
 
+/* ---- devfs_keep.c ---- */
+
+/* The file has changed. With the lock. */
+void devfs_keep_file(struct devfs *devfs, const struct devfs_file *file);
+void devfs_keep_closed(struct devfs *devfs, const struct devfs_file *file);
+
+/* ---- devfs_backed.c ---- */
+
+/* Have memory again that a process before told the kernel of. Return: 0, -ENOMEM, -EBADMSG. */
+int devfs_backed_adopt(struct devfs *devfs);
+/* The kernel forgets that of devices which are no more. */
+void devfs_backed_sweep(struct devfs *devfs);
+/* At the end, of the connection, too. */
+void devfs_backed_free(struct devfs *devfs);
+
 /* ---- devfs_file.c; all with the lock ---- */
 
 /* Who serves a request knows a file by its number: the kernel may ask about one that is closed,
@@ -68,6 +90,8 @@ struct devfs_file *devfs_file_find(struct devfs *devfs, uint64_t ino);
 /* Of a token, whatever its state; or that waits in a place. Return: NULL: there is none. */
 struct devfs_file *devfs_file_named(struct devfs *devfs, const char *name);
 struct devfs_file *devfs_file_at(struct devfs *devfs, uint64_t place);
+/* From here on it can be found, by its number. */
+void devfs_file_add(struct devfs *devfs, struct devfs_file *file);
 /* The end of a file that is closed or was never opened, and of its device's use. The lock is given
  * up meanwhile; the file may be gone then. */
 void devfs_file_end(struct devfs *devfs, struct devfs_file *file);

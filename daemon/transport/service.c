@@ -92,7 +92,8 @@ int service_new(const struct service_params *params, struct service **ret,
 	if (r)
 		cused_error_set(err, r, "cannot serve: %s", strerror(-r));
 	else
-		r = devfs_new(service->server, device_ioctl, service, &service->devfs, err);
+		r = devfs_new(service->server, device_ioctl, service, NULL, NULL, &service->devfs,
+			      err);
 	if (r) {
 		service_stop(service);
 		return r;

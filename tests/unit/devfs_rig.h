@@ -6,6 +6,7 @@
  *   0000:09:00.0   BARs 0 and 2 (1 MiB) can be mapped
  *   0000:09:00.1   nothing can be mapped
  * An ioctl on a device file is answered by rig_ioctl(): see its numbers.
+ * With rig_keeps, what there is outlives the "process": see rig_kill().
  */
 #ifndef UNIT_DEVFS_RIG_H
 #define UNIT_DEVFS_RIG_H
@@ -21,11 +22,14 @@
 #include <transport/backing.h>
 #include <transport/devfs.h>
 #include <transport/thread.h>
+#include <unit/fd_keep_fake.h>
 #include <unit/harness.h>
 #include <unit/remote.h>
 
 #define RIG_BAR2 (1ul << 20)
 #define RIG_RESULT 77
+#define RIG_KEEP_ID 21		/* of the device, and of the plain one */
+#define RIG_KEEP_ID_PLAIN 22
 
 enum rig_command {
 	RIG_RECORD = 0x3b70,		/* remember number and argument */
@@ -47,6 +51,8 @@ struct rig {
 	int mount;			/* number in remote 0 and its copies */
 	void (*hook)(struct request *request);
 	unsigned threads;		/* of this process before there was a server */
+	struct fake_kept kept[3];	/* of processes, one after the other */
+	unsigned process;
 
 	pthread_mutex_t lock;		/* all below; what is atomic is also read without */
 	pthread_cond_t changed;
@@ -96,9 +102,10 @@ static struct cused_device_ops rig_mapped_ops, rig_plain_ops;
 static inline void rig_world(void)
 {
 	struct device_params params = { .ops = &rig_mapped_ops, .address = { .bus = 9 },
-					.backing = &backing_memfd_ops };
+					.backing = &backing_memfd_ops, .keep_id = RIG_KEEP_ID };
 	struct device_params plain = { .ops = &rig_plain_ops,
-				       .address = { .bus = 9, .function = 1 } };
+				       .address = { .bus = 9, .function = 1 },
+				       .keep_id = RIG_KEEP_ID_PLAIN };
 	struct cused_error err;
 
 	rig_mapped_ops = rig_plain_ops = scratch_ops;
@@ -226,6 +233,37 @@ static inline void *rig_no_thread(void *arg)
 }
 
 static bool rig_lone_readers;	/* see server.h; whatever the machine is */
+static bool rig_keeps;
+
+/* What a process begins with. Return: of devfs_new(). */
+static inline int rig_serve(struct cused_error *err)
+{
+	struct fake_kept *kept = rig_keeps ? &rig.kept[rig.process] : NULL;
+
+	ck_assert_int_eq(server_new(&rig.server), 0);
+	server_lone_readers(rig.server, rig_lone_readers);
+	ck_assert_int_eq(server_keep(rig.server, kept ? kept->keep : NULL), 0);
+	return devfs_new(rig.server, rig_ioctl, &rig, kept ? kept->keep : NULL,
+			 kept ? &kept->fds : NULL, &rig.devfs, err);
+}
+
+static inline void rig_add_devices(void)
+{
+	ck_assert_int_eq(devfs_add_device(rig.devfs, rig.device, backing_fd(rig.backing)),
+			 0);
+	ck_assert_int_eq(devfs_add_device(rig.devfs, rig.plain, -1), 0);
+}
+
+/* The process is killed. */
+static inline void rig_kill(void)
+{
+	fake_kept_killed(&rig.kept[rig.process], &rig.kept[rig.process + 1]);
+	rig.process++;
+	ck_assert_int_eq(devfs_free(rig.devfs), 0);
+	server_free(rig.server);
+	rig.devfs = NULL;
+	ck_assert(!device_is_open(rig.device) && !device_is_open(rig.plain));
+}
 
 static inline void rig_start(void)
 {
@@ -241,13 +279,10 @@ static inline void rig_start(void)
 	ck_assert_int_eq(thread_start(&thread, 0, false, rig_no_thread, NULL), 0);
 	pthread_join(thread, NULL);
 	rig.threads = rig_threads();
-	ck_assert_int_eq(server_new(&rig.server), 0);
-	server_lone_readers(rig.server, rig_lone_readers);
-	ck_assert_msg(devfs_new(rig.server, rig_ioctl, &rig, &rig.devfs, &err) == 0, "%s",
-		      err.text);
-	ck_assert_int_eq(devfs_add_device(rig.devfs, rig.device, backing_fd(rig.backing)),
-			 0);
-	ck_assert_int_eq(devfs_add_device(rig.devfs, rig.plain, -1), 0);
+	if (rig_keeps)
+		fake_kept_init(&rig.kept[0]);
+	ck_assert_msg(rig_serve(&err) == 0, "%s", err.text);
+	rig_add_devices();
 	rig.mount = remote_give_fd(0, devfs_mount(rig.devfs));
 }
 
@@ -264,6 +299,8 @@ static inline void rig_stop(void)
 	world_done(&rig.world);
 	backing_free(rig.backing);
 	UNTIL(rig_threads() == rig.threads);
+	for (unsigned i = 0; rig_keeps && i <= rig.process; i++)
+		fake_kept_done(&rig.kept[i]);
 }
 
 /* ---- device files ---- */

@@ -536,7 +536,7 @@ START_TEST(files_are_dead_after_the_end)
 	ck_assert_int_eq(remote_call(0, SYS_close, fd), -ENOTCONN);
 	ck_assert_int_eq(remote_call(0, SYS_close, fd), -EBADF);
 	rig.devfs = NULL;
-	ck_assert_int_eq(devfs_new(rig.server, rig_ioctl, &rig, &rig.devfs,
+	ck_assert_int_eq(devfs_new(rig.server, rig_ioctl, &rig, NULL, NULL, &rig.devfs,
 				   &(struct cused_error){ 0 }), 0);
 }
 END_TEST

@@ -227,7 +227,7 @@ START_TEST(a_channel_without_calls_closes_at_once)
 	ck_assert_int_lt((b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000,
 			 WATCH_RELEASE_MS / 2);
 	rig.devfs = NULL;
-	ck_assert_int_eq(devfs_new(rig.server, rig_ioctl, &rig, &rig.devfs,
+	ck_assert_int_eq(devfs_new(rig.server, rig_ioctl, &rig, NULL, NULL, &rig.devfs,
 				   &(struct cused_error){ 0 }), 0);
 }
 END_TEST
@@ -285,7 +285,7 @@ START_TEST(a_channel_closes_over_a_stalled_call)
 	is_null(number);
 	/* Nobody releases what the dead file system has: that is the price. */
 	ck_assert_uint_eq(devfs_count(dead), 1);
-	ck_assert_int_eq(devfs_new(rig.server, rig_ioctl, &rig, &rig.devfs,
+	ck_assert_int_eq(devfs_new(rig.server, rig_ioctl, &rig, NULL, NULL, &rig.devfs,
 				   &(struct cused_error){ 0 }), 0);
 	remotes_done();
 	ck_assert_int_eq(devfs_free(rig.devfs), 0);

@@ -197,7 +197,7 @@ static int use_devfs(struct server *server)
 	uint8_t token[SERVICE_TOKEN_SIZE];
 	struct devfs *devfs = NULL;
 	struct device_file *file;
-	int r = devfs_new(server, no_ioctl, NULL, &devfs, &err);
+	int r = devfs_new(server, no_ioctl, NULL, NULL, NULL, &devfs, &err);
 
 	if (r)
 		return r;
