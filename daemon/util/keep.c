@@ -253,6 +253,7 @@ void keep_begin(struct keep *keep, struct keep_batch *ret)
 		return;
 	ret->bytes = ret->some;
 	ret->size = 0;
+	ret->flushed = false;
 	ret->room = sizeof(ret->some);
 	innermost = ret;
 }
@@ -261,23 +262,40 @@ bool keep_is_changed(const struct keep_batch *batch)
 {
 	if (!batch->keep)
 		return false;
-	return (batch->outer ? batch->outer : batch)->size > 0;
+	if (batch->outer)
+		batch = batch->outer;
+	return batch->flushed || batch->size > 0;
+}
+
+/* What a batch has becomes part of the log. */
+static void commit(struct keep_batch *batch)
+{
+	struct keep *keep = batch->keep;
+
+	if (!batch->size)
+		return;
+	pthread_mutex_lock(&keep->lock);
+	keep->open--;
+	if (!keep_is_broken(keep) && append(keep, batch->bytes, batch->size))
+		keep_break(keep);
+	pthread_mutex_unlock(&keep->lock);
+	batch->size = 0;
+}
+
+void keep_flush(struct keep *keep)
+{
+	if (!keep || !innermost || innermost->keep != keep || !innermost->size)
+		return;
+	commit(innermost);
+	innermost->flushed = true;
 }
 
 void keep_end(struct keep_batch *batch)
 {
-	struct keep *keep = batch->keep;
-
-	if (!keep || batch->outer)
+	if (!batch->keep || batch->outer)
 		return;
 	innermost = NULL;
-	if (batch->size) {
-		pthread_mutex_lock(&keep->lock);
-		keep->open--;
-		if (!keep_is_broken(keep) && append(keep, batch->bytes, batch->size))
-			keep_break(keep);
-		pthread_mutex_unlock(&keep->lock);
-	}
+	commit(batch);
 	if (batch->bytes != batch->some)
 		free(batch->bytes);
 }

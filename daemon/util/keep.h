@@ -51,6 +51,7 @@ enum keep_kind {
 	KEEP_DEVICE,		/* core, by keep_id */
 	KEEP_IRQ,		/* core, by keep_id */
 	KEEP_CONFIG,		/* core: configuration space, by keep_id */
+	KEEP_TIMERS,		/* core: a model's, by keep_id */
 	KEEP_IOEVENTFD,		/* core, by a number of its own */
 	KEEP_MODEL,		/* core, of a model's: keep_id << 16 | the model's own number */
 	KEEP_MM,		/* transport, by mm.keep_id */
@@ -82,12 +83,16 @@ struct keep_batch {
 	struct keep_batch *outer;
 	unsigned char *bytes;		/* records, of the outermost */
 	size_t size, room;
+	bool flushed;			/* had some before, too */
 	unsigned char some[512];
 };
 void keep_begin(struct keep *keep, struct keep_batch *ret);
-/* Was anything put or dropped in it, or the one that it is in? */
+/* Was anything put or dropped in it, or the one that it is in? Also if it was flushed. */
 bool keep_is_changed(const struct keep_batch *batch);
 void keep_end(struct keep_batch *batch);
+/* What was said so far in the batch that the thread is in, the outermost, becomes part of the log;
+ * what follows is another. Without a batch there is nothing to do. */
+void keep_flush(struct keep *keep);
 
 /* Outside of a batch, each is one. @size: at most KEEP_RECORD_MAX */
 void keep_put(struct keep *keep, enum keep_kind kind, uint64_t id, const void *data, size_t size);
