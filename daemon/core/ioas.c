@@ -104,7 +104,8 @@ int ioas_map(struct ioas *ioas, const struct ioas_mapping *m)
 	if (ioas_tree_seek(&ioas->tree, m->iova, &pos))
 		r = -EEXIST;
 	else
-		r = ioas_tree_insert(&ioas->tree, m->iova.first, &value, ioas_flags_of(m));
+		r = ioas_tree_insert(&ioas->tree, m->iova.first, &value, ioas_flags_of(m),
+				     m->keep_id);
 	if (r == 0) {
 		mm_ref(m->mm);
 		totals_change(ioas, range_size(m->iova));
@@ -162,6 +163,7 @@ bool ioas_find(struct ioas *ioas, struct cused_range range, struct ioas_mapping 
 			.lock_exempt = flags & IOAS_LOCK_EXEMPT,
 			.dirty = flags & IOAS_DIRTY,
 			.mm = ioas_owner_mm(__atomic_load_n(&v->owner, __ATOMIC_ACQUIRE)),
+			.keep_id = pos.leaf->keep_id[pos.i],
 		};
 	}
 	pthread_rwlock_unlock(&ioas->rw);

@@ -32,6 +32,7 @@ struct ioas_mapping {
 	bool lock_exempt;		/* the caller had CAP_IPC_LOCK */
 	bool dirty;			/* out: all of it is, see ioas_dirty_fill() */
 	struct mm *mm;			/* owner, T1-041 */
+	uint64_t keep_id;		/* of its record; constant. 0: there is none */
 };
 
 /* Add; takes a reference on mm. Return: 0, -EEXIST overlap, -EINVAL first > last, -ENOMEM. */

@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 #define IOAS_SLAB_SIZE (2u << 20)	/* and alignment: a huge page of x86-64 */
-#define IOAS_SLOT_SIZE 1088u		/* a node of either kind, in whole cache lines */
+#define IOAS_SLOT_SIZE 1344u		/* a node of either kind, in whole cache lines */
 
 struct ioas_slab;
 

@@ -132,7 +132,7 @@ static struct ioas_leaf *tree_descend(const struct ioas_tree *tree, uint64_t key
 			ret_path[level - 1] = (struct tree_step){ inner, i };
 		node = inner->child[i];
 		tree_prefetch(node, level > 1 ? sizeof(struct ioas_inner) :
-						sizeof(struct ioas_leaf));
+						offsetof(struct ioas_leaf, keep_id));
 	}
 	return node;
 }
@@ -187,6 +187,7 @@ static void leaf_copy(struct ioas_leaf *dst, unsigned at, const struct ioas_leaf
 	memmove(dst->flags + at, src->flags + from, n * sizeof(dst->flags[0]));
 	memmove(dst->first + at, src->first + from, n * sizeof(dst->first[0]));
 	memmove(dst->value + at, src->value + from, n * sizeof(dst->value[0]));
+	memmove(dst->keep_id + at, src->keep_id + from, n * sizeof(dst->keep_id[0]));
 }
 
 static void inner_copy(struct ioas_inner *dst, unsigned at, const struct ioas_inner *src,
@@ -291,7 +292,7 @@ static int tree_first_leaf(struct ioas_tree *tree)
 }
 
 int ioas_tree_insert(struct ioas_tree *tree, uint64_t first,
-		     const struct ioas_value *value, uint8_t flags)
+		     const struct ioas_value *value, uint8_t flags, uint64_t keep_id)
 {
 	bool low_end = true, high_end = true;
 	struct ioas_leaf *leaf;
@@ -331,6 +332,7 @@ int ioas_tree_insert(struct ioas_tree *tree, uint64_t first,
 	leaf->first[pos] = first;
 	leaf->value[pos] = *value;
 	leaf->flags[pos] = flags;
+	leaf->keep_id[pos] = keep_id;
 	leaf->n++;
 	tree->count++;
 	return 0;

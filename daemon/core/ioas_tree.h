@@ -36,6 +36,7 @@ struct ioas_leaf {
 	uint8_t flags[IOAS_LEAF_MAX];		/* enum ioas_flags of ioas_internal.h */
 	uint64_t first[IOAS_LEAF_MAX];
 	struct ioas_value value[IOAS_LEAF_MAX];
+	uint64_t keep_id[IOAS_LEAF_MAX];	/* of no interest to who translates: last */
 };
 
 struct ioas_tree {
@@ -53,7 +54,7 @@ struct ioas_pos {
 
 /* Add. The caller has seen that nothing overlaps. Return: 0, -ENOMEM. */
 int ioas_tree_insert(struct ioas_tree *tree, uint64_t first,
-		     const struct ioas_value *value, uint8_t flags);
+		     const struct ioas_value *value, uint8_t flags, uint64_t keep_id);
 /* The lowest mapping that overlaps @range. */
 bool ioas_tree_seek(const struct ioas_tree *tree, struct cused_range range,
 		    struct ioas_pos *ret);

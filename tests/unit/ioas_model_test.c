@@ -186,7 +186,7 @@ static void tree_set(uint64_t key, bool on)
 	struct ioas_pos pos;
 
 	if (on && !present[key])
-		ck_assert_int_eq(ioas_tree_insert(&tree, key, &value, 0), 0);
+		ck_assert_int_eq(ioas_tree_insert(&tree, key, &value, 0, 0), 0);
 	if (!on && ioas_tree_remove(&tree, key) != present[key])
 		ck_abort_msg("key %u", (unsigned)key);
 	n_present += (size_t)on - (size_t)present[key];
@@ -256,7 +256,7 @@ START_TEST(large_maps_keep_the_budget)
 	}
 	for (unsigned i = 0; i < N; i++) {
 		value.last = keys[i];
-		ck_assert_int_eq(ioas_tree_insert(&large, keys[i], &value, 0), 0);
+		ck_assert_int_eq(ioas_tree_insert(&large, keys[i], &value, 0, 0), 0);
 		if (i % 4096 == 4095)
 			ck_assert_uint_le(large.bytes / (i + 1), 96);
 	}
@@ -270,7 +270,7 @@ START_TEST(large_maps_keep_the_budget)
 			for (unsigned k = 0; k <= N / 2; k++) {
 				value.last = keys[k];
 				ck_assert_int_eq(ioas_tree_insert(&large, keys[k], &value,
-								  0), 0);
+								  0, 0), 0);
 				ioas_tree_remove(&large, keys[k]);
 			}
 		if (i % 65536 == 0)
@@ -282,7 +282,7 @@ START_TEST(large_maps_keep_the_budget)
 	/* Thrown away as a whole. */
 	for (unsigned i = 0; i < N; i++) {
 		value.last = keys[i];
-		ioas_tree_insert(&large, keys[i], &value, 0);
+		ioas_tree_insert(&large, keys[i], &value, 0, 0);
 	}
 	ioas_tree_clear(&large);
 	ck_assert(ioas_tree_check(&large));

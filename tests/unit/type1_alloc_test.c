@@ -63,7 +63,7 @@ START_TEST(a_tree_that_could_not_grow_is_good)
 		value.last = first;
 		for (unsigned n = 1;; n++) {
 			alloc_fail_arm(n);
-			r = ioas_tree_insert(&tree, first, &value, 0);
+			r = ioas_tree_insert(&tree, first, &value, 0, 0);
 			if (!alloc_fail_disarm())
 				break;
 			ck_assert_int_eq(r, -ENOMEM);
