@@ -807,8 +807,9 @@ static void *reader_main(void *arg)
 		stopped = atomic_load(&reader->channel->stop);
 		reader_leave(reader);
 	} while (!stopped && reader_park(reader));
-	pthread_mutex_unlock(&server->lock);
+	/* After the lock the server may be gone. */
 	replays_thread_end(server->replays);
+	pthread_mutex_unlock(&server->lock);
 	reader_free(reader);
 	return NULL;
 }
