@@ -68,15 +68,14 @@ int bar_space_alloc(enum bar_window window, uint64_t size, uint64_t *ret_base)
 	return r;
 }
 
-int bar_space_claim(uint64_t base, uint64_t size)
+/* @base: with IO_TAG for ports */
+static int claim(uint64_t base, uint64_t size)
 {
-	uint64_t align = size < BAR_GRANULE ? BAR_GRANULE : size;
 	struct list *before = &claims;
 	struct cused_range range;
 	int r = 0;
 
-	if (base < 1 << 20 || !is_aligned(base, align) || (base & IO_TAG) ||
-	    range_from_size(base, align, &range) < 0)
+	if (!is_aligned(base, size) || range_from_size(base, size, &range) < 0)
 		return -EINVAL;
 	pthread_mutex_lock(&space_lock);
 	list_for_each(it, &claims) {
@@ -90,9 +89,23 @@ int bar_space_claim(uint64_t base, uint64_t size)
 		}
 	}
 	if (r == 0)
-		r = insert(before, base, align);
+		r = insert(before, base, size);
 	pthread_mutex_unlock(&space_lock);
 	return r;
+}
+
+int bar_space_claim(uint64_t base, uint64_t size)
+{
+	if (base < 1 << 20 || (base & IO_TAG))
+		return -EINVAL;
+	return claim(base, size < BAR_GRANULE ? BAR_GRANULE : size);
+}
+
+int bar_space_reclaim(enum bar_window window, uint64_t size, uint64_t base)
+{
+	if (window != BAR_WINDOW_IO)
+		return bar_space_claim(base, size);
+	return base < 0x10000 ? claim(base | IO_TAG, size) : -EINVAL;
 }
 
 void bar_space_free(uint64_t base)

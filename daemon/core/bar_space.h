@@ -20,6 +20,9 @@ int bar_space_alloc(enum bar_window window, uint64_t size, uint64_t *ret_base);
 /* The same at a given place. Return: 0; -EINVAL not aligned, below 1M or past 2^63; -EEXIST taken;
  * -ENOMEM. */
 int bar_space_claim(uint64_t base, uint64_t size);
+/* What bar_space_alloc() or bar_space_claim() gave to a process before this one. Return: as
+ * bar_space_claim(). */
+int bar_space_reclaim(enum bar_window window, uint64_t size, uint64_t base);
 /* Give back what starts at @base; 0 is allowed and does nothing. */
 void bar_space_free(uint64_t base);
 

@@ -26,6 +26,7 @@
 
 #include <core/container_priv.h>
 #include <util/cleanup.h>
+#include <util/keep.h>
 #include <util/list.h>
 
 struct attachment {
@@ -33,23 +34,36 @@ struct attachment {
 	struct group *group;
 };
 
-int container_open(struct topology *topology, struct container **ret)
+struct container *container_new(struct topology *topology, uint64_t id)
 {
 	struct container_list *all = topology_containers(topology);
 	struct container *c = calloc(1, sizeof(*c));
 
 	if (!c)
-		return -ENOMEM;
-	containers_trim(topology, CONTAINER_KEPT_MAX);
+		return NULL;
 	c->topology = topology;
 	atomic_init(&c->refs, 1);
-	atomic_init(&c->file_open, true);
 	pthread_mutex_init(&c->lock, NULL);
+	pthread_mutex_init(&c->record_lock, NULL);
 	list_init(&c->groups);
 	pthread_mutex_lock(&all->lock);
-	c->id = ++all->last_id;
+	c->id = id ? id : all->last_id + 1;
+	if (c->id > all->last_id)
+		all->last_id = c->id;
 	list_push_back(&all->containers, &c->link);
 	pthread_mutex_unlock(&all->lock);
+	return c;
+}
+
+int container_open(struct topology *topology, struct container **ret)
+{
+	struct container *c = container_new(topology, 0);
+
+	if (!c)
+		return -ENOMEM;
+	containers_trim(topology, CONTAINER_KEPT_MAX);
+	atomic_init(&c->file_open, true);
+	container_record_file(c, true);
 	*ret = c;
 	return 0;
 }
@@ -81,14 +95,21 @@ void container_unref(struct container *container)
 	list_remove(&container->link);
 	pthread_mutex_unlock(&all->lock);
 	/* Each attached group has a reference, so none is left, and no driver either. */
+	container_record_gone(container);
+	pthread_mutex_destroy(&container->record_lock);
 	pthread_mutex_destroy(&container->lock);
 	free(container);
 }
 
 void container_release(struct container *container)
 {
+	struct keep_batch batch;
+
 	atomic_store_explicit(&container->file_open, false, memory_order_relaxed);
+	keep_begin(topology_keep(container->topology), &batch);
+	container_record_file(container, false);
 	container_unref(container);
+	keep_end(&batch);
 }
 
 enum container_driver container_driver(struct container *container)
@@ -207,6 +228,7 @@ static int try_driver(const struct iommu_driver *driver, void *arg)
 	c->swapped = r > 0;
 	if (c->swapped)
 		c->mm = mm_ref(walk->caller->mm);
+	container_record_driver(c, walk->id);
 	return 1;
 }
 
@@ -323,6 +345,7 @@ void container_end_driver(struct container *container)
 	container->swapped = false;
 	mm_unref(container->mm);
 	container->mm = NULL;
+	container_record_driver(container, 0);
 }
 
 void container_detach_group(struct container *container, struct group *group)

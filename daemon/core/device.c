@@ -38,6 +38,7 @@ void device_lock(struct device *device)
 	while (lock->serving != ticket)
 		pthread_cond_wait(&lock->turn, &lock->mutex);
 	pthread_mutex_unlock(&lock->mutex);
+	keep_begin(device->keep, &device->batch);
 }
 
 void device_unlock(struct device *device)
@@ -45,6 +46,7 @@ void device_unlock(struct device *device)
 	struct fair_lock *lock = &device->lock;
 	bool waiting;
 
+	keep_end(&device->batch);
 	pthread_mutex_lock(&lock->mutex);
 	waiting = ++lock->serving != lock->next;
 	if (waiting)
@@ -113,8 +115,33 @@ static int place_bar(struct device *device, unsigned i, uint64_t *next,
 	return 0;
 }
 
+/* Where they were before a restart, if all can be there again. */
+static bool place_again(struct device *device)
+{
+	uint64_t bars[CFG_BARS];
+
+	if (!device_record_bars(device, bars))
+		return false;
+	for (unsigned i = 0; i < CFG_BARS; i++) {
+		uint64_t size = device->bars[i].size;
+
+		if (!size != !bars[i] ||
+		    (size && bar_space_reclaim(bar_window(&device->pci, i), size, bars[i]))) {
+			while (i-- > 0) {
+				bar_space_free(device->bars[i].host);
+				device->bars[i].host = 0;
+			}
+			return false;
+		}
+		device->bars[i].host = bars[i];
+	}
+	return true;
+}
+
 static int place_bars(struct device *device, uint64_t bar_base, struct cused_error *err)
 {
+	if (place_again(device))
+		return 0;
 	if (bar_base && !is_aligned(bar_base, device->page_size))
 		return cused_error_set(err, -EINVAL,
 				       "%s: BAR address %#llx is not a multiple of the "
@@ -198,6 +225,8 @@ void device_free(struct device *device)
 	irq_done(device);
 	poller_done(&device->poller);
 	fair_lock_done(&device->lock);
+	free(device->power_on);
+	free(device->saved);
 	free(device);
 }
 
@@ -228,7 +257,23 @@ static struct device *device_alloc(struct topology *topology, struct group *grou
 	list_init(&device->ioeventfds);
 	pthread_mutex_init(&device->irq.lock, NULL);
 	device->irq.mode = IRQ_NONE;
+	if (params->keep_id && !device_is_host(device)) {
+		device->keep = topology_keep(topology);
+		device->keep_id = params->keep_id;
+	}
 	return device;
+}
+
+/* What stands in no record, as it is always there. */
+static int remember_power_on(struct device *device, struct cused_error *err)
+{
+	if (!device->keep)
+		return 0;
+	device->power_on = malloc(sizeof(*device->power_on));
+	if (!device->power_on)
+		return cused_error_set(err, -ENOMEM, "%s: out of memory", device->name);
+	*device->power_on = device->cfg;
+	return 0;
 }
 
 int device_new(struct topology *topology, struct group *group,
@@ -267,6 +312,11 @@ int device_new(struct topology *topology, struct group *group,
 		goto err_free;
 	}
 	rebuild_config(device);
+	r = remember_power_on(device, err);
+	if (r < 0)
+		goto err_free;
+	if (!device_record_bars(device, NULL))
+		device_record_files(device);
 	*ret = device;
 	return 0;
 err_free:
@@ -302,7 +352,9 @@ static void last_close(struct device *device)
 	event_unref(device->wakeup);
 	device->wakeup = NULL;
 	atomic_store(&device->low_power, false);
-	if (device->ops->close)
+	if (device->restoring)
+		device->restoring = false;	/* the model knows of nothing */
+	else if (device->ops->close)
 		device->ops->close(device->state);
 	else if (device->ops->reset)
 		device->ops->reset(device->state);
@@ -311,6 +363,7 @@ static void last_close(struct device *device)
 	device->ioas = NULL;
 	rebuild_config(device);
 	atomic_store(&device->open_count, 0);
+	device_record_closed(device);
 	device_unlock(device);
 }
 
@@ -325,6 +378,7 @@ int device_open(struct device *device, struct ioas *ioas, struct device_file **r
 	if (atomic_load(&device->open_count) > 0) {	/* PCI-013 */
 		atomic_fetch_add(&device->open_count, 1);
 		atomic_fetch_add(&device->files, 1);
+		device_record_files(device);
 		*ret = file;
 		return 0;
 	}
@@ -335,6 +389,7 @@ int device_open(struct device *device, struct ioas *ioas, struct device_file **r
 	if (r < 0)
 		goto err_close;
 	atomic_fetch_add(&device->files, 1);
+	device_record_files(device);
 	*ret = file;
 	return 0;
 err_close:
@@ -356,6 +411,8 @@ bool device_close(struct device_file *file)
 		poller_stop(device);
 		last_close(device);
 	}
+	if (count > 0)
+		device_record_files(device);
 	/* 0: it was revoked. From here on it can be gone. */
 	atomic_fetch_sub(&device->files, 1);
 	return count == 1;
@@ -390,6 +447,9 @@ void device_revoke(struct device *device)
 	/* A function that sleeps makes no requests: device_is_awake(). */
 	atomic_store(&device->low_power, true);
 	group_revoke_device(device->group, device);
+	device_lock(device);
+	device_record_gone(device);
+	device_unlock(device);
 }
 
 void device_file_release(struct device_file *file)

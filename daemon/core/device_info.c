@@ -71,6 +71,7 @@ static int enter_low_power(struct device *device, struct event *wakeup)
 	if (!atomic_load(&device->low_power)) {
 		device->wakeup = wakeup ? event_ref(wakeup) : NULL;
 		atomic_store(&device->low_power, true);
+		device_record_config(device);
 		r = 0;
 	}
 	device_unlock(device);
@@ -86,6 +87,7 @@ static int leave_low_power(struct device *device)
 	event_unref(device->wakeup);
 	device->wakeup = NULL;
 	atomic_store(&device->low_power, false);
+	device_record_config(device);
 	device_unlock(device);
 	poller_kick(device);
 	return 0;

@@ -32,6 +32,8 @@
 #include <core/cfgspace.h>
 #include <core/device.h>
 #include <core/internal.h>
+#include <core/restore.h>
+#include <util/keep.h>
 #include <util/list.h>
 
 #define DEVICE_IOEVENTFD_MAX 1000	/* PCI-142 */
@@ -65,7 +67,7 @@ struct irq_state {
 	struct {
 		struct event *trigger;
 		struct event *unmask;
-		uint64_t unmask_cookie;	/* 0: none */
+		uint64_t unmask_cookie;	/* 0: not watched */
 		bool masked;
 		bool disabled;		/* virtual INTX_DISABLE, PCI-226 */
 		bool level;		/* of the line */
@@ -115,6 +117,9 @@ struct device {
 	struct device_bar bars[CFG_BARS];
 	uint64_t page_size;
 	unsigned config_size;
+	struct keep *keep;		/* of its records; NULL: none are kept */
+	uint64_t keep_id;
+	struct cfgspace *power_on;	/* with a keep: what `cfg` is after an open */
 
 	struct fair_lock lock;
 	/* Device lock: */
@@ -127,6 +132,11 @@ struct device {
 	atomic_uint open_count;		/* device lock to change */
 	atomic_uint files;		/* open; more than open_count once revoked */
 	atomic_bool revoked;		/* never cleared */
+	struct keep_batch batch;	/* device lock; from lock to unlock */
+	uint64_t *saved;		/* device lock; bit i: the model has saved piece i; NULL: none */
+	/* From topology_restore() to its end, when nobody else is there: */
+	bool restoring;			/* open, and the model does not know yet */
+	unsigned unclaimed;		/* open files that nobody has asked for */
 
 	struct irq_state irq;
 	struct poller poller;
@@ -144,6 +154,8 @@ struct device_file {
 
 void fair_lock_init(struct fair_lock *lock);
 void fair_lock_done(struct fair_lock *lock);
+/* All that is done while it is held counts as a whole: it is a batch of records, within that of
+ * the request, if there is one. */
 void device_lock(struct device *device);
 void device_unlock(struct device *device);
 /* For calls of clients. Return: 0 with the lock held; -ENODEV revoked, without it. */
@@ -156,6 +168,45 @@ bool device_is_awake(const struct device *device);
 void device_reset_locked(struct device *device);
 /* A number for event watches that no other watch of this device has. */
 uint64_t device_new_cookie(struct device *device);
+
+/* ---- device_record.c: what a process that takes over has to know ---- */
+
+/* The host addresses that the BARs had in the process before; false: nothing is known.
+ * @ret_bars: NULL is allowed */
+bool device_record_bars(struct device *device, uint64_t ret_bars[CFG_BARS]);
+/* How often it is open has changed, or it is new. Locks: group's held, or nobody knows it. */
+void device_record_files(struct device *device);
+/* Configuration space or power state have changed. Locks: device lock held, also below. */
+void device_record_config(struct device *device);
+void device_record_timers(struct device *device);
+void device_record_closed(struct device *device);	/* drops all but files and addresses */
+/* The services of that name; @data NULL: forget. */
+void device_save(struct device *device, unsigned id, const void *data, size_t size);
+void device_forget_saved(struct device *device);
+
+/* ---- restore_device.c ---- */
+
+struct restore {
+	struct topology *topology;
+	const struct restore_ops *ops;
+	void *arg;
+};
+
+struct event *restore_event(const struct restore *restore, uint64_t id);	/* 0: NULL */
+/*
+ * Open it as its records say, with @files of clients; it stands still until device_resume().
+ * Locks: group's held, or nobody else is there; takes the device's.
+ * Return: 0; -EBADMSG; -ENOMEM.
+ */
+int device_restore(struct device *device, struct ioas *ioas, unsigned files,
+		   const struct restore *restore);
+/* A piece that its model saved. Return: as its restore(). */
+int device_restore_piece(struct device *device, unsigned id, const void *data, size_t size);
+int device_resume(struct device *device, struct cused_error *err);
+/* What a record says of how many files are open. Return: 0, -EBADMSG. */
+int device_record_parse(const void *data, size_t size, unsigned *ret_files);
+int device_restore_config(struct device *device, const struct restore *restore);
+int device_restore_timers(struct device *device);
 
 /* ---- region.c ---- */
 
@@ -184,6 +235,12 @@ void irq_get_status(struct device *device, struct device_status *ret);
 void irq_signal(struct device *device, struct event *event);
 /* Drop a reference and forget. Locks: irq lock held. */
 void irq_drop(struct event **event);
+/* Mode, triggers or what is masked or pending have changed. Locks: irq lock held. */
+void irq_record(struct device *device);
+/* As it was, but for unmask events: they are watched from irq_resume() on, which may be called
+ * without. Locks: device lock held. Return: 0, -EBADMSG, -ENOMEM; of the event. */
+int irq_restore(struct device *device, const struct restore *restore);
+int irq_resume(struct device *device);
 
 /* One vector fires. Locks: device lock held. */
 void irq_message(struct device *device, unsigned vector);
@@ -197,6 +254,13 @@ uint32_t irq_vectors(const struct device *device, enum irq_mode mode);
 /* ---- ioeventfd.c ---- */
 
 void ioeventfd_remove_all(struct device *device);	/* device lock held */
+/* Which device has it. Return: 0, -EBADMSG. */
+int ioeventfd_record_parse(const void *data, size_t size, uint64_t *ret_device);
+/* One more, to be watched from ioeventfd_resume() on. Locks: device lock held in both.
+ * Return: 0; -ENOENT its eventfd has gone; -EBADMSG, -ENOMEM; of the event. */
+int ioeventfd_restore(struct device *device, uint64_t number, const void *data,
+		      const struct restore *restore);
+int ioeventfd_resume(struct device *device);
 
 /* ---- dma.c ---- */
 

@@ -25,6 +25,7 @@ void device_wake(struct device *device)
 		event_unref(device->wakeup);
 		device->wakeup = NULL;
 		atomic_store(&device->low_power, false);
+		device_record_config(device);
 	}
 	device_unlock(device);
 	poller_kick(device);
@@ -36,9 +37,11 @@ void device_reset_locked(struct device *device)
 {
 	cfgspace_power_up(&device->cfg);
 	poller_reset(device);
+	device_forget_saved(device);
 	if (device->ops->reset)
 		device->ops->reset(device->state);
 	irq_reset(device);
+	device_record_config(device);
 }
 
 int device_reset(struct device_file *file)

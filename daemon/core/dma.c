@@ -95,6 +95,16 @@ static const struct cused_host *service_host(struct cused_port *port)
 	return port->device->host;
 }
 
+static void service_save(struct cused_port *port, unsigned id, const void *data, size_t size)
+{
+	device_save(port->device, id, data, size);
+}
+
+static void service_save_now(struct cused_port *port)
+{
+	keep_flush(port->device->keep);
+}
+
 const struct cused_services device_services = {
 	.size = sizeof(struct cused_services),
 	.version = CUSED_API_VERSION,
@@ -109,4 +119,6 @@ const struct cused_services device_services = {
 	.now = service_now,
 	.name = service_name,
 	.host = service_host,
+	.save = service_save,
+	.save_now = service_save_now,
 };

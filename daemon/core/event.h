@@ -39,6 +39,7 @@ struct event {
 void event_init(struct event *ev, const struct event_ops *ops);	/* refs = 1 */
 struct event *event_ref(struct event *ev);
 void event_unref(struct event *ev);				/* NULL is allowed */
+uint64_t event_keep_id(const struct event *event);		/* of NULL: 0 */
 
 /* For whoever puts a reference into a record: make sure that the event outlives the process, too.
  * Return: by what struct restore_ops will find it; 0: not at all.  Locks: as event_ops.keep. */

@@ -29,6 +29,8 @@
 #include <linux/vfio.h>
 
 #include <core/internal.h>
+#include <core/restore.h>
+#include <util/keep.h>
 
 struct group {
 	struct topology *topology;	/* constant, as are id and kind */
@@ -42,7 +44,17 @@ struct group {
 	unsigned container_users;	/* lock */
 	bool dma_claimed;		/* by our container; lock */
 	bool foreign_owner;		/* a host driver does DMA (CG-138); lock */
+	bool unclaimed;			/* restored: its file is open, nobody has asked for it; lock */
 };
+
+/* KEEP_GROUP. Which devices are open they know themselves. */
+struct group_record {
+	uint64_t container;		/* container_id(); 0: in none */
+	uint8_t file_open;
+	uint8_t pad[7];
+};
+
+#define KIND_BITS 2			/* of a record's number, lowest */
 
 int group_new(struct topology *topology, unsigned id, enum group_kind kind,
 	      struct group **ret)
@@ -108,6 +120,47 @@ bool group_has_devices(struct group *group)
 	return topology_each_present(group->topology, is_ours, group);
 }
 
+/* ---- records ---- */
+
+bool group_is_kept(const struct group *group)
+{
+	return group->iommu == topology_params(group->topology)->iommu;
+}
+
+/* Locks: group's held. */
+static void record(struct group *group)
+{
+	unsigned open_devices = group->container ? group->container_users - 1 : 0;
+	struct group_record rec = {
+		.container = group->container ? container_id(group->container) : 0,
+		.file_open = group->file_refs > open_devices,
+	};
+	uint64_t number = (uint64_t)group->id << KIND_BITS | group->kind;
+	struct keep *keep = topology_keep(group->topology);
+
+	if (!keep || !group_is_kept(group))
+		return;
+	if (rec.container || rec.file_open)
+		keep_put(keep, KEEP_GROUP, number, &rec, sizeof(rec));
+	else
+		keep_drop(keep, KEEP_GROUP, number);
+}
+
+int group_record_parse(uint64_t number, const void *data, size_t size, unsigned *ret_id,
+		       enum group_kind *ret_kind, uint64_t *ret_container, bool *ret_file_open)
+{
+	const struct group_record *rec = data;
+
+	*ret_id = (unsigned)(number >> KIND_BITS);
+	*ret_kind = number & ((1u << KIND_BITS) - 1);
+	if (size != sizeof(*rec) || number >> KIND_BITS > UINT32_MAX ||
+	    *ret_kind > GROUP_NOIOMMU || rec->file_open > 1)
+		return -EBADMSG;
+	*ret_container = rec->container;
+	*ret_file_open = rec->file_open;
+	return 0;
+}
+
 /* ---- ownership of DMA; called back by container.c with the lock held ---- */
 
 int group_claim_dma(struct group *group)
@@ -153,6 +206,8 @@ int group_open(struct group *group, const struct caller *caller)
 		r = -EBUSY;						/* CG-052 */
 	else
 		group->file_refs = 1;
+	if (r == 0)
+		record(group);
 	pthread_mutex_unlock(&group->lock);
 	return r;
 }
@@ -172,13 +227,29 @@ static void put_file(struct group *group)
 {
 	if (--group->file_refs == 0 && group->container)
 		detach(group);						/* CG-056, CG-125 */
+	record(group);
+}
+
+/* What follows counts as a whole, up to the end of the batch. */
+static void lock(struct group *group, struct keep_batch *batch)
+{
+	keep_begin(topology_keep(group->topology), batch);
+	pthread_mutex_lock(&group->lock);
+}
+
+static void unlock(struct group *group, struct keep_batch *batch)
+{
+	pthread_mutex_unlock(&group->lock);
+	keep_end(batch);
 }
 
 void group_release(struct group *group)
 {
-	pthread_mutex_lock(&group->lock);
+	struct keep_batch batch;
+
+	lock(group, &batch);
 	put_file(group);
-	pthread_mutex_unlock(&group->lock);
+	unlock(group, &batch);
 }
 
 /* ---- ioctls ---- */
@@ -201,11 +272,12 @@ int group_get_status(struct group *group, uint32_t *ret_flags)
 int group_set_container(struct group *group, const struct caller *caller,
 			const struct container_arg *arg)
 {
+	struct keep_batch batch;
 	int r;
 
 	if (arg->err == -EBADF)
 		return -EBADF;						/* CG-065 */
-	pthread_mutex_lock(&group->lock);
+	lock(group, &batch);
 	if (group->container)
 		r = -EINVAL;						/* CG-066 */
 	else if (!group_has_devices(group))
@@ -217,23 +289,27 @@ int group_set_container(struct group *group, const struct caller *caller,
 	if (!r) {
 		group->container = arg->container;
 		group->container_users = 1;
+		record(group);
 	}
-	pthread_mutex_unlock(&group->lock);
+	unlock(group, &batch);
 	return r;
 }
 
 int group_unset_container(struct group *group)
 {
+	struct keep_batch batch;
 	int r = 0;
 
-	pthread_mutex_lock(&group->lock);
+	lock(group, &batch);
 	if (!group->container)
 		r = -EINVAL;						/* CG-083 */
 	else if (group->container_users != 1)
 		r = -EBUSY;						/* CG-084 */
 	else
 		detach(group);						/* CG-085 */
-	pthread_mutex_unlock(&group->lock);
+	if (r == 0)
+		record(group);
+	unlock(group, &batch);
 	return r;
 }
 
@@ -328,35 +404,99 @@ int group_get_device(struct group *group, const struct caller *caller, const cha
 /* Locks: group's held. */
 static void leave_if_empty(struct group *group)
 {
-	if (group->container && !group_has_devices(group))
+	if (group->container && !group_has_devices(group)) {
 		detach(group);						/* CG-114 */
+		record(group);
+	}
 }
 
 void group_revoke_device(struct group *group, struct device *device)
 {
-	pthread_mutex_lock(&group->lock);
+	struct keep_batch batch;
+
+	lock(group, &batch);
 	if (device_is_open(device)) {
 		device_shut(device);
 		group->container_users--;
 		put_file(group);
 	}
 	leave_if_empty(group);
-	pthread_mutex_unlock(&group->lock);
+	unlock(group, &batch);
 }
 
 void group_device_gone(struct group *group)
 {
-	pthread_mutex_lock(&group->lock);
+	struct keep_batch batch;
+
+	lock(group, &batch);
 	leave_if_empty(group);
-	pthread_mutex_unlock(&group->lock);
+	unlock(group, &batch);
 }
 
 void group_close_device(struct group *group, struct device_file *file)
 {
-	pthread_mutex_lock(&group->lock);
+	struct keep_batch batch;
+
+	lock(group, &batch);
 	if (device_close(file)) {					/* CG-127 */
 		group->container_users--;
 		put_file(group);
 	}
+	unlock(group, &batch);
+}
+
+/* ---- restore ---- */
+
+int group_restore(struct group *group, struct container *container, bool file_open,
+		  const struct caller *caller)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&group->lock);
+	if (container)
+		r = container_attach_group(container, group, caller);
+	if (!r) {
+		group->container = container;
+		group->container_users = container ? 1 : 0;
+		group->file_refs = file_open;
+		group->unclaimed = file_open;
+		record(group);
+	}
 	pthread_mutex_unlock(&group->lock);
+	return r;
+}
+
+int group_restore_device(struct group *group, struct ioas **ret_ioas)
+{
+	int r = -ENOENT;
+
+	pthread_mutex_lock(&group->lock);
+	if (group->container && container_get_ioas(group->container, ret_ioas) == 0) {
+		group->container_users++;
+		group->file_refs++;
+		r = 0;
+	}
+	pthread_mutex_unlock(&group->lock);
+	return r;
+}
+
+void group_restored(struct group *group)
+{
+	pthread_mutex_lock(&group->lock);
+	if (group->file_refs == 0 && group->container) {
+		detach(group);
+		record(group);
+	}
+	pthread_mutex_unlock(&group->lock);
+}
+
+bool group_restore_file(struct group *group)
+{
+	bool open;
+
+	pthread_mutex_lock(&group->lock);
+	open = group->unclaimed;
+	group->unclaimed = false;
+	pthread_mutex_unlock(&group->lock);
+	return open;
 }

@@ -28,6 +28,15 @@
 #define STATUS_PAUSE_US 1000u
 bool status_lock(pthread_mutex_t *lock);
 
+/* ---- topology.c: records (util/keep.h) ---- */
+
+struct keep *topology_keep(const struct topology *topology);	/* NULL: none are kept */
+/* For a record of a kind that has numbers of its own: one that no other has. 0: none are kept.
+ * Locks: none. */
+uint64_t topology_keep_number(struct topology *topology);
+/* Such a number was found in a record: further ones are higher. */
+void topology_keep_number_seen(struct topology *topology, uint64_t number);
+
 /* ---- device.c, for topology.c and group.c ---- */
 
 /* Make and describe the model; nothing is published. Errors as topology_add_device(). */
@@ -63,6 +72,8 @@ bool device_is_revoked(const struct device *device);
 /* Close it, whatever files are open. Locks: called with the group's lock held; takes the
  * device's, and waits for the model. */
 void device_shut(struct device *device);
+/* All its records are dropped: whoever takes over does not know of it. */
+void device_record_gone(struct device *device);
 
 /* ---- group.c, topology.c and device.c between themselves ---- */
 
@@ -90,7 +101,29 @@ int topology_each_driver(struct topology *topology,
 			 int (*fn)(const struct iommu_driver *driver, void *arg),
 			 void *arg);
 
+/* ---- group.c, for restore.c ---- */
+
+/*
+ * As it was: attached to @container, or NULL, and its file open, or not; then its devices that are
+ * open; then group_restored().
+ * Return: 0; what container_attach_group() answers.
+ */
+int group_restore(struct group *group, struct container *container, bool file_open,
+		  const struct caller *caller);
+/* A device of it is open. Return: 0; -ENOENT it can not be, as the group has no container with a
+ * driver. */
+int group_restore_device(struct group *group, struct ioas **ret_ioas);
+void group_restored(struct group *group);	/* what keeps nothing open is left */
+/* Are there records of it? Not of one behind a backend of its own. */
+bool group_is_kept(const struct group *group);
+/* Group and kind by the number of a record, and what is in it. Return: 0, -EBADMSG. */
+int group_record_parse(uint64_t number, const void *data, size_t size, unsigned *ret_id,
+		       enum group_kind *ret_kind, uint64_t *ret_container, bool *ret_file_open);
+
 /* ---- container.c, for iommu_type1.c and other drivers ---- */
+
+/* While the driver is type1: is the log of dirty pages on? Locks: the container's held. */
+void container_record_tracking(struct container *container, bool on);
 
 /*
  * Run a typed call of an IOMMU driver: takes the container's lock and checks that @driver

@@ -11,16 +11,27 @@
 struct ioeventfd {
 	struct list link;
 	struct event *event;
-	uint64_t cookie;
+	uint64_t cookie;		/* 0: not watched yet */
+	uint64_t number;		/* of its record */
 	uint64_t offset;		/* in the BAR */
 	uint64_t data;
 	unsigned bar, width;
 };
 
-static void ioeventfd_free(struct ioeventfd *it)
+/* KEEP_IOEVENTFD */
+struct ioeventfd_record {
+	uint64_t device;		/* its keep_id */
+	uint64_t event;
+	uint64_t offset, data;
+	uint32_t bar, width;
+};
+
+static void ioeventfd_free(struct device *device, struct ioeventfd *it)
 {
 	list_remove(&it->link);
-	it->event->ops->unwatch(it->event);
+	keep_drop(device->keep, KEEP_IOEVENTFD, it->number);
+	if (it->cookie)
+		it->event->ops->unwatch(it->event);
 	event_unref(it->event);
 	free(it);
 }
@@ -28,7 +39,7 @@ static void ioeventfd_free(struct ioeventfd *it)
 void ioeventfd_remove_all(struct device *device)
 {
 	list_for_each_safe(link, next, &device->ioeventfds)
-		ioeventfd_free(container_of(link, struct ioeventfd, link));
+		ioeventfd_free(device, container_of(link, struct ioeventfd, link));
 	device->n_ioeventfds = 0;
 }
 
@@ -50,6 +61,20 @@ static void fired(void *arg, uint64_t cookie)
 	}
 	device_unlock(device);
 	poller_kick(device);
+}
+
+static void record(struct device *device, const struct ioeventfd *it)
+{
+	const struct ioeventfd_record rec = {
+		.device = device->keep_id,
+		.event = event_keep_id(it->event),
+		.offset = it->offset,
+		.data = it->data,
+		.bar = it->bar,
+		.width = it->width,
+	};
+
+	keep_put(device->keep, KEEP_IOEVENTFD, it->number, &rec, sizeof(rec));
 }
 
 static struct ioeventfd *find(struct device *device, const struct ioeventfd *key)
@@ -90,6 +115,10 @@ static int add(struct device *device, const struct ioeventfd *key,
 	}
 	list_push_back(&device->ioeventfds, &it->link);
 	device->n_ioeventfds++;
+	if (device->keep) {
+		it->number = topology_keep_number(device->topology);
+		record(device, it);
+	}
 	return 0;
 }
 
@@ -102,7 +131,7 @@ static int change(struct device *device, const struct ioeventfd *key,
 	if (it && arg->fd >= 0)
 		return -EEXIST;					/* PCI-140 */
 	if (it) {
-		ioeventfd_free(it);				/* PCI-139 */
+		ioeventfd_free(device, it);			/* PCI-139 */
 		device->n_ioeventfds--;
 		return 0;
 	}
@@ -111,12 +140,25 @@ static int change(struct device *device, const struct ioeventfd *key,
 	return add(device, key, arg);
 }
 
+/* PCI-134 … PCI-137. @key: with bar, offset and width. */
+static bool is_possible(const struct device *device, const struct ioeventfd *key)
+{
+	struct cused_range table, span = { key->offset, key->offset + key->width - 1 };
+
+	if (key->bar >= CUSED_PCI_BARS)				/* PCI-134 */
+		return false;
+	if (!span_fits(key->offset, key->width, device->bars[key->bar].size)) /* PCI-135 */
+		return false;
+	if (region_msix_table(device, key->bar, &table) && range_overlaps(table, span))
+		return false;					/* PCI-136 */
+	return key->width != 8;					/* PCI-137 */
+}
+
 int device_ioeventfd(struct device_file *file, uint32_t flags, uint64_t offset,
 		     uint64_t data, const struct event_arg *event)
 {
 	struct device *device = file->device;
 	struct ioeventfd key = { .width = flags, .offset = offset & REGION_MASK };
-	struct cused_range table, span;
 	int r;
 
 	device_wake(device);
@@ -124,15 +166,8 @@ int device_ioeventfd(struct device_file *file, uint32_t flags, uint64_t offset,
 		return -EINVAL;
 	if (__builtin_popcount(flags) != 1 || event->fd < -1)	/* PCI-133 */
 		return -EINVAL;
-	if (offset >> REGION_SHIFT >= CUSED_PCI_BARS)		/* PCI-134 */
-		return -EINVAL;
 	key.bar = (unsigned)(offset >> REGION_SHIFT);
-	if (!span_fits(key.offset, key.width, device->bars[key.bar].size)) /* PCI-135 */
-		return -EINVAL;
-	span = (struct cused_range){ key.offset, key.offset + key.width - 1 };
-	if (region_msix_table(device, key.bar, &table) && range_overlaps(table, span))
-		return -EINVAL;					/* PCI-136 */
-	if (key.width == 8)					/* PCI-137 */
+	if (!is_possible(device, &key))
 		return -EINVAL;
 	key.data = data & ((1ull << key.width * 8) - 1);
 	r = device_lock_alive(device);
@@ -140,5 +175,61 @@ int device_ioeventfd(struct device_file *file, uint32_t flags, uint64_t offset,
 		return r;
 	r = change(device, &key, event);
 	device_unlock(device);
+	return r;
+}
+
+/* ---- restore ---- */
+
+int ioeventfd_record_parse(const void *data, size_t size, uint64_t *ret_device)
+{
+	const struct ioeventfd_record *rec = data;
+
+	if (size != sizeof(*rec) || (rec->width != 1 && rec->width != 2 && rec->width != 4) ||
+	    rec->data >= 1ull << rec->width * 8)
+		return -EBADMSG;
+	*ret_device = rec->device;
+	return 0;
+}
+
+int ioeventfd_restore(struct device *device, uint64_t number, const void *data,
+		      const struct restore *restore)
+{
+	const struct ioeventfd_record *rec = data;
+	struct ioeventfd key = { .number = number, .offset = rec->offset, .data = rec->data,
+				 .bar = rec->bar, .width = rec->width };
+	struct ioeventfd *it;
+
+	if (!is_possible(device, &key) || find(device, &key) ||
+	    device->n_ioeventfds >= DEVICE_IOEVENTFD_MAX)
+		return -EBADMSG;
+	key.event = restore_event(restore, rec->event);
+	if (!key.event) {
+		keep_drop(device->keep, KEEP_IOEVENTFD, number);
+		return -ENOENT;
+	}
+	it = malloc(sizeof(*it));
+	if (!it) {
+		event_unref(key.event);
+		return -ENOMEM;
+	}
+	*it = key;
+	list_push_back(&device->ioeventfds, &it->link);
+	device->n_ioeventfds++;
+	return 0;
+}
+
+int ioeventfd_resume(struct device *device)
+{
+	int r = 0;
+
+	list_for_each(link, &device->ioeventfds) {
+		struct ioeventfd *it = container_of(link, struct ioeventfd, link);
+		uint64_t cookie = device_new_cookie(device);
+
+		r = it->event->ops->watch(it->event, fired, device, cookie);
+		if (r < 0)
+			break;
+		it->cookie = cookie;
+	}
 	return r;
 }

@@ -58,7 +58,8 @@ static void intx_drop_unmask(struct irq_state *irq)
 {
 	if (!irq->intx.unmask)
 		return;
-	irq->intx.unmask->ops->unwatch(irq->intx.unmask);
+	if (irq->intx.unmask_cookie)
+		irq->intx.unmask->ops->unwatch(irq->intx.unmask);
 	irq->intx.unmask_cookie = 0;
 	irq_drop(&irq->intx.unmask);
 }
@@ -103,8 +104,11 @@ void irq_set_level(struct device *device, bool asserted)
 		return;
 	cfgspace_set_intx_status(&device->cfg, asserted);
 	pthread_mutex_lock(&device->irq.lock);
-	device->irq.intx.level = asserted;
-	intx_check(device);
+	if (device->irq.intx.level != asserted) {
+		device->irq.intx.level = asserted;
+		intx_check(device);
+		irq_record(device);
+	}
 	pthread_mutex_unlock(&device->irq.lock);
 }
 
@@ -121,6 +125,7 @@ void irq_update_disable(struct device *device)
 			intx_unmask(device);
 		else if (irq->mode == IRQ_INTX)
 			irq->intx.masked = true;
+		irq_record(device);
 	}
 	pthread_mutex_unlock(&irq->lock);
 }
@@ -131,17 +136,44 @@ static void unmask_event(void *arg, uint64_t cookie)
 	struct device *device = arg;
 
 	pthread_mutex_lock(&device->irq.lock);
-	if (device->irq.intx.unmask_cookie == cookie)
+	if (device->irq.intx.unmask_cookie == cookie) {
 		intx_unmask(device);
+		irq_record(device);
+	}
 	pthread_mutex_unlock(&device->irq.lock);
+}
+
+static int intx_watch_unmask(struct device *device)
+{
+	struct irq_state *irq = &device->irq;
+	int r;
+
+	/* Set first: the first signal may arrive as soon as it is watched. */
+	irq->intx.unmask_cookie = device_new_cookie(device);
+	r = irq->intx.unmask->ops->watch(irq->intx.unmask, unmask_event, device,
+					 irq->intx.unmask_cookie);
+	if (r < 0) {
+		irq->intx.unmask_cookie = 0;
+		irq_drop(&irq->intx.unmask);
+	}
+	return r;
+}
+
+int irq_resume(struct device *device)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&device->irq.lock);
+	if (device->irq.intx.unmask)
+		r = intx_watch_unmask(device);
+	pthread_mutex_unlock(&device->irq.lock);
+	return r;
 }
 
 /* PCI-066 … PCI-069 */
 static int intx_set_unmask_event(struct device *device, const struct event_arg *arg)
 {
 	struct irq_state *irq = &device->irq;
-	uint64_t cookie;
-	int r;
 
 	if (arg->fd < 0) {
 		intx_drop_unmask(irq);
@@ -151,16 +183,8 @@ static int intx_set_unmask_event(struct device *device, const struct event_arg *
 		return arg->err;
 	if (irq->intx.unmask)
 		return -EBUSY;
-	/* Set first: the first signal may arrive as soon as it is watched. */
-	cookie = device_new_cookie(device);
 	irq->intx.unmask = event_ref(arg->event);
-	irq->intx.unmask_cookie = cookie;
-	r = arg->event->ops->watch(arg->event, unmask_event, device, cookie);
-	if (r < 0) {
-		irq->intx.unmask_cookie = 0;
-		irq_drop(&irq->intx.unmask);
-	}
-	return r;
+	return intx_watch_unmask(device);
 }
 
 /* ---- INTx requests, 6.2. Locks: device and irq lock held in all. ---- */
@@ -381,7 +405,9 @@ int device_set_irqs(struct device_file *file, uint32_t flags, uint32_t index,
 		return r;
 	pthread_mutex_lock(&device->irq.lock);
 	r = dispatch(device, index, &rq);
+	irq_record(device);
 	pthread_mutex_unlock(&device->irq.lock);
+	device_record_config(device);		/* enables and masks of messages */
 	device_unlock(device);
 	return r;
 }
@@ -411,6 +437,7 @@ void irq_reset(struct device *device)
 	device->irq.intx.level = false;
 	for (uint32_t i = 0; i < n; i++)
 		device->irq.vectors[i].pending = false;
+	irq_record(device);
 	pthread_mutex_unlock(&device->irq.lock);
 }
 

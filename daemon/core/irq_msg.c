@@ -64,10 +64,12 @@ void irq_message(struct device *device, unsigned vector)
 	    !cfgspace_bus_master(&device->cfg) || !device_is_awake(device))
 		return;
 	pthread_mutex_lock(&irq->lock);
-	if (irq->vectors[vector].trigger && !is_masked(device, vector))
+	if (irq->vectors[vector].trigger && !is_masked(device, vector)) {
 		irq_signal(device, irq->vectors[vector].trigger);
-	else if (can_mask(device))
+	} else if (can_mask(device) && !irq->vectors[vector].pending) {
 		set_pending(device, vector, true);
+		irq_record(device);
+	}
 	pthread_mutex_unlock(&irq->lock);
 }
 
@@ -80,6 +82,7 @@ void irq_update_masks(struct device *device)
 	pthread_mutex_lock(&irq->lock);
 	for (uint32_t i = 0; i < device->pci.msi.vectors; i++)
 		deliver_pending(device, i);
+	irq_record(device);
 	pthread_mutex_unlock(&irq->lock);
 }
 

@@ -10,6 +10,7 @@ void mm_init(struct mm *mm, const struct mm_ops *ops)
 	atomic_init(&mm->refs, 1);
 	atomic_init(&mm->locked_pages, 0);
 	atomic_init(&mm->share_misses, 0);
+	mm->keep_id = 0;
 }
 
 struct mm *mm_ref(struct mm *mm)

@@ -74,7 +74,10 @@ void poller_arm(struct device *device, unsigned id, uint64_t ns)
 
 	if (id >= CUSED_TIMERS)
 		return;
-	device->poller.timers[id] = ns == 0 ? 0 : now + ns < now ? NEVER : now + ns;
+	if (ns || device->poller.timers[id]) {
+		device->poller.timers[id] = ns == 0 ? 0 : now + ns < now ? NEVER : now + ns;
+		device_record_timers(device);
+	}
 	if (ns)
 		poller_kick(device);
 }
@@ -82,6 +85,7 @@ void poller_arm(struct device *device, unsigned id, uint64_t ns)
 void poller_reset(struct device *device)
 {
 	memset(device->poller.timers, 0, sizeof(device->poller.timers));
+	device_record_timers(device);
 }
 
 static uint64_t next_deadline(const struct poller *poller)
@@ -107,6 +111,7 @@ static bool run_timers(struct device *device)
 		if (!poller->timers[i] || poller->timers[i] > now)
 			continue;
 		poller->timers[i] = 0;
+		device_record_timers(device);
 		if (device->ops->timer)
 			device->ops->timer(device->state, i);
 		ran = true;

@@ -329,6 +329,7 @@ static void config_write(struct device *device, uint64_t off, const uint8_t *buf
 		buf += n;
 		len -= n;
 	}
+	device_record_config(device);
 }
 
 /* ---- read, write, mmap ---- */

@@ -63,6 +63,7 @@ struct topology {
 	pthread_cond_t walks_ended;		/* walks_lock */
 	unsigned walks;				/* walks_lock; of devices, under way */
 	struct container_list containers;
+	atomic_uint_fast64_t last_number;	/* topology_keep_number() */
 };
 
 static void chain_init(struct chain *chain)
@@ -171,6 +172,22 @@ struct container_list *topology_containers(struct topology *topology)
 const struct topology_params *topology_params(const struct topology *topology)
 {
 	return &topology->params;
+}
+
+struct keep *topology_keep(const struct topology *topology)
+{
+	return topology->params.keep;
+}
+
+uint64_t topology_keep_number(struct topology *topology)
+{
+	return topology->params.keep ? atomic_fetch_add(&topology->last_number, 1) + 1 : 0;
+}
+
+void topology_keep_number_seen(struct topology *topology, uint64_t number)
+{
+	if (number > atomic_load(&topology->last_number))
+		atomic_store(&topology->last_number, number);
 }
 
 /* ---- groups ---- */
@@ -347,6 +364,7 @@ int topology_free_device(struct topology *topology, struct device *device)
 	if (node) {
 		/* A last close can be on its way out of its group's lock, with the device. */
 		group_device_gone(node->device_group);
+		device_record_gone(node->device);
 		free_device(node);
 		free(node);
 	}

@@ -81,6 +81,22 @@ void type1_unpin(struct type1 *t, const struct ioas_mapping *m);
 /* Remove every mapping. Return: their bytes. */
 uint64_t type1_unmap_all(struct type1 *t);
 
+/*
+ * For restore.c: what a mapping's record says.
+ * @ret: without its owner and its number
+ * Return: 0, -EBADMSG.
+ */
+int type1_record_parse(const void *data, size_t size, uint64_t *ret_container,
+		       uint64_t *ret_mm, struct ioas_mapping *ret);
+/*
+ * As it was, in order of their numbers.
+ * Return: 0; -ENOENT the container's driver is not type1; -EBADMSG it cannot be one of this
+ * container; -ENOMEM; what the backend answers.
+ */
+int type1_restore_mapping(struct container *container, const struct ioas_mapping *m);
+/* Everything is dirty: nobody knows what was told of it. Return: 0; -ENOENT as above. */
+int type1_restore_tracking(struct container *container);
+
 /* ---- type1_group.c ---- */
 
 void type1_layout_none(struct type1_layout *ret);

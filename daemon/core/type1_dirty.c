@@ -218,6 +218,7 @@ int type1_dirty_start(struct container *container)
 		if (mappings_trackable(t)) {
 			t->tracking = true;				/* T1-090 */
 			ioas_dirty_log(t->ioas, t->n_real == 0);
+			container_record_tracking(container, true);
 		} else {
 			r = -EINVAL;					/* T1-088 */
 		}
@@ -235,6 +236,20 @@ int type1_dirty_stop(struct container *container)
 		return r;
 	t->tracking = false;						/* T1-091 */
 	ioas_dirty_log(t->ioas, false);
+	container_record_tracking(container, false);
+	type1_unlock(container);
+	return 0;
+}
+
+int type1_restore_tracking(struct container *container)
+{
+	struct type1 *t;
+
+	if (dirty_lock(container, &t))
+		return -ENOENT;
+	t->tracking = true;
+	type1_dirty_real(t, t->n_real > 0);
+	container_record_tracking(container, true);
 	type1_unlock(container);
 	return 0;
 }

@@ -4,7 +4,57 @@
 #include <linux/vfio.h>
 
 #include <core/type1.h>
+#include <util/keep.h>
 #include <util/range.h>
+
+/* ---- records ---- */
+
+/* KEEP_MAPPING, by ioas_mapping.keep_id. Of two that overlap the higher number counts: the other
+ * one was unmapped before, in a batch that came to no end. */
+struct mapping_record {
+	uint64_t container, first, last, vaddr;
+	uint64_t mm;			/* keep_id of the owner */
+	uint8_t prot, vaddr_invalid, lock_exempt;
+	uint8_t pad[5];
+};
+
+static void record_mapping(struct container *container, struct type1 *t,
+			   const struct ioas_mapping *m)
+{
+	const struct mapping_record rec = {
+		.container = container_id(container),
+		.first = m->iova.first, .last = m->iova.last,
+		.vaddr = m->vaddr,
+		.mm = m->mm->keep_id,
+		.prot = (uint8_t)m->prot,
+		.vaddr_invalid = m->vaddr_invalid,
+		.lock_exempt = m->lock_exempt,
+	};
+
+	keep_put(topology_keep(t->topology), KEEP_MAPPING, m->keep_id, &rec, sizeof(rec));
+}
+
+int type1_record_parse(const void *data, size_t size, uint64_t *ret_container,
+		       uint64_t *ret_mm, struct ioas_mapping *ret)
+{
+	const struct mapping_record *rec = data;
+
+	if (size != sizeof(*rec) || rec->first > rec->last || rec->vaddr_invalid > 1 ||
+	    rec->lock_exempt > 1 || !rec->prot ||
+	    rec->prot & ~(CUSED_PROT_READ | CUSED_PROT_WRITE) ||
+	    rec->last - rec->first > UINT64_MAX - rec->vaddr)
+		return -EBADMSG;
+	*ret_container = rec->container;
+	*ret_mm = rec->mm;
+	*ret = (struct ioas_mapping){
+		.iova = { rec->first, rec->last },
+		.vaddr = rec->vaddr,
+		.prot = rec->prot,
+		.vaddr_invalid = rec->vaddr_invalid,
+		.lock_exempt = rec->lock_exempt,
+	};
+	return 0;
+}
 
 /* ---- accounting, 3.1 ---- */
 
@@ -73,8 +123,8 @@ void type1_unpin(struct type1 *t, const struct ioas_mapping *m)
 /* ---- MAP_DMA ---- */
 
 /* T1-022 … T1-025: a mapping whose vaddr was invalidated gets a new one. */
-static int map_update(struct type1 *t, const struct caller *caller, uint64_t vaddr,
-		      struct cused_range range)
+static int map_update(struct container *container, struct type1 *t,
+		      const struct caller *caller, uint64_t vaddr, struct cused_range range)
 {
 	struct mm *old = NULL;
 	struct ioas_mapping m;
@@ -98,6 +148,7 @@ static int map_update(struct type1 *t, const struct caller *caller, uint64_t vad
 	m.vaddr = vaddr;
 	m.vaddr_invalid = false;
 	ioas_update(t->ioas, &m);					/* T1-025 */
+	record_mapping(container, t, &m);
 	t->n_invalid--;
 	if (old) {
 		type1_uncharge(old, mapping_pages(&m));
@@ -116,7 +167,7 @@ static bool map_valid(const struct type1 *t, struct cused_range range)
 }
 
 /* T1-026 … T1-037. */
-static int map_new(struct type1 *t, const struct caller *caller,
+static int map_new(struct container *container, struct type1 *t, const struct caller *caller,
 		   const struct ioas_mapping *mapping)
 {
 	bool real = t->n_real > 0;
@@ -145,11 +196,13 @@ static int map_new(struct type1 *t, const struct caller *caller,
 		return r;
 	}
 	t->dma_avail--;							/* T1-037 */
+	record_mapping(container, t, mapping);
 	return 0;
 }
 
-static int map_locked(struct type1 *t, const struct caller *caller, uint32_t flags,
-		      uint64_t vaddr, uint64_t iova, uint64_t size)
+static int map_locked(struct container *container, struct type1 *t,
+		      const struct caller *caller, uint32_t flags, uint64_t vaddr,
+		      uint64_t iova, uint64_t size)
 {
 	unsigned prot = (flags & VFIO_DMA_MAP_FLAG_READ ? CUSED_PROT_READ : 0) |
 			(flags & VFIO_DMA_MAP_FLAG_WRITE ? CUSED_PROT_WRITE : 0);
@@ -167,13 +220,14 @@ static int map_locked(struct type1 *t, const struct caller *caller, uint32_t fla
 	if (!is_aligned(size | iova | vaddr, type1_pgsize(t)))
 		return -EINVAL;						/* T1-021 */
 	if (update)
-		return map_update(t, caller, vaddr, range);
-	return map_new(t, caller, &(struct ioas_mapping){
+		return map_update(container, t, caller, vaddr, range);
+	return map_new(container, t, caller, &(struct ioas_mapping){
 			.iova = range,
 			.vaddr = vaddr,
 			.prot = prot,
 			.lock_exempt = caller->cap_ipc_lock,		/* T1-047 */
 			.mm = caller->mm,				/* T1-041 */
+			.keep_id = topology_keep_number(t->topology),
 		});
 }
 
@@ -185,7 +239,7 @@ int type1_map(struct container *container, const struct caller *caller, uint32_t
 
 	if (r)
 		return r;
-	r = map_locked(t, caller, flags, vaddr, iova, size);
+	r = map_locked(container, t, caller, flags, vaddr, iova, size);
 	type1_unlock(container);
 	return r;
 }
@@ -193,6 +247,7 @@ int type1_map(struct container *container, const struct caller *caller, uint32_t
 /* ---- UNMAP_DMA ---- */
 
 struct unmap {
+	struct container *container;
 	struct cused_range range;
 	bool all, invalidate;
 	const struct type1_bitmap *bitmap;
@@ -205,6 +260,7 @@ static void remove_mapping(struct type1 *t, const struct ioas_mapping *m)
 	struct mm *mm = mm_ref(m->mm);
 
 	ioas_unmap(t->ioas, m->iova.first);
+	keep_drop(topology_keep(t->topology), KEEP_MAPPING, m->keep_id);
 	if (t->n_real > 0)
 		type1_unpin(t, m);
 	if (m->vaddr_invalid)						/* T1-078 */
@@ -225,20 +281,23 @@ uint64_t type1_unmap_all(struct type1 *t)
 	return size;
 }
 
-static void set_invalid(struct type1 *t, struct ioas_mapping *m, bool invalid)
+static void set_invalid(struct type1 *t, const struct unmap *u, struct ioas_mapping *m,
+			bool invalid)
 {
 	m->vaddr_invalid = invalid;
 	ioas_update(t->ioas, m);
+	record_mapping(u->container, t, m);
 	t->n_invalid += invalid ? 1 : (size_t)-1;
 }
 
-/* T1-080: take the marks of the mappings in [from, end) back. */
-static void validate_again(struct type1 *t, uint64_t from, uint64_t end)
+/* T1-080: take the marks of the range's mappings below @end back. */
+static void validate_again(struct type1 *t, const struct unmap *u, uint64_t end)
 {
+	uint64_t from = u->range.first;
 	struct ioas_mapping m;
 
 	while (from < end && ioas_find(t->ioas, (struct cused_range){ from, end - 1 }, &m)) {
-		set_invalid(t, &m, false);
+		set_invalid(t, u, &m, false);
 		from = m.iova.last + 1;
 	}
 }
@@ -247,10 +306,10 @@ static int unmap_one(struct type1 *t, struct unmap *u, struct ioas_mapping *m)
 {
 	if (u->invalidate) {
 		if (m->vaddr_invalid) {
-			validate_again(t, u->range.first, m->iova.first);
+			validate_again(t, u, m->iova.first);
 			return -EINVAL;					/* T1-080 */
 		}
-		set_invalid(t, m, true);				/* T1-079 */
+		set_invalid(t, u, m, true);				/* T1-079 */
 	} else {
 		/* 4.3: what went before stays gone. */
 		int r = u->bitmap ? type1_bitmap_report(t, u->bitmap, u->range.first, m) : 0;
@@ -321,14 +380,17 @@ int type1_unmap(struct container *container, const struct caller *caller, uint32
 		uint64_t iova, uint64_t size, const struct type1_bitmap *bitmap,
 		uint64_t *ret_size)
 {
-	struct unmap u = { .all = flags & VFIO_DMA_UNMAP_FLAG_ALL,
+	struct unmap u = { .container = container,
+			   .all = flags & VFIO_DMA_UNMAP_FLAG_ALL,
 			   .invalidate = flags & VFIO_DMA_UNMAP_FLAG_VADDR,
 			   .bitmap = bitmap };
+	struct keep_batch batch;
 	struct type1 *t;
 	int r = type1_lock(container, &t);
 
 	if (r)
 		return r;
+	keep_begin(topology_keep(t->topology), &batch);
 	if (bitmap)
 		r = type1_bitmap_check(bitmap, size);			/* T1-057, T1-058 */
 	if (r == 0 && u.invalidate && t->n_emulated > 0)
@@ -337,8 +399,46 @@ int type1_unmap(struct container *container, const struct caller *caller, uint32
 		r = unmap_check(t, &u, iova, size);
 	if (r == 0)
 		r = unmap_range(t, &u);
+	keep_end(&batch);
 	type1_unlock(container);
 	if (r == 0)
 		*ret_size = u.size;					/* T1-068 */
+	return r;
+}
+
+/* ---- restore ---- */
+
+int type1_restore_mapping(struct container *container, const struct ioas_mapping *m)
+{
+	struct ioas_mapping old;
+	struct type1 *t;
+	int r = type1_lock(container, &t);
+
+	if (r)
+		return -ENOENT;
+	while (ioas_find(t->ioas, m->iova, &old))
+		remove_mapping(t, &old);
+	if (t->dma_avail == 0 || !map_valid(t, m->iova) ||
+	    !is_aligned(m->iova.first | range_size(m->iova) | m->vaddr, type1_pgsize(t)))
+		r = -EBADMSG;
+	if (r == 0)
+		r = ioas_map(t->ioas, m);
+	/* It was pinned before: nobody asks for the limit, or whether the memory is there still. */
+	if (r == 0 && t->n_real > 0) {
+		type1_charge(t, m->mm, mapping_pages(m), true, UINT64_MAX);
+		if (t->backend->map)
+			r = t->backend->map(t->domain, &(struct cused_iommu_map){
+				.iova = m->iova, .vaddr = m->vaddr, .prot = m->prot,
+				.memory = m->mm });
+		if (r) {
+			type1_uncharge(m->mm, mapping_pages(m));
+			ioas_unmap(t->ioas, m->iova.first);
+		}
+	}
+	if (r == 0) {
+		t->dma_avail--;
+		t->n_invalid += m->vaddr_invalid;
+	}
+	type1_unlock(container);
 	return r;
 }

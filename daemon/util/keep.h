@@ -84,7 +84,7 @@ struct keep_batch {
 	unsigned char *bytes;		/* records, of the outermost */
 	size_t size, room;
 	bool flushed;			/* had some before, too */
-	unsigned char some[512];
+	_Alignas(8) unsigned char some[512];
 };
 void keep_begin(struct keep *keep, struct keep_batch *ret);
 /* Was anything put or dropped in it, or the one that it is in? Also if it was flushed. */

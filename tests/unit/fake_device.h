@@ -91,6 +91,10 @@ void device_shut(struct device *device)
 	device->open_count = 0;
 }
 
+void device_record_gone(struct device *device)
+{
+}
+
 int device_open(struct device *device, struct ioas *ioas, struct device_file **ret)
 {
 	if (fake_open_error)

@@ -74,6 +74,10 @@ void device_shut(struct device *device)
 {
 }
 
+void device_record_gone(struct device *device)
+{
+}
+
 struct group *device_group(const struct device *device)
 {
 	return NULL;

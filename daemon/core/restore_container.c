@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A container that clients have open, again: see core/restore.h. */
+#include <errno.h>
+
+#include <core/container_priv.h>
+#include <core/type1.h>
+
+int container_restore(struct topology *topology, uint64_t id, const void *data, size_t size)
+{
+	const struct container_record *rec = data;
+	struct container *c;
+
+	if (size != sizeof(*rec) || id == 0 || rec->file_open > 1 || rec->tracking > 1)
+		return -EBADMSG;
+	c = container_new(topology, id);
+	if (!c)
+		return -ENOMEM;
+	c->record = *rec;
+	c->restoring = true;
+	c->unclaimed = rec->file_open;
+	atomic_store(&c->file_open, rec->file_open);
+	return 0;
+}
+
+struct id_walk {
+	uint64_t id;
+	struct container *found;
+};
+
+static int match_id(struct container *container, void *arg)
+{
+	struct id_walk *walk = arg;
+
+	if (container->id == walk->id)
+		walk->found = container;
+	return walk->found != NULL;
+}
+
+struct container *container_restored(struct topology *topology, uint64_t id)
+{
+	struct id_walk walk = { id, NULL };
+
+	if (id)
+		containers_each(topology, match_id, &walk);
+	return walk.found;
+}
+
+int container_restore_driver(struct container *container, const struct caller *caller)
+{
+	struct container_record rec = container->record;
+	int r;
+
+	if (!rec.driver)
+		return 0;
+	if (list_empty(&container->groups)) {
+		container_record_driver(container, 0);
+		return 0;
+	}
+	r = container_set_iommu(container, caller, rec.driver);
+	if (r == 0)
+		container->restore_tracking = rec.tracking;
+	return r;
+}
+
+int container_restore_tracking(struct container *container)
+{
+	return container->restore_tracking ? type1_restore_tracking(container) : 0;
+}
+
+static int end(struct container *container, void *arg)
+{
+	/* The reference that a file would have. */
+	if (container->restoring && !atomic_load(&container->file_open))
+		container_unref(container);
+	container->restoring = false;
+	return 0;
+}
+
+void containers_restored(struct topology *topology)
+{
+	containers_each(topology, end, NULL);
+}
+
+bool container_claim(struct container *container)
+{
+	bool unclaimed = container->unclaimed;
+
+	container->unclaimed = false;
+	return unclaimed;
+}
