@@ -248,7 +248,6 @@ static struct device *device_alloc(struct topology *topology, struct group *grou
 	device->backing = params->backing;
 	device->backing_arg = params->backing_arg;
 	device->offset_base = params->offset_base;
-	device->keep_id = params->keep_id;
 	device->no_mmap = params->no_mmap;
 	device->port.device = device;
 	device->page_size = (uint64_t)sysconf(_SC_PAGESIZE);

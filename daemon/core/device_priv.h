@@ -108,7 +108,6 @@ struct device {
 	const struct backing_ops *backing;
 	void *backing_arg;
 	uint64_t offset_base;
-	uint64_t keep_id;		/* device_params.keep_id */
 	bool no_mmap;
 	struct cused_port port;
 	const struct cused_host *host;	/* while it is made */
@@ -118,7 +117,7 @@ struct device {
 	uint64_t page_size;
 	unsigned config_size;
 	struct keep *keep;		/* of its records; NULL: none are kept */
-	uint64_t keep_id;
+	uint64_t keep_id;		/* device_params.keep_id; 0 without records */
 	struct cfgspace *power_on;	/* with a keep: what `cfg` is after an open */
 
 	struct fair_lock lock;
