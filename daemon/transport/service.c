@@ -27,8 +27,9 @@ static void device_ioctl(void *arg, struct request *request, struct device_file 
 	service_ioctl(&call);
 }
 
-/* The agent's socket; in a folder of its own, which anybody may enter. */
-static int listen_at(const char *path, int *ret, struct cused_error *err)
+/* The agent's socket; in a folder of its own, which anybody may enter. @replace: who listens there
+ * is the agent of a process before, which has not yet heard of the end of that. */
+static int listen_at(const char *path, bool replace, int *ret, struct cused_error *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	cleanup_close int fd = -1;
@@ -53,10 +54,12 @@ static int listen_at(const char *path, int *ret, struct cused_error *err)
 	if (fd < 0)
 		return cused_error_set(err, -errno, "socket: %s", strerror(errno));
 	/* One that nobody listens at was left by a service that was killed. */
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+	if (replace)
+		unlink(path);
+	else if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
 		return cused_error_set(err, -EADDRINUSE, "another service listens at %s: stop "
 				       "it, or choose another place by --socket", path);
-	if (errno == ECONNREFUSED)
+	else if (errno == ECONNREFUSED)
 		unlink(path);
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) ||
 	    chmod(path, 0666) || listen(fd, BACKLOG))
@@ -86,14 +89,18 @@ int service_new(const struct service_params *params, struct service **ret,
 	if (r == 0)
 		r = clients_new(&service->clients);
 	if (r == 0)
+		r = clients_keep(service->clients, params->keep, params->fds);
+	if (r == 0)
 		r = client_events_new(&service->events);
+	if (r == 0)
+		r = client_events_keep(service->events, params->keep, params->fds);
 	if (r == 0)
 		r = host_files_new(&service->host_files);
 	if (r)
 		cused_error_set(err, r, "cannot serve: %s", strerror(-r));
 	else
-		r = devfs_new(service->server, device_ioctl, service, NULL, NULL, &service->devfs,
-			      err);
+		r = devfs_new(service->server, device_ioctl, service, params->keep, params->fds,
+			      &service->devfs, err);
 	if (r) {
 		service_stop(service);
 		return r;
@@ -117,36 +124,7 @@ void service_remove_device(struct service *service, const struct device *device)
 	devfs_remove_device(service->devfs, device);
 }
 
-int service_start(struct service *service, struct topology *topology,
-		  struct cused_error *err)
-{
-	struct agent_params agent = { .connect = service->params.agent_connect,
-				      .program = service->params.agent,
-				      .argv = service->params.agent_argv };
-	struct node *node;
-	struct stat iommu;
-	int r = 0;
-
-	service->topology = topology;
-	if (service->params.dma_swap && stat("/dev/iommu", &iommu) == 0)
-		service->iommu = iommu.st_rdev;
-	if (service->params.socket)
-		r = listen_at(service->params.socket, &service->listener, err);
-	agent.listener = service->listener;
-	agent.mount = devfs_mount(service->devfs);
-	if (r == 0)
-		r = agent_new(&agent, &service->agent, err);
-	if (r == 0)
-		r = node_new(service, OBJECT_CONTAINER, NULL, NULL, &node, err);
-	return r;
-}
-
-int service_sysfs(struct service *service, const struct sysfs_plan *old,
-		  const struct sysfs_plan *new, const char *root, struct cused_error *err)
-{
-	return agent_sysfs(service->agent, old, new, root, err);
-}
-
+/* @group: NULL: that of containers */
 static struct node *find_group(struct service *service, const struct group *group)
 {
 	struct node *found = NULL;
@@ -155,11 +133,50 @@ static struct node *find_group(struct service *service, const struct group *grou
 	list_for_each(it, &service->nodes) {
 		struct node *node = container_of(it, struct node, item);
 
-		if (node->kind == OBJECT_GROUP && node->group == group)
+		if (node->group == group)
 			found = node;
 	}
 	pthread_mutex_unlock(&service->lock);
 	return found;
+}
+
+int service_start(struct service *service, struct topology *topology,
+		  struct cused_error *err)
+{
+	struct agent_params agent = { .connect = service->params.agent_connect,
+				      .program = service->params.agent,
+				      .argv = service->params.agent_argv };
+	struct node *node;
+	struct stat iommu;
+	int r;
+
+	service->topology = topology;
+	if (service->params.dma_swap && stat("/dev/iommu", &iommu) == 0)
+		service->iommu = iommu.st_rdev;
+	r = service_restore(service, err);
+	if (r == 0 && service->params.socket)
+		r = listen_at(service->params.socket, service->params.restore, &service->listener,
+			      err);
+	agent.listener = service->listener;
+	agent.mount = devfs_mount(service->devfs);
+	if (r == 0)
+		r = agent_new(&agent, &service->agent, err);
+	if (r == 0 && !find_group(service, NULL))
+		r = node_new(service, OBJECT_CONTAINER, NULL, NULL, &node, err);
+	return r ? r : service_resume(service, err);
+}
+
+int service_sysfs(struct service *service, const struct sysfs_plan *old,
+		  const struct sysfs_plan *new, const char *root, struct cused_error *err)
+{
+	return agent_sysfs(service->agent, old, new, root, err);
+}
+
+static int node_claim(struct node *node, const struct access_rights *rights,
+		      struct cused_error *err)
+{
+	node->claimed = true;
+	return node->hidden ? node_show(node, rights, err) : node_set_rights(node, rights, err);
 }
 
 int service_add_group(struct service *service, struct group *group,
@@ -170,8 +187,8 @@ int service_add_group(struct service *service, struct group *group,
 
 	if (!rights)
 		rights = &preset;
-	if (node && node->hidden)
-		return node_show(node, rights, err);
+	if (node && (node->hidden || (node->adopted && !node->claimed)))
+		return node_claim(node, rights, err);
 	if (node)
 		return cused_error_set(err, -EEXIST, "group %u has a node already",
 				       group_id(group));
@@ -188,7 +205,7 @@ int service_set_rights(struct service *service, struct group *group,
 {
 	struct node *node = find_group(service, group);
 
-	return node ? node_set_rights(node, rights, err) : no_node(group, err);
+	return node ? node_claim(node, rights, err) : no_node(group, err);
 }
 
 int service_remove_group(struct service *service, struct group *group,
@@ -225,11 +242,30 @@ static bool is_unused(struct node *node)
 	return unused;
 }
 
+static int any_device(struct device *device, void *arg)
+{
+	return 1;
+}
+
+/* A process before has shown it, was killed as its last device went, and nobody has asked for it
+ * since. */
+static void hide_unclaimed(struct service *service)
+{
+	list_for_each(it, &service->nodes) {
+		struct node *node = container_of(it, struct node, item);
+
+		if (node->adopted && !node->claimed && !node->hidden && node->group &&
+		    !topology_each_device(service->topology, node->group, any_device, NULL))
+			node_hide(node);
+	}
+}
+
 unsigned service_reap(struct service *service)
 {
 	struct node *node;
 	unsigned left;
 
+	hide_unclaimed(service);
 	do {
 		node = NULL;
 		left = 0;

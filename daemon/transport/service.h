@@ -58,6 +58,7 @@ struct service_params {
 	/* What outlives the process (util/keep.h), and who holds the files. Borrowed; both or none. */
 	struct keep *keep;
 	struct fd_keep *fds;
+	bool restore;			/* they are of a process before, whose work goes on */
 };
 
 /*
@@ -76,9 +77,15 @@ int service_add_device(struct service *service, const struct device *device, int
 void service_remove_device(struct service *service, const struct device *device);
 
 /*
- * Begin to serve: the agent and /dev/vfio/vfio (mode 0666).
+ * Begin to serve: the agent and /dev/vfio/vfio (mode 0666). With service_params.restore, all that
+ * the process before has served goes on: @topology has its devices, which were given to
+ * service_add_device(), and gets its groups. Their nodes are there, with the rights that they had:
+ * then service_set_rights(), service_hide_group() and service_remove_group() are for them, and
+ * service_add_group() is as the former, once. Those of groups without a device that nobody asks for
+ * are hidden by service_reap().
  * @topology: has to outlive the service
- * Return: 0; -errno with @err set: no /dev/cuse, the name is taken, …
+ * Return: 0; -errno with @err set: no /dev/cuse, the name is taken, …; nothing can be taken over:
+ * service_stop(), and begin without.
  */
 int service_start(struct service *service, struct topology *topology,
 		  struct cused_error *err);
@@ -88,7 +95,7 @@ int service_start(struct service *service, struct topology *topology,
  * Return: 0; -EEXIST, -ENOENT; -errno with @err set. */
 int service_add_group(struct service *service, struct group *group,
 		      const struct access_rights *rights, struct cused_error *err);
-/* New rights: of the node, and, if they are to be checked, of requests on what clients have
+/* New rights, and a name if it is hidden: of the node, and, if they are to be checked, of requests on what clients have
  * open already. Return: 0; -ENOENT; -errno of the node, with @err set. */
 int service_set_rights(struct service *service, struct group *group,
 		       const struct access_rights *rights, struct cused_error *err);

@@ -137,6 +137,19 @@ static int object_open(struct node *node, const struct caller *caller, struct ob
 	return group_open(node->group, caller);
 }
 
+static void add(struct open_file *file)
+{
+	struct node *node = file->node;
+
+	pthread_mutex_lock(&node->lock);
+	list_push_back(&node->files.all, &file->item);
+	if (node->files.n++ == node->files.n_buckets)
+		table_grow(&node->files);
+	table_add(&node->files, file);
+	record_put(file);
+	pthread_mutex_unlock(&node->lock);
+}
+
 int open_file_new(struct node *node, const struct caller *caller, const struct access_seen *seen,
 		  const struct client_who *who, struct open_file **ret)
 {
@@ -155,14 +168,29 @@ int open_file_new(struct node *node, const struct caller *caller, const struct a
 	file->seen = *seen;
 	file->who = *who;
 	file->uses = 1;
-	pthread_mutex_lock(&node->lock);
-	list_push_back(&node->files.all, &file->item);
-	if (node->files.n++ == node->files.n_buckets)
-		table_grow(&node->files);
-	table_add(&node->files, file);
-	record_put(file);
-	pthread_mutex_unlock(&node->lock);
+	add(file);
 	*ret = file;
+	return 0;
+}
+
+int open_file_adopt(struct node *node, uint64_t id, struct object object,
+		    const struct file_record *record)
+{
+	struct open_file *file = calloc(1, sizeof(*file));
+
+	if (!file) {
+		object_release(object);
+		return -ENOMEM;
+	}
+	file->id = id;
+	file->node = node;
+	file->object = object;
+	file->who = (struct client_who){ .pid = record->pid, .uid = record->uid };
+	memcpy(file->who.name, record->name, sizeof(file->who.name));
+	file->uses = 1;
+	if (atomic_load(&node->service->next_file) <= id)
+		atomic_store(&node->service->next_file, id + 1);
+	add(file);
 	return 0;
 }
 

@@ -65,6 +65,8 @@ struct node {
 	struct devnode devnode;
 	bool has_devnode;
 	bool hidden;			/* of whoever adds and removes: a node without a name */
+	bool adopted;			/* it is of a process before */
+	bool claimed;			/* of whoever adds and removes: asked for since then */
 	pthread_mutex_t lock;		/* files */
 	pthread_cond_t changed;		/* lock; a file that is closing has one use left */
 	struct open_files files;
@@ -73,7 +75,7 @@ struct node {
 /* A record of KEEP_NODE. */
 struct node_record {
 	uint32_t kind;			/* enum object_kind */
-	uint32_t group, noiommu;	/* of a group */
+	uint32_t group, group_kind;	/* of a group; enum group_kind */
 	uint32_t hidden, has_devnode;
 	uint32_t checked, mode, uid, gid;	/* of its rights */
 	uint32_t greeting_size;
@@ -120,6 +122,10 @@ struct look {
  * set. */
 int node_new(struct service *service, enum object_kind kind, struct group *group,
 	     const struct access_rights *rights, struct node **ret, struct cused_error *err);
+/* One of a process before, which does not serve yet. @group: NULL: it is of containers.
+ * Return: 0; -ENOENT its file was not kept; -EBADMSG; -errno; all with @err set. */
+int node_adopt(struct service *service, struct group *group, unsigned minor,
+	       const struct node_record *record, struct cused_error *err);
 /* Of a group. Return: 0; -errno with @err set. */
 int node_set_rights(struct node *node, const struct access_rights *rights,
 		    struct cused_error *err);
@@ -142,6 +148,9 @@ uint64_t open_file_first_id(void);
 /* Return: 0, with the client's use; -ENOMEM; -errno of opening the object. */
 int open_file_new(struct node *node, const struct caller *caller, const struct access_seen *seen,
 		  const struct client_who *who, struct open_file **ret);
+/* One of a process before. @object: as it was opened. Return: 0, -ENOMEM. */
+int open_file_adopt(struct node *node, uint64_t id, struct object object,
+		    const struct file_record *record);
 /* With a use. Return: NULL: there is none of that number, or it is closed. */
 struct open_file *open_file_get(struct node *node, uint64_t id);
 void open_file_unuse(struct open_file *file);	/* NULL is allowed */
@@ -150,6 +159,14 @@ void open_file_close(struct node *node, uint64_t id);
 /* Its client is to get another file in its place: the close that comes of it is not to wait for the
  * call that it comes from. @on: false: it did not. */
 void open_file_swap(struct open_file *file, bool on);
+
+/* ---- service_restore.c ---- */
+
+/* What is told by records, if they are of a process before. Return: 0; -errno with @err set: what
+ * has been made by then is to be taken away. */
+int service_restore(struct service *service, struct cused_error *err);
+/* Begin to serve that. Return: 0; -errno with @err set. */
+int service_resume(struct service *service, struct cused_error *err);
 
 /* ---- service_call.c ---- */
 

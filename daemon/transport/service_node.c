@@ -181,7 +181,7 @@ static void record_put(const struct node *node)
 
 	if (node->group) {
 		record.group = group_id(node->group);
-		record.noiommu = group_kind(node->group) == GROUP_NOIOMMU;
+		record.group_kind = group_kind(node->group);
 	}
 	memcpy(record.name, node->name, sizeof(record.name));
 	memcpy(record.greeting, node->greeting.bytes, sizeof(record.greeting));
@@ -408,6 +408,35 @@ int node_new(struct service *service, enum object_kind kind, struct group *group
 	}
 	*ret = node;
 	return 0;
+}
+
+int node_adopt(struct service *service, struct group *group, unsigned minor,
+	       const struct node_record *record, struct cused_error *err)
+{
+	struct access_rights rights = { .checked = record->checked, .mode = record->mode,
+					.uid = record->uid, .gid = record->gid };
+	char name[FD_KEEP_NAME_SIZE];
+	struct node *node = NULL;
+	int fd, r;
+
+	r = node_begin(service, record->kind, group, &rights, &minor, &node, err);
+	if (r)
+		return r;
+	node->adopted = true;
+	node->hidden = record->hidden;
+	node->number = record->number;
+	node->has_devnode = record->has_devnode;
+	node->devnode = record->devnode;
+	memcpy(node->name, record->name, sizeof(node->name));
+	node->greeting.size = record->greeting_size;
+	memcpy(node->greeting.bytes, record->greeting, sizeof(record->greeting));
+	service->major = major(node->number);
+	fd_name(node, name);
+	fd = service->params.fds->take(service->params.fds, name);
+	if (fd < 0)
+		return cused_error_set(err, -ENOENT, "the file of /dev/%s was not kept",
+				       node->name);
+	return channel_make(node, fd, true, err);
 }
 
 int node_free(struct node *node)

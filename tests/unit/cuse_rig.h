@@ -17,6 +17,9 @@
  * A node may be taken away: its channel ends, and its files are to be forgotten, not closed.
  *
  * One call at a time; a question of the agent is served in between.
+ *
+ * A request whose answer is awaited is sent again when another process asks for it, with its
+ * mark: see restart_rig.h.
  */
 #ifndef UNIT_CUSE_RIG_H
 #define UNIT_CUSE_RIG_H
@@ -39,6 +42,7 @@
 #include <transport/devnode.h>
 #include <transport/server.h>
 #include <transport/service.h>
+#include <transport/replay.h>
 #include <transport/service_abi.h>
 #include <unit/harness.h>
 
@@ -67,24 +71,30 @@ enum rig_node { RIG_CONTAINER, RIG_GROUP1, RIG_GROUP2, RIG_EMULATED, RIG_NODES }
 
 /* A client's open file. */
 struct rig_file {
-	bool open;
+	_Atomic bool open;		/* written last, as it may be by the agent */
 	int channel;
 	uint64_t ino, fh;		/* ino of a device file, else 0 */
 };
 
 /* A request whose answer is awaited, by the client's thread or by the agent. */
 struct rig_wait {
-	uint64_t unique;
+	_Atomic uint64_t unique;
 	bool done;
 	sem_t posted;
 	size_t size;			/* of bytes: the answer with its header */
 	char bytes[RIG_ARG_MAX];
+	bool lost;			/* these: a process that was killed has read it */
+	int channel;
+	size_t sent_size;
+	char sent[RIG_ARG_MAX];
 };
+
 
 struct rig {
 	struct world world;
 	struct service *service;
 	int kernel[RIG_CHANNELS];	/* our ends */
+	int served[RIG_CHANNELS];	/* the other ends, as they were made */
 	int n_channels, devices;	/* devices: the channel of device files */
 	uint64_t unique;
 	pid_t client;
@@ -93,8 +103,14 @@ struct rig {
 	struct rig_file files[RIG_FILES];
 	struct rig_wait mine, agents;
 	bool agent_asks;
+	bool (*courier)(bool armed);	/* before and after a delivery; false: it fails. Or NULL */
 	void (*between)(void);		/* called between the rounds of a retry */
 	unsigned rounds;		/* of the last ioctl */
+	struct keep *keep;		/* of the service: or NULL */
+	struct fd_keep *fds;
+	bool restore;
+	int death;			/* an eventfd: the service was killed; or -1 */
+	void (*died)(void);		/* then */
 };
 
 static struct rig rig;
@@ -154,7 +170,29 @@ static inline void rig_send(int channel, struct rig_wait *wait, uint32_t opcode,
 
 	wait->unique = header.unique;
 	wait->done = false;
+	wait->channel = channel;
+	wait->sent_size = 0;
+	for (int i = 0; rig.keep && i < 3; i++) {
+		if (iov[i].iov_len)
+			memcpy(wait->sent + wait->sent_size, iov[i].iov_base, iov[i].iov_len);
+		wait->sent_size += iov[i].iov_len;
+	}
 	RIG_INSIST(writev(rig.kernel[channel], iov, 3) == (ssize_t)header.len);
+}
+
+/* The process that serves it has asked for what was not answered. */
+static inline void rig_send_again(int channel)
+{
+	struct rig_wait *wait = &rig.mine;
+	struct fuse_in_header *header = (void *)wait->sent;
+
+	if (!wait->lost || wait->channel != channel)
+		return;
+	wait->lost = false;
+	wait->unique |= REPLAY_MARK;
+	header->unique = wait->unique;
+	RIG_INSIST(write(rig.kernel[channel], wait->sent, wait->sent_size) ==
+		   (ssize_t)wait->sent_size);
 }
 
 /* Take one answer, whosever it is. */
@@ -171,6 +209,10 @@ static inline void rig_take(int channel)
 		return;
 	}
 	RIG_INSIST(n >= (ssize_t)sizeof(*header) && header->len == n);
+	if (header->unique == 0 && header->error == 7) {	/* FUSE_NOTIFY_RESEND */
+		rig_send_again(channel);
+		return;
+	}
 	RIG_INSIST(header->error <= 0 && header->error > -1000);
 	RIG_INSIST(header->error == 0 || n == (ssize_t)sizeof(*header));
 	wait = header->unique == rig.mine.unique ? &rig.mine : &rig.agents;
@@ -186,16 +228,25 @@ static inline void rig_take(int channel)
 static inline int rig_answer(void)
 {
 	while (!rig.mine.done) {
-		struct pollfd p[RIG_CHANNELS];
+		struct pollfd p[RIG_CHANNELS + 1];
+		uint64_t deaths;
 		int n;
 
 		for (int i = 0; i < rig.n_channels; i++)
 			p[i] = (struct pollfd){ .fd = rig.kernel[i], .events = POLLIN };
-		n = poll(p, (nfds_t)rig.n_channels, 20000);
+		p[rig.n_channels] = (struct pollfd){ .fd = rig.death, .events = POLLIN };
+		n = poll(p, (nfds_t)rig.n_channels + 1, 20000);
 		RIG_INSIST(n > 0 || (n < 0 && errno == EINTR));
 		for (int i = 0; n > 0 && i < rig.n_channels; i++) {
-			if (p[i].revents)
+			if (p[i].revents) {
 				rig_take(i);
+				n--;
+			}
+		}
+		/* What it has answered is answered. */
+		if (n == 1 && !rig.mine.done) {
+			RIG_INSIST(read(rig.death, &deaths, sizeof(deaths)) == sizeof(deaths));
+			rig.died();
 		}
 	}
 	return ((struct fuse_out_header *)(void *)rig.mine.bytes)->error;
@@ -224,6 +275,18 @@ static inline int rig_free_place(void)
 	return -1;
 }
 
+/* Return: its number. */
+static inline int rig_file_new(int place, int channel, uint64_t ino, uint64_t fh)
+{
+	struct rig_file *file = &rig.files[place];
+
+	file->channel = channel;
+	file->ino = ino;
+	file->fh = fh;
+	file->open = true;
+	return place + RIG_FD;
+}
+
 static inline struct rig_file *rig_file(int fd)
 {
 	int i = fd - RIG_FD;
@@ -242,9 +305,8 @@ static inline int rig_open(int channel)
 	r = rig_call(channel, FUSE_OPEN, 0, &in, sizeof(in), NULL, 0);
 	if (r)
 		return r;
-	rig.files[place] = (struct rig_file){ true, channel, 0,
-		((struct fuse_open_out *)rig_payload(&rig.mine))->fh };
-	return place + RIG_FD;
+	return rig_file_new(place, channel, 0,
+			    ((struct fuse_open_out *)rig_payload(&rig.mine))->fh);
 }
 
 static inline void rig_forget(uint64_t ino)
@@ -365,9 +427,8 @@ static inline int rig_take_device(const uint8_t token[SERVICE_TOKEN_SIZE],
 		rig_forget(ino);
 		return r;
 	}
-	rig.files[place] = (struct rig_file){ true, rig.devices, ino,
-		((struct fuse_open_out *)rig_payload(wait))->fh };
-	return place + RIG_FD;
+	return rig_file_new(place, rig.devices, ino,
+			    ((struct fuse_open_out *)rig_payload(wait))->fh);
 }
 
 /* From a place, by O_TMPFILE. Return: as above. */
@@ -388,11 +449,10 @@ static inline int rig_take_place(uint64_t number)
 	if (r)
 		return r;
 	out = rig_payload(&rig.mine);
-	rig.files[place] = (struct rig_file){ true, rig.devices,
-		((const struct fuse_entry_out *)(const void *)out)->nodeid,
-		((const struct fuse_open_out *)(const void *)(out +
-			sizeof(struct fuse_entry_out)))->fh };
-	return place + RIG_FD;
+	return rig_file_new(place, rig.devices,
+			    ((const struct fuse_entry_out *)(const void *)out)->nodeid,
+			    ((const struct fuse_open_out *)(const void *)(out +
+				sizeof(struct fuse_entry_out)))->fh);
 }
 
 /* Return: bytes, or -errno. */
@@ -487,10 +547,15 @@ int __wrap_agent_deliver(struct agent *agent, pid_t tid,
 			 const uint8_t token[SERVICE_TOKEN_SIZE], void (*armed)(void *arg),
 			 void *arg)
 {
-	int fd = rig_take_device(token, &rig.agents, rig_agent_answer);
+	int fd;
 
+	if (rig.courier && !rig.courier(false))
+		return -EIO;
+	fd = rig_take_device(token, &rig.agents, rig_agent_answer);
 	if (fd >= 0)
 		armed(arg);
+	if (rig.courier)
+		rig.courier(true);
 	return fd;
 }
 
@@ -517,6 +582,7 @@ static inline int rig_channel(bool cuse)
 	RIG_INSIST(rig.n_channels < RIG_CHANNELS);
 	RIG_INSIST(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
 	rig.kernel[rig.n_channels] = pair[0];
+	rig.served[rig.n_channels] = pair[1];
 	if (!cuse)
 		rig.devices = rig.n_channels;
 	rig_send(rig.n_channels, &rig.mine, cuse ? CUSE_INIT : FUSE_INIT, 0,
@@ -569,19 +635,41 @@ int __wrap_fsmount(int fd, unsigned flags, unsigned attributes)
 
 /* ---- life ---- */
 
-/* The service, without what it serves. @retry: service_params.retry */
-static inline void rig_begin(bool retry)
+static inline void rig_service(bool retry)
 {
-	struct service_params params = { .prefix = "vfio", .retry = retry, .courier = true };
+	struct service_params params = { .prefix = "vfio", .retry = retry, .courier = true,
+					 .keep = rig.keep, .fds = rig.fds,
+					 .restore = rig.restore };
 	struct cused_error err;
 
+	RIG_INSIST(service_new(&params, &rig.service, &err) == 0);
+}
+
+static inline void rig_init(void)
+{
 	memset(&rig, 0, sizeof(rig));
 	sem_init(&rig.mine.posted, 0, 0);
 	sem_init(&rig.agents.posted, 0, 0);
+	rig.death = -1;
 	rig_client_start();
 	rig.tid = rig.client;
-	RIG_INSIST(service_new(&params, &rig.service, &err) == 0);
+}
+
+/* The service, without what it serves. @retry: service_params.retry */
+static inline void rig_begin(bool retry)
+{
+	rig_init();
+	rig_service(retry);
 	RIG_INSIST(rig_answer() == 0);
+}
+
+static inline void rig_add_groups(void)
+{
+	struct cused_error err;
+
+	RIG_INSIST(service_add_group(rig.service, rig.world.g1, NULL, &err) == 0);
+	RIG_INSIST(service_add_group(rig.service, rig.world.g2, NULL, &err) == 0);
+	RIG_INSIST(service_add_group(rig.service, rig.world.emulated, NULL, &err) == 0);
 }
 
 static inline void rig_start(bool retry)
@@ -591,9 +679,7 @@ static inline void rig_start(bool retry)
 	rig_begin(retry);
 	world_init(&rig.world, NULL);
 	RIG_INSIST(service_start(rig.service, rig.world.topology, &err) == 0);
-	RIG_INSIST(service_add_group(rig.service, rig.world.g1, NULL, &err) == 0);
-	RIG_INSIST(service_add_group(rig.service, rig.world.g2, NULL, &err) == 0);
-	RIG_INSIST(service_add_group(rig.service, rig.world.emulated, NULL, &err) == 0);
+	rig_add_groups();
 }
 
 /* The channel of a node; the first is that of device files. */

@@ -222,6 +222,8 @@ static inline struct device *world_device(struct world *w, struct group *group, 
 		.bus = (uint8_t)bus, .function = (uint8_t)function } };
 	struct device *device;
 
+	if (topology_params(w->topology)->keep)
+		params.keep_id = bus * 8 + function;
 	if (topology_add_device(w->topology, group, &params, &device, NULL))
 		abort();
 	return device;
