@@ -541,14 +541,15 @@ static struct waiting *lane_next(struct server *server, struct lane *lane)
 {
 	struct waiting *waiting;
 
-	if (!lane || server->leaving)
+	if (!lane)
 		return NULL;
-	if (!list_empty(&lane->queue)) {
+	/* Who leaves leaves those to the next process. */
+	if (!list_empty(&lane->queue) && !server->leaving) {
 		waiting = container_of(lane->queue.next, struct waiting, item);
 		list_remove(&waiting->item);
 		return waiting;
 	}
-	if (--lane->busy == 0) {
+	if (--lane->busy == 0 && list_empty(&lane->queue)) {
 		list_remove(&lane->item);
 		free(server->spare_lane);
 		server->spare_lane = lane;
