@@ -59,8 +59,8 @@ struct keep {
 	struct entry *table;
 	size_t used, room;		/* room: a power of 2 */
 	uint64_t live;			/* bytes of records that count */
-	unsigned open;			/* batches with something in them */
-	atomic_uint_fast64_t clock;
+	struct list open;		/* struct keep_batch: something was said in them */
+	uint64_t clock;
 };
 
 static _Thread_local struct keep_batch *innermost;
@@ -83,15 +83,24 @@ static struct entry *slot(struct entry *table, size_t room, uint16_t kind, uint6
 	return &table[i];
 }
 
-/* Move what is of interest to a table for that and as much again. Entries of what was dropped
- * matter as long as a batch is open that may have an older word on it. */
+/* Entries of what was dropped matter as long as a batch is open that may have an older word on
+ * it. The oldest is the first of them. */
+static bool is_of_interest(const struct keep *keep, const struct entry *e)
+{
+	if (!e->kind || e->at)
+		return e->kind;
+	return !list_empty(&keep->open) &&
+	       container_of(keep->open.next, struct keep_batch, item)->first < e->when;
+}
+
+/* Move what is of interest to a table for that and as much again. */
 static int table_renew(struct keep *keep)
 {
 	size_t n = 0, room = 64;
 	struct entry *table;
 
 	for (size_t i = 0; i < keep->room; i++)
-		n += keep->table[i].kind && (keep->table[i].at || keep->open);
+		n += is_of_interest(keep, &keep->table[i]);
 	while (room < 4 * n)
 		room *= 2;
 	table = calloc(room, sizeof(*table));
@@ -100,7 +109,7 @@ static int table_renew(struct keep *keep)
 	for (size_t i = 0; i < keep->room; i++) {
 		const struct entry *e = &keep->table[i];
 
-		if (e->kind && (e->at || keep->open))
+		if (is_of_interest(keep, e))
 			*slot(table, room, e->kind, e->id) = *e;
 	}
 	free(keep->table);
@@ -201,25 +210,26 @@ static int compact(struct keep *keep)
 	if (old_end > old_first)
 		fallocate(keep->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)old_first,
 			  (off_t)(old_end - old_first));
-	return table_renew(keep);
+	table_renew(keep);		/* without memory, the old one is as good */
+	return 0;
 }
 
-/* Append a batch. With the lock. */
+/* Append a batch, which is still among the open ones. With the lock. */
 static int append(struct keep *keep, const unsigned char *bytes, size_t size)
 {
+	bool is_only = keep->open.next == keep->open.prev;
 	struct header *header = keep->header;
 	unsigned now = atomic_load(&header->current);
 	uint64_t end = atomic_load(&header->logs[now].end), at;
 
-	if (end + size - header->logs[now].first > 2 * keep->live + SLACK ||
-	    end + size > KEEP_SIZE_MAX) {
-		if (compact(keep))
-			return -ENOSPC;
+	/* Where there is no room for that, there may still be some for the batch. */
+	if ((end + size - header->logs[now].first > 2 * keep->live + SLACK ||
+	     end + size > KEEP_SIZE_MAX) && compact(keep) == 0) {
 		now = atomic_load(&header->current);
 		end = atomic_load(&header->logs[now].end);
-		if (end + size > KEEP_SIZE_MAX)
-			return -ENOSPC;
 	}
+	if (end + size > KEEP_SIZE_MAX)
+		return -ENOSPC;
 	at = end;
 	for (size_t i = 0; i < size;) {
 		const struct said *said = (const void *)(bytes + i);
@@ -230,7 +240,7 @@ static int append(struct keep *keep, const unsigned char *bytes, size_t size)
 		i += offsetof(struct said, record) + n;
 		if (e->kind && e->when > said->when)
 			continue;		/* somebody else has said more */
-		if (said->record.dropped && !(e->kind && e->at) && !keep->open)
+		if (said->record.dropped && !(e->kind && e->at) && is_only)
 			continue;		/* nobody knows of it */
 		memcpy(keep->file + at, &said->record, n);
 		if (entry_set(keep, at, said->when))
@@ -243,14 +253,25 @@ static int append(struct keep *keep, const unsigned char *bytes, size_t size)
 
 /* ---- batches ---- */
 
+/* The outermost batch of this thread. NULL: there is none. */
+static struct keep_batch *outermost(const struct keep *keep)
+{
+	struct keep_batch *batch = innermost;
+
+	while (batch && batch->keep != keep)
+		batch = batch->before;
+	return batch;
+}
+
 void keep_begin(struct keep *keep, struct keep_batch *ret)
 {
 	ret->keep = keep;
 	if (!keep)
 		return;
-	ret->outer = innermost && innermost->keep == keep ? innermost : NULL;
+	ret->outer = outermost(keep);
 	if (ret->outer)
 		return;
+	ret->before = innermost;
 	ret->bytes = ret->some;
 	ret->size = 0;
 	ret->flushed = false;
@@ -275,26 +296,28 @@ static void commit(struct keep_batch *batch)
 	if (!batch->size)
 		return;
 	pthread_mutex_lock(&keep->lock);
-	keep->open--;
 	if (!keep_is_broken(keep) && append(keep, batch->bytes, batch->size))
 		keep_break(keep);
+	list_remove(&batch->item);
 	pthread_mutex_unlock(&keep->lock);
 	batch->size = 0;
 }
 
 void keep_flush(struct keep *keep)
 {
-	if (!keep || !innermost || innermost->keep != keep || !innermost->size)
+	struct keep_batch *batch = keep ? outermost(keep) : NULL;
+
+	if (!batch || !batch->size)
 		return;
-	commit(innermost);
-	innermost->flushed = true;
+	commit(batch);
+	batch->flushed = true;
 }
 
 void keep_end(struct keep_batch *batch)
 {
 	if (!batch->keep || batch->outer)
 		return;
-	innermost = NULL;
+	innermost = batch->before;
 	commit(batch);
 	if (batch->bytes != batch->some)
 		free(batch->bytes);
@@ -338,9 +361,11 @@ static void say(struct keep *keep, enum keep_kind kind, uint64_t id, bool droppe
 		return;
 	}
 	pthread_mutex_lock(&keep->lock);
-	if (batch->size == 0)
-		keep->open++;
-	said.when = atomic_fetch_add(&keep->clock, 1);
+	said.when = keep->clock++;
+	if (batch->size == 0) {
+		batch->first = said.when;
+		list_push_back(&keep->open, &batch->item);
+	}
 	pthread_mutex_unlock(&keep->lock);
 	memset(batch->bytes + batch->size + bytes - 8, 0, 8);
 	memcpy(batch->bytes + batch->size, &said, sizeof(said));
@@ -392,6 +417,8 @@ int keep_each(struct keep *keep, enum keep_kind kind, keep_fn *fn, void *arg)
 	for (size_t i = 0; i < keep->room; i++)
 		n += keep->table[i].kind == kind && keep->table[i].at;
 	ids = n ? malloc(n * sizeof(*ids)) : NULL;
+	if (n && !ids)
+		r = -ENOMEM;
 	n = 0;
 	for (size_t i = 0; ids && i < keep->room; i++) {
 		if (keep->table[i].kind == kind && keep->table[i].at)
@@ -446,6 +473,9 @@ void keep_usage(struct keep *keep, uint64_t *ret_log, uint64_t *ret_live)
 {
 	unsigned now;
 
+	*ret_log = *ret_live = 0;
+	if (!keep)
+		return;
 	pthread_mutex_lock(&keep->lock);
 	now = atomic_load(&keep->header->current);
 	*ret_log = atomic_load(&keep->header->logs[now].end) - keep->header->logs[now].first;
@@ -480,7 +510,8 @@ static int map(int fd, struct keep **ret)
 	}
 	keep->header = (void *)keep->file;
 	pthread_mutex_init(&keep->lock, NULL);
-	atomic_init(&keep->clock, 1);
+	list_init(&keep->open);
+	keep->clock = 1;
 	*ret = keep;
 	return 0;
 }
@@ -524,7 +555,7 @@ static int scan(struct keep *keep)
 		    record_bytes(record) > end - at || record->kind == 0 ||
 		    record->kind >= KEEP_KINDS)
 			return -EBADMSG;
-		r = entry_set(keep, at, atomic_fetch_add(&keep->clock, 1));
+		r = entry_set(keep, at, keep->clock++);
 		at += record_bytes(record);
 	}
 	return r;
@@ -575,5 +606,5 @@ void keep_free(struct keep *keep)
 
 int keep_fd(const struct keep *keep)
 {
-	return keep->fd;
+	return keep ? keep->fd : -1;
 }

@@ -33,8 +33,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <util/list.h>
 
-/* The file's size; memory is taken as far as it is written. */
+/* The file's size; memory is taken as far as it is written. A third of it is for records that
+ * count, as what is written anew stands beside the log; those that never change may take more. */
 #define KEEP_SIZE_MAX (1ull << 30)
 /* Of one record. */
 #define KEEP_RECORD_MAX (1u << 20)
@@ -75,13 +77,16 @@ int keep_new(struct keep **ret);
  */
 int keep_open(int memfd, struct keep **ret);
 void keep_free(struct keep *keep);	/* NULL is allowed; the file stays for who has it */
-int keep_fd(const struct keep *keep);	/* borrowed */
+int keep_fd(const struct keep *keep);	/* borrowed; -1 of NULL */
 
 /* A batch; on the stack. */
 struct keep_batch {
 	struct keep *keep;
-	struct keep_batch *outer;
-	unsigned char *bytes;		/* records, of the outermost */
+	struct keep_batch *outer;	/* of the same keep; then the rest is not used */
+	struct keep_batch *before;	/* of this thread and another keep */
+	struct list item;		/* of the keep, by age, when something was said */
+	uint64_t first;			/* when that was */
+	unsigned char *bytes;		/* records */
 	size_t size, room;
 	bool flushed;			/* had some before, too */
 	_Alignas(8) unsigned char some[512];
