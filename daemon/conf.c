@@ -571,16 +571,36 @@ bool conf_settings_same(const struct conf *a, const struct conf *b)
 
 /* ---- what is shown ---- */
 
+/* @given: without what has its preset */
 static void dump_table(FILE *f, const struct cused_param *params, size_t n,
-		       const struct cused_value *values)
+		       const struct cused_value *values, bool given)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (!values[i].set)
+		if (given ? !values[i].given : !values[i].set)
 			continue;
 		fprintf(f, "%s = ", params[i].name);
 		params_print_value(f, &params[i], &values[i]);
 		fputc('\n', f);
 	}
+}
+
+void conf_dump_device(const struct conf_device *device, bool given, FILE *f)
+{
+	fprintf(f, "[device \"%s\"]\nbackend = %s\nbdf = %s\n", device->id, device->ops->name,
+		device->bdf);
+	if (!conf_is_host(device))
+		fprintf(f, "group = %u\nnoiommu = %s\n", device->group,
+			device->noiommu ? "on" : "off");
+	dump_table(f, device->ops->params, device->ops->n_params, device->values, given);
+}
+
+void conf_dump_settings(const struct conf *conf, FILE *f)
+{
+	fprintf(f, "[iommu]\nbackend = %s\n", conf->iommu->name);
+	dump_table(f, conf_iommu_params, CONF_IOMMU_KEYS, conf->iommu_common, false);
+	dump_table(f, conf->iommu->params, conf->iommu->n_params, conf->iommu_values, false);
+	fputs("\n[service]\n", f);
+	dump_table(f, conf_service_params, CONF_SERVICE_KEYS, conf->service, false);
 }
 
 /* Nothing of it is chosen by us, so what nobody has set has no line. */
@@ -596,31 +616,20 @@ static void dump_log(const struct conf *conf, FILE *f)
 	if (!any)
 		return;
 	fputs("\n[log]\n", f);
-	dump_table(f, params, n, conf->log);
+	dump_table(f, params, n, conf->log, false);
 }
 
 void conf_dump(const struct conf *conf, FILE *f)
 {
 	for (size_t i = 0; i < conf->n_devices; i++) {
-		const struct conf_device *device = &conf->devices[i];
-
-		fprintf(f, "[device \"%s\"]\nbackend = %s\nbdf = %s\n", device->id,
-			device->ops->name, device->bdf);
-		if (!conf_is_host(device))
-			fprintf(f, "group = %u\nnoiommu = %s\n", device->group,
-				device->noiommu ? "on" : "off");
-		dump_table(f, device->ops->params, device->ops->n_params, device->values);
+		conf_dump_device(&conf->devices[i], false, f);
 		fputc('\n', f);
 	}
 	for (size_t i = 0; i < conf->n_groups; i++) {
 		fprintf(f, "[group \"%u\"]\n", conf->groups[i].id);
-		dump_table(f, conf_group_params, CONF_GROUP_KEYS, conf->groups[i].values);
+		dump_table(f, conf_group_params, CONF_GROUP_KEYS, conf->groups[i].values, false);
 		fputc('\n', f);
 	}
-	fprintf(f, "[iommu]\nbackend = %s\n", conf->iommu->name);
-	dump_table(f, conf_iommu_params, CONF_IOMMU_KEYS, conf->iommu_common);
-	dump_table(f, conf->iommu->params, conf->iommu->n_params, conf->iommu_values);
-	fputs("\n[service]\n", f);
-	dump_table(f, conf_service_params, CONF_SERVICE_KEYS, conf->service);
+	conf_dump_settings(conf, f);
 	dump_log(conf, f);
 }

@@ -232,6 +232,10 @@ bool conf_settings_same(const struct conf *a, const struct conf *b);
 /* Write the effective configuration, a file that conf_load() takes and that gives the same
  * again: sections of key = value, in the words of the command line. After conf_finish(). */
 void conf_dump(const struct conf *conf, FILE *f);
+/* Parts of it: the section of a device, @given: without values that are presets; [iommu] and
+ * [service]. */
+void conf_dump_device(const struct conf_device *device, bool given, FILE *f);
+void conf_dump_settings(const struct conf *conf, FILE *f);
 
 /* "[SSSS:]BB:DD.F", hex. Return: 0, -EINVAL. */
 int conf_parse_bdf(const char *text, struct pci_address *ret);
