@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <transport/agent.h>
@@ -40,37 +37,6 @@ static int complain(const char *text)
 {
 	fprintf(stderr, "vfio-cused: serve: %s\n", text);
 	return CLI_FAILURE;
-}
-
-/* A service's agent has the lock for a moment while it cleans up. */
-#define LOCK_TRIES 30
-#define LOCK_PAUSE_MS 100
-
-/* Held until the process ends; no child gets it. */
-static int lock_take(struct cused_error *err)
-{
-	char folder[] = SERVE_LOCK;
-	unsigned tries = LOCK_TRIES;
-	int fd;
-
-	*strrchr(folder, '/') = '\0';
-	if (mkdir(folder, 0755) && errno != EEXIST)
-		return cused_error_set(err, -errno, "cannot make %s: %s", folder,
-				       strerror(errno));
-	fd = open(SERVE_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return cused_error_set(err, -errno, "cannot open %s: %s", SERVE_LOCK,
-				       strerror(errno));
-	while (flock(fd, LOCK_EX | LOCK_NB)) {
-		if (--tries > 0) {
-			poll(NULL, 0, LOCK_PAUSE_MS);
-			continue;
-		}
-		close(fd);
-		return cused_error_set(err, -EBUSY, "another vfio-cused serve is running (it "
-				       "holds %s): stop it first", SERVE_LOCK);
-	}
-	return 0;
 }
 
 /* NULL: the service starts its agent itself. (Before the configuration is finished, what nobody
@@ -103,76 +69,13 @@ int serve_prepare(const struct conf *conf)
 	if (geteuid() != 0)
 		return complain("it makes character devices for the whole machine, which takes "
 				"root; without root, use vfio-cused run");
-	if (lock_take(&err) || sysfs_clear(conf, &err))
+	if (serve_lock_take(&err) || sysfs_clear(conf, &err))
 		return complain(err.text);
 	devnode_recover("");
 	return 0;
 }
 
 /* ---- set-up ---- */
-
-/* A group of the machine whose number a simulated one has: that one is shown. */
-static bool group_is_ours(const struct serve *serve, const char *link)
-{
-	char number[32], path[64];
-
-	host_sysfs_link(&serve->sysfs, link, number, sizeof(number));
-	snprintf(path, sizeof(path), "kernel/iommu_groups/%s", number);
-	return number[0] && sysfs_plan_find(serve->plan, path);
-}
-
-/* What lies over /sys shows the machine as it was when that was laid there. */
-static bool shows_wrong(const char *bdf, void *arg)
-{
-	const struct serve *serve = arg;
-	char device[64], group[64];
-
-	snprintf(device, sizeof(device), "bus/pci/devices/%s", bdf);
-	snprintf(group, sizeof(group), "bus/pci/devices/%s/iommu_group", bdf);
-	return host_sysfs_differs(&serve->sysfs, SERVE_SYSFS, device) ||
-	       (!group_is_ours(serve, group) &&
-		host_sysfs_differs(&serve->sysfs, SERVE_SYSFS, group)) ||
-	       (host_sysfs_has(&serve->sysfs, INSTANCE_DRIVER) &&
-		host_sysfs_differs(&serve->sysfs, SERVE_SYSFS, INSTANCE_DRIVER));
-}
-
-/* Lay what there is over /sys, or change what lies there to it. */
-static int sysfs_lay(struct serve *serve, struct cused_error *err)
-{
-	struct instance *instance = serve_devices_instance(serve->devices);
-	struct sysfs_plan *plan;
-	struct cused_error why = { 0 };
-	int r;
-
-	/* The machine's own are there without us. */
-	if (!serve->plan && instance_n_simulated(instance) == 0)
-		return 0;
-	r = instance_sysfs(instance, SERVE_SYSFS, &plan, err);
-	if (r)
-		return r;
-	if (serve->plan && !serve_devices_each_host(serve->devices, shows_wrong, serve) &&
-	    service_sysfs(serve->service, serve->plan, plan, SERVE_SYSFS, &why) == 0) {
-		sysfs_plan_free(serve->plan);
-		serve->plan = plan;
-		return 0;
-	}
-	if (serve->plan) {
-		/* For a moment there is nothing. */
-		cused_log(CUSED_LOG_INFO, "serve", "%s is laid anew%s%s", SERVE_SYSFS,
-			  why.text[0] ? ": " : "", why.text);
-		sysfs_plan_free(steal_ptr(serve->plan));
-		r = service_sysfs(serve->service, NULL, NULL, SERVE_SYSFS, err);
-	}
-	if (r == 0)
-		r = service_sysfs(serve->service, NULL, plan, SERVE_SYSFS, err);
-	if (r) {
-		sysfs_plan_free(plan);
-		service_sysfs(serve->service, NULL, NULL, SERVE_SYSFS, &why);
-	} else {
-		serve->plan = plan;
-	}
-	return r;
-}
 
 /* A node takes a file or two, a device and each client's interrupt one. What the kernel pins in
  * our name for a device of the machine, by a file, is within the limit of the client, which
@@ -293,8 +196,8 @@ static int start(struct serve *serve, struct cused_error *err)
 				  err);
 	if (r == 0)
 		r = serve_devices_show(serve->devices, err);
-	if (r == 0 && sysfs)
-		r = sysfs_lay(serve, err);
+	if (r == 0)
+		r = serve_sysfs(serve, err);
 	if (r == 0)
 		r = serve_ctl_start(serve, err);
 	if (r == 0)
@@ -359,11 +262,6 @@ static bool reload(struct serve *serve)
 	return true;
 }
 
-int serve_sysfs(struct serve *serve, struct cused_error *err)
-{
-	return serve->conf->service[CONF_SERVICE_SYSFS].number ? sysfs_lay(serve, err) : 0;
-}
-
 /* Return: as serve_devices_settle(). @ret_again: look again after some time. */
 static bool settle(struct serve *serve, bool *ret_again)
 {
@@ -371,8 +269,7 @@ static bool settle(struct serve *serve, bool *ret_again)
 	struct cused_error err;
 
 	/* One that cannot be served yet has to be seen by who will bind it, too. */
-	changed |= serve->followed && serve->plan &&
-		   serve_devices_each_host(serve->devices, shows_wrong, serve);
+	changed |= serve->followed && serve_sysfs_shows_wrong(serve);
 	serve->followed = false;
 	if (changed && !serve->stopping && serve_sysfs(serve, &err))
 		cused_log(CUSED_LOG_ERROR, "serve", "%s", err.text);
@@ -528,62 +425,4 @@ int serve_command(const struct conf *conf, char **args)
 	status = stop(&serve);
 	log_writer_end(LOG_END_MS);
 	return r ? CLI_FAILURE : status;
-}
-
-/* ---- the agent ---- */
-
-static bool agent_cleans_sysfs;
-static const char *agent_socket, *agent_ctl;
-
-/* What a service that was killed has left; unless another one has taken its place. */
-static void service_gone(bool orderly)
-{
-	struct cused_error err;
-
-	if (orderly)
-		return;
-	/* The dead one's lock goes with its files, in no order that we could rely on. */
-	if (lock_take(&err)) {
-		cused_log(CUSED_LOG_WARNING, "agent", "nothing is cleaned up: %s", err.text);
-		return;
-	}
-	if (agent_cleans_sysfs && sysfs_unmount(SERVE_SYSFS, &err))
-		cused_log(CUSED_LOG_WARNING, "agent", "%s", err.text);
-	if (agent_socket)
-		unlink(agent_socket);
-	if (agent_ctl && *agent_ctl)
-		unlink(agent_ctl);
-	/* It is on its way: the kernel has not taken its devices yet. */
-	for (unsigned i = 0; devnode_recover("") == -EBUSY && i < LOCK_TRIES; i++)
-		poll(NULL, 0, LOCK_PAUSE_MS);
-}
-
-int agent_command(const struct conf *conf, char **args)
-{
-	char *unit_args[AGENT_ARGS_MAX];
-	struct cused_error err;
-
-	if (agent_is_unit()) {
-		int r = agent_unit_hello(unit_args);
-
-		if (r <= 0) {
-			if (r)
-				cused_log(CUSED_LOG_ERROR, "agent", "who connected is no service: "
-					  "%s", strerror(-r));
-			return r ? CLI_FAILURE : 0;
-		}
-		args = unit_args;
-	}
-	agent_cleans_sysfs = args[0] && !strcmp(args[0], "sysfs");
-	agent_socket = args[0] ? args[1] : NULL;
-	agent_ctl = agent_socket ? args[2] : NULL;
-	if (confine_capabilities(CONFINE_AGENT, &err)) {
-		cused_log(CUSED_LOG_ERROR, "agent", "%s", err.text);
-		return CLI_FAILURE;
-	}
-	if (agent_serve(service_gone) == 0)
-		return 0;
-	fputs("vfio-cused: agent: this command is started by vfio-cused serve, not by hand\n",
-	      stderr);
-	return CLI_FAILURE;
 }

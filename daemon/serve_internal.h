@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * serve_internal.h - between serve.c and serve_ctl.c.
+ * serve_internal.h - between serve.c, serve_agent.c, serve_ctl.c and serve_sysfs.c.
  *
  * The main thread takes up new configurations and goes on with what comes and leaves; the
  * control's thread tells about it, and adds and dismisses devices. One at a time: each has
@@ -44,11 +44,23 @@ struct serve {
 	uint64_t stop_at;		/* lock; monotonic nanoseconds, at the latest; 0: no such */
 };
 
-/* ---- serve.c ---- */
+/* ---- serve_agent.c ---- */
+
+/* A service's agent has it for a moment while it cleans up. */
+#define LOCK_TRIES 30
+#define LOCK_PAUSE_MS 100
+
+/* Held until the process ends; no child gets it. Return: 0; -EBUSY another one has it; -errno;
+ * with @err set. */
+int serve_lock_take(struct cused_error *err);
+
+/* ---- serve_sysfs.c ---- */
 
 /* Change what lies over /sys to what there is, if that is wanted. The umask changes meanwhile:
  * nobody else may make files. Return: 0; -errno with @err set.  Locks: serve.lock held. */
 int serve_sysfs(struct serve *serve, struct cused_error *err);
+/* Does what lies there hide what has come to the machine since? */
+bool serve_sysfs_shows_wrong(struct serve *serve);
 
 /* ---- serve_ctl.c ---- */
 
