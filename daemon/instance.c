@@ -41,12 +41,12 @@ static const struct iommu_driver *const drivers[] = {
 	&iommu_noiommu_driver, &iommu_type1_driver,
 };
 
-static int make_topology(struct instance *instance, struct cused_error *err)
+static int make_topology(struct instance *instance, struct keep *keep, struct cused_error *err)
 {
 	const struct conf *conf = instance->conf;
 	const struct cused_value *common = conf->iommu_common;
 	struct topology_params params = {
-		.iommu = conf->iommu,
+		.iommu = conf->iommu, .keep = keep,
 		.dma_entry_limit = (uint32_t)common[CONF_IOMMU_DMA_ENTRY_LIMIT].number,
 		.unsafe_noiommu = common[CONF_IOMMU_UNSAFE_NOIOMMU].number,
 		.memlock_enforced = !strcmp(common[CONF_IOMMU_MEMLOCK].string, "enforce"),
@@ -152,6 +152,7 @@ int instance_add_device(struct instance *instance, const struct conf_device *dev
 		.address = device->address, .ops = device->ops, .values = device->values,
 		.backing = where->ops, .backing_arg = where->arg,
 		.offset_base = where->offset_base, .no_mmap = where->no_mmap,
+		.keep_id = where->keep_id,
 	};
 	bool is_host = conf_is_host(device);
 	unsigned number = device->group;
@@ -227,7 +228,8 @@ int instance_free_device(struct instance *instance, struct device *device)
 	return r;
 }
 
-int instance_begin(const struct conf *conf, struct instance **ret, struct cused_error *err)
+int instance_begin(const struct conf *conf, struct keep *keep, struct instance **ret,
+		   struct cused_error *err)
 {
 	struct instance *instance = calloc(1, sizeof(*instance));
 	int r;
@@ -237,7 +239,7 @@ int instance_begin(const struct conf *conf, struct instance **ret, struct cused_
 	instance->conf = conf;
 	instance->sysfs = "/sys";
 	instance->dev = "/dev";
-	r = make_topology(instance, err);
+	r = make_topology(instance, keep, err);
 	if (r < 0) {
 		instance_free(instance);
 		return r;
@@ -250,7 +252,7 @@ int instance_new(const struct conf *conf, instance_backing_fn backing, void *bac
 		 struct instance **ret, struct cused_error *err)
 {
 	struct instance *instance;
-	int r = instance_begin(conf, &instance, err);
+	int r = instance_begin(conf, NULL, &instance, err);
 
 	if (r)
 		return r;

@@ -184,7 +184,8 @@ static int start(struct serve *serve, struct cused_error *err)
 	r = service_new(&params, &serve->service, err);
 
 	if (r == 0)
-		r = serve_devices_new(serve->conf, serve->service, &serve->devices, err);
+		r = serve_devices_new(serve->conf, serve->service, NULL, &serve->devices,
+				      err);
 	if (r == 0) {
 		instance_look_at(serve_devices_instance(serve->devices), serve->sysfs.path,
 				 "/dev");

@@ -7,9 +7,11 @@
 #include <core/device.h>
 #include <core/group.h>
 #include <transport/backing.h>
+#include <transport/fd_keep.h>
 #include <util/cleanup.h>
 #include <util/log.h>
 
+#include "conf_keep.h"
 #include "serve_devices_internal.h"
 
 /* ---- configurations ---- */
@@ -23,7 +25,8 @@ void generation_unuse(struct generation *generation)
 }
 
 int serve_devices_new(const struct conf *conf, struct service *service,
-		      struct serve_devices **ret, struct cused_error *err)
+		      const struct serve_devices_keep *keep, struct serve_devices **ret,
+		      struct cused_error *err)
 {
 	struct serve_devices *all = calloc(1, sizeof(*all));
 	struct generation *generation = calloc(1, sizeof(*generation));
@@ -38,11 +41,17 @@ int serve_devices_new(const struct conf *conf, struct service *service,
 	generation->conf = conf;
 	generation->users = 1;
 	all->service = service;
+	all->settings = conf;
+	if (keep) {
+		all->keep = keep->keep;
+		all->fds = keep->fds;
+		all->last_id = keep->last_id;
+	}
 	all->wanted = generation;
 	list_init(&all->added);
 	list_init(&all->entries);
 	list_init(&all->shown);
-	r = instance_begin(conf, &all->instance, err);
+	r = instance_begin(conf, all->keep, &all->instance, err);
 	if (r) {
 		serve_devices_free(all);
 		return r;
@@ -87,26 +96,46 @@ size_t serve_devices_count(const struct serve_devices *all)
 
 /* ---- coming ---- */
 
-/* Make it, with memory that the model has and clients map. Return: 0; -errno with @err set. */
-static int make_backed(struct serve_devices *all, struct entry *entry, struct cused_error *err)
+/* Memory that the model has, clients map, and a process after this one will have. */
+static int back(struct serve_devices *all, struct entry *entry, bool again,
+		struct cused_error *err)
 {
-	struct instance_backing where = { .no_mmap = true };
+	int memfd, r;
+
+	if (!again)
+		return backing_new(0, &entry->backing, err);
+	memfd = backing_kept(all->fds, entry->keep_id);
+	if (memfd < 0)
+		return cused_error_set(err, -EBADMSG, "device %s: its memory was not kept",
+				       entry->conf->id);
+	r = backing_adopt(0, memfd, &entry->backing, err);
+	if (r)
+		close(memfd);
+	return r;
+}
+
+/* Return: 0; -errno with @err set. */
+static int make_backed(struct serve_devices *all, struct entry *entry, bool again,
+		       struct cused_error *err)
+{
+	bool can_map = service_can_map(all->service);
+	struct instance_backing where = { .no_mmap = !can_map, .keep_id = entry->keep_id };
 	const char *id = entry->conf->id;
 	int r;
 
 	/* What the machine's own have, the kernel maps. */
-	if (service_can_map(all->service) && !conf_is_host(entry->conf)) {
-		r = backing_new(0, &entry->backing, err);
+	if ((can_map || entry->keep_id) && !conf_is_host(entry->conf)) {
+		r = back(all, entry, again, err);
 		if (r)
 			return r;
-		where = (struct instance_backing){ .ops = &backing_memfd_ops,
-						   .arg = entry->backing };
+		where.ops = &backing_memfd_ops;
+		where.arg = entry->backing;
 	}
 	r = instance_add_device(all->instance, entry->conf, &where, &entry->device, err);
 	if (r || !entry->backing)
 		return r;
 	r = backing_seal(entry->backing);
-	if (r == 0)
+	if (r == 0 && can_map)
 		r = service_add_device(all->service, entry->device, backing_fd(entry->backing));
 	if (r) {
 		topology_hide_device(instance_topology(all->instance), entry->device);
@@ -117,8 +146,18 @@ static int make_backed(struct serve_devices *all, struct entry *entry, struct cu
 	return r;
 }
 
-int entry_make(struct serve_devices *all, struct generation *generation, size_t index,
-	       struct cused_error *err)
+/* The memory first: who finds a record needs it. */
+static void entry_keep(struct serve_devices *all, struct entry *entry, bool again)
+{
+	if (!entry->keep_id)
+		return;
+	backing_keep(entry->backing, all->fds, entry->keep_id);
+	if (!again)
+		conf_keep_device(all->keep, entry->keep_id, entry->conf, all->settings);
+}
+
+int entry_make_numbered(struct serve_devices *all, struct generation *generation, size_t index,
+			uint64_t keep_id, bool again, struct cused_error *err)
 {
 	struct entry *entry = calloc(1, sizeof(*entry));
 	int r;
@@ -127,15 +166,25 @@ int entry_make(struct serve_devices *all, struct generation *generation, size_t 
 		return cused_error_set(err, -ENOMEM, "out of memory");
 	entry->generation = generation;
 	entry->conf = &generation->conf->devices[index];
-	r = make_backed(all, entry, err);
+	entry->keep_id = keep_id;
+	r = make_backed(all, entry, again, err);
 	if (r) {
 		backing_free(entry->backing);
 		free(entry);
 		return r;
 	}
+	entry_keep(all, entry, again);
 	generation->users++;
 	list_push_back(&all->entries, &entry->item);
 	return 0;
+}
+
+int entry_make(struct serve_devices *all, struct generation *generation, size_t index,
+	       struct cused_error *err)
+{
+	bool kept = all->keep && !conf_is_host(&generation->conf->devices[index]);
+
+	return entry_make_numbered(all, generation, index, kept ? ++all->last_id : 0, false, err);
 }
 
 int serve_devices_make(struct serve_devices *all, struct cused_error *err)
@@ -154,7 +203,7 @@ int serve_devices_make(struct serve_devices *all, struct cused_error *err)
 
 /* ---- groups ---- */
 
-static struct shown *find_shown(const struct serve_devices *all, const struct group *group)
+struct shown *shown_find(const struct serve_devices *all, const struct group *group)
 {
 	list_for_each(it, &all->shown) {
 		struct shown *shown = container_of(it, struct shown, item);
@@ -165,23 +214,34 @@ static struct shown *find_shown(const struct serve_devices *all, const struct gr
 	return NULL;
 }
 
-static int show_group(struct serve_devices *all, struct group *group,
-		      const struct access_rights *rights, struct cused_error *err)
+int shown_add(struct serve_devices *all, struct group *group,
+	      const struct access_rights *rights)
 {
 	struct shown *shown = calloc(1, sizeof(*shown));
-	int r;
 
 	if (!shown)
-		return cused_error_set(err, -ENOMEM, "out of memory");
-	r = service_add_group(all->service, group, rights, err);
-	if (r) {
-		free(shown);
-		return r;
-	}
+		return -ENOMEM;
 	shown->group = group;
 	shown->rights = *rights;
 	list_push_back(&all->shown, &shown->item);
 	return 0;
+}
+
+static int show_group(struct serve_devices *all, struct group *group,
+		      const struct access_rights *rights, struct cused_error *err)
+{
+	int r = shown_add(all, group, rights);
+
+	if (r)
+		return cused_error_set(err, r, "out of memory");
+	r = service_add_group(all->service, group, rights, err);
+	if (r) {
+		struct shown *shown = shown_find(all, group);
+
+		list_remove(&shown->item);
+		free(shown);
+	}
+	return r;
 }
 
 /* Only what is another than before is set: what was done by hand stays. */
@@ -205,7 +265,7 @@ int serve_devices_show(struct serve_devices *all, struct cused_error *err)
 	list_for_each(it, &all->entries) {
 		struct entry *entry = container_of(it, struct entry, item);
 		struct group *group = device_group(entry->device);
-		struct shown *shown = find_shown(all, group);
+		struct shown *shown = shown_find(all, group);
 		struct conf_rights given = conf_rights(all->wanted->conf, group_id(group));
 		struct access_rights rights = { .checked = given.given, .mode = given.mode,
 						.uid = given.uid, .gid = given.gid };
@@ -225,7 +285,7 @@ int serve_devices_show(struct serve_devices *all, struct cused_error *err)
 
 void hide_group_if_empty(struct serve_devices *all, struct group *group)
 {
-	struct shown *shown = find_shown(all, group);
+	struct shown *shown = shown_find(all, group);
 	struct cused_error err;
 
 	list_for_each(it, &all->entries) {
@@ -308,8 +368,7 @@ static void show_or_tell(struct serve_devices *all)
 		cused_log(CUSED_LOG_ERROR, "serve", "%s", err.text);
 }
 
-/* @conf: moved. NULL: no memory. */
-static struct generation *generation_new(struct conf *conf)
+struct generation *generation_new(struct conf *conf)
 {
 	struct generation *generation = calloc(1, sizeof(*generation));
 

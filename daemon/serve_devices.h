@@ -32,6 +32,11 @@
  *   A device uses the values of the configuration that it was made from, so a configuration
  *   lives as long as one of its devices, or as it is wanted.
  *
+ *   Each simulated device has a number that none ever had before, by which it is found again in
+ *   a process that takes over: a record (conf_keep.h), and the memfd of its memory. The new process
+ *   makes all of them again, those that were leaving, too, and then wants the configuration as
+ *   it is by then. One that was revoked has no record any more.
+ *
  *   No lock: one thread at a time, see serve_internal.h.
  */
 #ifndef SERVE_DEVICES_H
@@ -47,10 +52,19 @@
 
 struct serve_devices;
 
+/* What outlives the process, and who holds the files; borrowed. All NULL and 0: nothing does. */
+struct serve_devices_keep {
+	struct keep *keep;
+	struct fd_keep *fds;
+	uint64_t last_id;		/* highest number of a device of those before */
+};
+
 /* @conf: wanted from the beginning, finished; it has to outlive the devices.
+ * @keep: as service_params has it; NULL: nothing
  * Return: 0; -errno with @err set. */
 int serve_devices_new(const struct conf *conf, struct service *service,
-		      struct serve_devices **ret, struct cused_error *err);
+		      const struct serve_devices_keep *keep, struct serve_devices **ret,
+		      struct cused_error *err);
 /* After service_stop(). NULL is allowed. */
 void serve_devices_free(struct serve_devices *all);
 struct instance *serve_devices_instance(const struct serve_devices *all);
@@ -60,6 +74,16 @@ size_t serve_devices_count(const struct serve_devices *all);
 /* Make all that is wanted. Return: 0; -errno of the first that cannot be and may not be awaited
  * (conf_waits()), with @err set. */
 int serve_devices_make(struct serve_devices *all, struct cused_error *err);
+/*
+ * serve_devices_restore - make, in its place, what the process before had, as it was (see
+ * conf_keep.h): before service_start(). What is wanted is another matter, see
+ * serve_devices_want().
+ * Return: 0; -EBADMSG; -errno of making one; with @err set.
+ */
+int serve_devices_restore(struct serve_devices *all, struct cused_error *err);
+/* After service_start(), which has taken over the nodes of the process before: whose they are.
+ * Return: 0, -ENOMEM with @err set. */
+int serve_devices_adopt(struct serve_devices *all, struct cused_error *err);
 /* Make the nodes of their groups, with the rights that are wanted, and give those that are
  * there new ones. Return: 0; -errno of the first that failed, with @err set. */
 int serve_devices_show(struct serve_devices *all, struct cused_error *err);

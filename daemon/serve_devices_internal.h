@@ -30,7 +30,8 @@ struct entry {
 	struct generation *generation;
 	const struct conf_device *conf;	/* in it */
 	struct device *device;
-	struct backing *backing;	/* NULL: clients cannot map */
+	struct backing *backing;	/* NULL: its memory is in the core */
+	uint64_t keep_id;		/* 0: it is not kept */
 	bool leaving;
 	bool lost;			/* it leaves because the machine takes it away */
 	bool out;			/* revoked, and kept for its files alone */
@@ -50,6 +51,10 @@ struct shown {
 
 struct serve_devices {
 	struct service *service;
+	struct keep *keep;		/* these two: NULL: nothing outlives the process */
+	struct fd_keep *fds;
+	uint64_t last_id;		/* of entry.keep_id, of this process and those before */
+	const struct conf *settings;	/* of the service */
 	struct instance *instance;
 	struct generation *wanted;
 	bool want_changed;		/* since the last serve_devices_settle() */
@@ -67,6 +72,15 @@ void hide_group_if_empty(struct serve_devices *all, struct group *group);
 /* Make the @index-th device of a configuration. Return: 0; -errno with @err set. */
 int entry_make(struct serve_devices *all, struct generation *generation, size_t index,
 	       struct cused_error *err);
+/* The same with its number. @again: it is one of a process before, with that memory. */
+int entry_make_numbered(struct serve_devices *all, struct generation *generation, size_t index,
+			uint64_t keep_id, bool again, struct cused_error *err);
+/* @conf: moved. NULL: no memory. */
+struct generation *generation_new(struct conf *conf);
+/* A group that has a node. @rights: as it has them. Return: 0, -ENOMEM. */
+int shown_add(struct serve_devices *all, struct group *group,
+	      const struct access_rights *rights);
+struct shown *shown_find(const struct serve_devices *all, const struct group *group);
 
 /* ---- serve_host.c ---- */
 

@@ -10,6 +10,7 @@
 #include <transport/thread.h>
 #include <util/log.h>
 
+#include "conf_keep.h"
 #include "serve_devices_internal.h"
 
 static uint64_t now_ms(void)
@@ -26,9 +27,11 @@ void entry_leave(struct serve_devices *all, struct entry *entry)
 /* ---- going ---- */
 
 /* Of a device that is freed. */
-static void entry_free(struct entry *entry)
+static void entry_free(struct serve_devices *all, struct entry *entry)
 {
 	list_remove(&entry->item);
+	if (!entry->out)
+		conf_keep_drop(all->keep, entry->keep_id);
 	backing_free(entry->backing);
 	generation_unuse(entry->generation);
 	free(entry);
@@ -42,6 +45,7 @@ static void take_out(struct serve_devices *all, struct entry *entry)
 	pthread_join(entry->worker, NULL);
 	entry->revoking = false;
 	entry->out = true;
+	conf_keep_drop(all->keep, entry->keep_id);
 	service_remove_device(all->service, entry->device);
 	instance_forget_device(all->instance, entry->device);
 	hide_group_if_empty(all, device_group(entry->device));
@@ -91,7 +95,7 @@ static bool leave(struct serve_devices *all, struct entry *entry)
 		return false;
 	log_about(&about, CUSED_LOG_INFO, "serve", "device %s (%s) has gone", entry->conf->id,
 		  entry->conf->bdf);
-	entry_free(entry);
+	entry_free(all, entry);
 	hide_group_if_empty(all, group);
 	return true;
 }
@@ -125,7 +129,7 @@ bool serve_devices_reap(struct serve_devices *all)
 		if (!entry->out)
 			continue;
 		if (topology_free_device(topology, entry->device) == 0)
-			entry_free(entry);
+			entry_free(all, entry);
 		else
 			left = true;
 	}

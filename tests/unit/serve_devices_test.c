@@ -38,7 +38,7 @@ static void begin(const char *text)
 {
 	rig_begin(false);
 	finish(&first, text);
-	ck_assert_int_eq(serve_devices_new(&first, rig.service, &all, &err), 0);
+	ck_assert_int_eq(serve_devices_new(&first, rig.service, NULL, &all, &err), 0);
 	ck_assert_msg(serve_devices_make(all, &err) == 0, "%s", err.text);
 	ck_assert_int_eq(service_start(rig.service,
 				       instance_topology(serve_devices_instance(all)), &err), 0);

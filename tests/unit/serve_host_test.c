@@ -106,7 +106,7 @@ static int try_begin(const char *text)
 	bind_error = 0;
 	rig_begin(false);
 	finish(&first, text, false);
-	ck_assert_int_eq(serve_devices_new(&first, rig.service, &all, &err), 0);
+	ck_assert_int_eq(serve_devices_new(&first, rig.service, NULL, &all, &err), 0);
 	instance_look_at(serve_devices_instance(all), tree_sysfs, tree_dev);
 	return serve_devices_make(all, &err);
 }
