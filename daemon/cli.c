@@ -296,7 +296,7 @@ static int finish_conf(struct cli *cli)
 {
 	struct cused_error err;
 
-	if (conf_finish(&cli->conf, "/sys", &err) < 0)
+	if (conf_finish(&cli->conf, cli->conf.sysfs ? cli->conf.sysfs : "/sys", &err) < 0)
 		return complain("%s", err.text);
 	return 0;
 }
@@ -410,6 +410,7 @@ int cli_main(int argc, char **argv)
 	int r;
 
 	conf_init(&cli.conf);
+	cli.conf.argv = argv;
 	r = parse_and_run(&cli, argc, argv);
 	conf_done(&cli.conf);
 	free(cli.source.options);

@@ -28,9 +28,9 @@ struct cli_command {
 	unsigned min_args, max_args;	/* words after the options */
 	bool mixes;			/* options may stand between the words, too */
 	bool takes_conf;		/* --config, --device, --iommu, --dump-config make sense */
-	/* Before the configuration is finished, not for --dump-config; NULL: nothing.
-	 * Return: 0 or an exit status. */
-	int (*prepare)(const struct conf *conf);
+	/* Before the configuration is finished, not for --dump-config; NULL: nothing. It may set
+	 * conf->sysfs. Return: 0 or an exit status. */
+	int (*prepare)(struct conf *conf);
 	/* Return: the program's exit status. @conf is finished if takes_conf. */
 	int (*run)(const struct conf *conf, char **args);
 };

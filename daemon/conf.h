@@ -123,6 +123,8 @@ struct conf {
 	struct cused_value log[CONF_LOG_KEYS_MAX];	/* parallel to conf_log_params() */
 
 	const struct conf_source *source;	/* what it was loaded from; borrowed */
+	const char *sysfs;		/* the machine's, for conf_finish(); borrowed; NULL: "/sys" */
+	char **argv;			/* of the program; borrowed */
 	bool file_read;			/* then there is no default device */
 	const struct conf_running *running;	/* for conf_finish(); borrowed */
 	size_t n_running;

@@ -215,7 +215,9 @@ unsigned fd_store_sweep(struct fd_store *store)
 
 void fd_store_drop_all(struct fd_store *store)
 {
-	drop_if(store, true);
+	/* A device ends with the last descriptor of it. */
+	if (drop_if(store, true))
+		sd_notify_barrier(0, FD_STORE_CLOSE_MS * 1000ull);
 }
 
 unsigned fd_store_count(struct fd_store *store)
@@ -226,6 +228,11 @@ unsigned fd_store_count(struct fd_store *store)
 	n = store->n;
 	pthread_mutex_unlock(&store->lock);
 	return n;
+}
+
+unsigned fd_store_room(const struct fd_store *store)
+{
+	return store->max;
 }
 
 /* ---- life ---- */

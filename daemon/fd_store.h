@@ -50,9 +50,12 @@ struct fd_keep *fd_store_files(struct fd_store *store);
 
 /* Close, and have dropped, what was passed and nobody has taken. Return: how many these were. */
 unsigned fd_store_sweep(struct fd_store *store);
-/* The same with all that is kept. */
+/* The same with all that is kept; waits until the manager has closed them, FD_STORE_CLOSE_MS at
+ * most. */
+#define FD_STORE_CLOSE_MS 2000u
 void fd_store_drop_all(struct fd_store *store);
-/* How many are kept. */
+/* How many are kept, and how many can be. */
 unsigned fd_store_count(struct fd_store *store);
+unsigned fd_store_room(const struct fd_store *store);
 
 #endif

@@ -20,8 +20,10 @@
 #include <util/log.h>
 
 #include "cli.h"
+#include "conf_keep.h"
 #include "conf_load.h"
 #include "host_watch.h"
+#include "manager.h"
 #include "notify.h"
 #include "serve.h"
 #include "serve_devices.h"
@@ -39,39 +41,32 @@ static int complain(const char *text)
 	return CLI_FAILURE;
 }
 
-/* NULL: the service starts its agent itself. (Before the configuration is finished, what nobody
- * has said is not there.) */
-static const char *agent_connect(const struct conf *conf)
-{
-	const char *path = conf->service[CONF_SERVICE_AGENT].string;
-
-	return path && strcmp(path, "off") != 0 ? path : NULL;
-}
-
 static enum confine_who who(const struct conf *conf)
 {
-	return agent_connect(conf) ? CONFINE_SERVICE : CONFINE_SERVICE_AND_AGENT;
+	return serve_agent_connect(conf) ? CONFINE_SERVICE : CONFINE_SERVICE_AND_AGENT;
 }
 
-/* Where the agent is a unit of its own, the mounts are in its view of the file system. */
-static int sysfs_clear(const struct conf *conf, struct cused_error *err)
-{
-	const char *connect = agent_connect(conf);
+/* One in a process, from serve_prepare() on. */
+static struct serve_kept kept_state;
 
-	return connect ? agent_sysfs_clear(connect, SERVE_SYSFS, err) :
-			 sysfs_unmount(SERVE_SYSFS, err);
-}
-
-int serve_prepare(const struct conf *conf)
+int serve_prepare(struct conf *conf)
 {
 	struct cused_error err;
 
 	if (geteuid() != 0)
 		return complain("it makes character devices for the whole machine, which takes "
 				"root; without root, use vfio-cused run");
-	if (serve_lock_take(&err) || sysfs_clear(conf, &err))
+	if (serve_lock_take(&err))
 		return complain(err.text);
-	devnode_recover("");
+	serve_kept_open(&kept_state, conf);
+	if (kept_state.sysfs.fd >= 0) {
+		conf->sysfs = kept_state.sysfs.path;
+		return 0;
+	}
+	if (serve_sysfs_clear(conf, &err))
+		return complain(err.text);
+	if (!kept_state.again)
+		devnode_recover("");
 	return 0;
 }
 
@@ -119,7 +114,9 @@ static void machine_watch(struct serve *serve)
 	if (r)
 		cused_log(level, "serve", "devices of the machine are not followed: "
 			  "no uevents: %s", strerror(-r));
-	if (host_sysfs_open(&serve->sysfs, &err))
+	if (serve->kept->sysfs.fd >= 0)
+		serve->sysfs = serve->kept->sysfs;
+	else if (host_sysfs_open(&serve->sysfs, &err))
 		cused_log(level, "serve", "devices that come to the machine are not "
 			  "found where simulated ones are laid over %s: %s", SERVE_SYSFS, err.text);
 }
@@ -153,61 +150,6 @@ static void tell_changes(struct serve *serve)
 		return;
 	strcpy(serve->told, line);
 	notify_state(NOTIFY_READY, line);
-}
-
-static int start(struct serve *serve, struct cused_error *err)
-{
-	bool sysfs = serve->conf->service[CONF_SERVICE_SYSFS].number;
-	const char *dma = serve->conf->service[CONF_SERVICE_DMA].string;
-	struct service_params params = {
-		.agent_connect = agent_connect(serve->conf),
-		.agent = "/proc/self/exe", .agent_argv = serve->agent_argv,
-		.socket = serve->conf->agent_socket ? serve->conf->agent_socket :
-							SERVICE_AGENT_SOCKET,
-		.prefix = serve->conf->service[CONF_SERVICE_PREFIX].string,
-		.replace = serve->conf->service[CONF_SERVICE_REPLACE].number,
-		.retry = !strcmp(serve->conf->service[CONF_SERVICE_MEMORY].string, "retry"),
-		.courier = serve->conf->service[CONF_SERVICE_COURIER].number,
-		.dma_by_file = strcmp(dma, "courier") != 0,
-		.dma_by_courier = strcmp(dma, "file") != 0,
-		.dma_swap = !strcmp(dma, "swap"),
-	};
-	int r = serve_ctl_listen(serve, err);
-
-	if (r)
-		return r;
-	serve->agent_argv[0] = "vfio-cused";
-	serve->agent_argv[1] = "agent";
-	serve->agent_argv[2] = sysfs ? "sysfs" : "no-sysfs";
-	serve->agent_argv[3] = params.socket;
-	serve->agent_argv[4] = serve->ctl_path;
-	r = service_new(&params, &serve->service, err);
-
-	if (r == 0)
-		r = serve_devices_new(serve->conf, serve->service, NULL, &serve->devices,
-				      err);
-	if (r == 0) {
-		instance_look_at(serve_devices_instance(serve->devices), serve->sysfs.path,
-				 "/dev");
-		r = serve_devices_make(serve->devices, err);
-	}
-	if (r == 0)
-		r = service_start(serve->service,
-				  instance_topology(serve_devices_instance(serve->devices)),
-				  err);
-	if (r == 0)
-		r = serve_devices_show(serve->devices, err);
-	if (r == 0)
-		r = serve_sysfs(serve, err);
-	if (r == 0)
-		r = serve_ctl_start(serve, err);
-	if (r == 0)
-		r = confine_calls(who(serve->conf), err);
-	if (r == 0)
-		tell_state(serve, "ready", service_can_map(serve->service) ? "" :
-			   "; this kernel has no FUSE passthrough (Linux 6.9), so no region can "
-			   "be mapped");
-	return r;
 }
 
 /* ---- a new configuration ---- */
@@ -259,9 +201,115 @@ static bool reload(struct serve *serve)
 	serve->file_read = file_read;
 	if (!same)
 		cused_log(CUSED_LOG_WARNING, "serve", "settings of [iommu] and [service] have "
-			  "changed; they take effect when the service is started again");
+			  "changed; they take effect when the service is started again%s",
+			  serve->kept->keep ? " while no client has anything open" : "");
 	return true;
 }
+
+/* ---- start ---- */
+
+/* What is served again, from before. */
+static void tell_taken(struct serve *serve)
+{
+	uint64_t ms = (thread_now_ns() - serve->kept->since) / 1000000;
+	struct service_status status;
+	char more[128];
+
+	service_get_status(serve->service, &status);
+	snprintf(more, sizeof(more), "; clients have %u containers and groups and %u devices open, "
+		 "and waited %llu ms", status.open_files, status.device_files,
+		 (unsigned long long)ms);
+	tell_state(serve, "taken over from the process before", more);
+}
+
+/* Devices and nodes. What there was, and then what is wanted. */
+static int serve_again(struct serve *serve, struct cused_error *err)
+{
+	struct topology *topology = instance_topology(serve_devices_instance(serve->devices));
+	int r = serve_devices_restore(serve->devices, err);
+
+	if (r == 0)
+		r = service_start(serve->service, topology, err);
+	if (r == 0)
+		r = serve_devices_adopt(serve->devices, err);
+	if (r == 0)
+		r = serve_sysfs_adopt(serve, err);
+	if (r == 0) {
+		bool changed;
+
+		conf_keep_settings(serve->kept->keep, serve->conf,
+				   serve_devices_last_id(serve->devices), 0);
+		/* One with a mistake changes nothing. */
+		reload(serve);
+		serve_devices_settle(serve->devices, &changed);
+	}
+	return r;
+}
+
+static int serve_first(struct serve *serve, struct cused_error *err)
+{
+	struct topology *topology = instance_topology(serve_devices_instance(serve->devices));
+	int r = serve_devices_make(serve->devices, err);
+
+	if (r == 0)
+		r = service_start(serve->service, topology, err);
+	return r ? r : serve_devices_show(serve->devices, err);
+}
+
+static int start(struct serve *serve, struct cused_error *err)
+{
+	struct serve_kept *kept = serve->kept;
+	const struct serve_devices_keep keep = { kept->keep, kept->fds, kept->last_id };
+	bool sysfs = serve->conf->service[CONF_SERVICE_SYSFS].number;
+	const char *dma = serve->conf->service[CONF_SERVICE_DMA].string;
+	struct service_params params = {
+		.agent_connect = serve_agent_connect(serve->conf),
+		.agent = "/proc/self/exe", .agent_argv = serve->agent_argv,
+		.socket = serve->conf->agent_socket ? serve->conf->agent_socket :
+							SERVICE_AGENT_SOCKET,
+		.prefix = serve->conf->service[CONF_SERVICE_PREFIX].string,
+		.replace = serve->conf->service[CONF_SERVICE_REPLACE].number,
+		.retry = !strcmp(serve->conf->service[CONF_SERVICE_MEMORY].string, "retry"),
+		.courier = serve->conf->service[CONF_SERVICE_COURIER].number,
+		.dma_by_file = strcmp(dma, "courier") != 0,
+		.dma_by_courier = strcmp(dma, "file") != 0,
+		.dma_swap = !strcmp(dma, "swap"),
+		.keep = kept->keep, .fds = kept->fds,
+	};
+	int r = serve_ctl_listen(serve, err);
+
+	if (r)
+		return r;
+	serve->agent_argv[0] = "vfio-cused";
+	serve->agent_argv[1] = "agent";
+	serve->agent_argv[2] = sysfs ? "sysfs" : "no-sysfs";
+	serve->agent_argv[3] = params.socket;
+	serve->agent_argv[4] = serve->ctl_path;
+	serve->agent_argv[5] = kept->keep ? "keep" : "";
+	r = service_new(&params, &serve->service, err);
+	if (r == 0)
+		r = serve_devices_new(serve->conf, serve->service, &keep, &serve->devices, err);
+	if (r == 0) {
+		instance_look_at(serve_devices_instance(serve->devices), serve->sysfs.path,
+				 "/dev");
+		r = kept->again ? serve_again(serve, err) : serve_first(serve, err);
+	}
+	if (r == 0)
+		r = serve_sysfs(serve, err);
+	if (r == 0)
+		r = serve_ctl_start(serve, err);
+	if (r == 0)
+		r = confine_calls(who(serve->conf), err);
+	if (r == 0 && kept->again)
+		tell_taken(serve);
+	else if (r == 0)
+		tell_state(serve, "ready", service_can_map(serve->service) ? "" :
+			   "; this kernel has no FUSE passthrough (Linux 6.9), so no region can "
+			   "be mapped");
+	return r;
+}
+
+/* ---- devices that come and go ---- */
 
 /* Return: as serve_devices_settle(). @ret_again: look again after some time. */
 static bool settle(struct serve *serve, bool *ret_again)
@@ -280,13 +328,23 @@ static bool settle(struct serve *serve, bool *ret_again)
 
 /* ---- the end ---- */
 
+/* Half of a restart? A manager that does not say so stops the service. */
+static bool another_follows(const struct serve *serve)
+{
+	return serve->kept->keep && !keep_is_broken(serve->kept->keep) && !serve->stopping &&
+	       manager_job(manager_buses) == MANAGER_RESTART;
+}
+
 /* SIGHUP is for a new configuration; a terminal that hangs up is no reason to end.
  * Return: it is time to end. */
 static bool take_signal(struct serve *serve, bool *ret_again)
 {
 	struct signalfd_siginfo info;
 
-	if (read(serve->signals, &info, sizeof(info)) != sizeof(info) || info.ssi_signo != SIGHUP)
+	if (read(serve->signals, &info, sizeof(info)) != sizeof(info))
+		return true;
+	serve->leaving = info.ssi_signo == SIGTERM && another_follows(serve);
+	if (info.ssi_signo != SIGHUP)
 		return true;
 	if (serve->stopping) {
 		cused_log(CUSED_LOG_WARNING, "serve", "no new configuration: the service is "
@@ -331,7 +389,7 @@ static void wait_for_the_end(struct serve *serve)
 			       { .fd = serve->wake, .events = POLLIN },
 			       { .events = POLLIN } };
 	struct notify_watchdog watchdog;
-	bool again = false, end = false;
+	bool again = serve->kept->again, end = false;
 	eventfd_t count;
 	int ms;
 
@@ -364,6 +422,29 @@ static void wait_for_the_end(struct serve *serve)
 	}
 }
 
+/* All stays as it is, for the process that follows. */
+static void leave(struct serve *serve) __attribute__((noreturn));
+static void leave(struct serve *serve)
+{
+	notify_state(NOTIFY_STOPPING, "restarting");
+	cused_log(CUSED_LOG_INFO, "serve", "another process takes over");
+	conf_keep_settings(serve->kept->keep, serve->conf, serve_devices_last_id(serve->devices),
+			   thread_now_ns());
+	service_leave(serve->service);
+	log_writer_end(LOG_END_MS);
+	_exit(0);
+}
+
+/* What was begun of another process's state ends with this program, which is executed anew. */
+static void begin_afresh(struct serve *serve, const struct cused_error *why)
+{
+	cused_log(CUSED_LOG_ERROR, "serve", "the service begins afresh, and what clients have open "
+		  "is lost; it cannot take over from the process before: %s", why->text);
+	serve_kept_drop(serve->kept);
+	log_writer_end(LOG_END_MS);
+	execv("/proc/self/exe", serve->argv);
+}
+
 static int stop(struct serve *serve)
 {
 	bool stalled = serve_ctl_stop(serve) != 0;
@@ -371,6 +452,8 @@ static int stop(struct serve *serve)
 	int status = 0;
 
 	notify_state(NOTIFY_STOPPING, "stopping");
+	/* First: nobody else may have a file of a device that is to go. */
+	serve_kept_drop(serve->kept);
 	if (serve->plan && service_sysfs(serve->service, NULL, NULL, SERVE_SYSFS, &err))
 		status = complain(err.text);
 	sysfs_plan_free(serve->plan);
@@ -401,9 +484,29 @@ static void log_start(void)
 			  "wait while a line is written");
 }
 
+/* Whose settings are in force, and is anything kept? */
+static int take_or_begin(struct serve *serve, struct cused_error *err)
+{
+	struct serve_kept *kept = serve->kept;
+	bool was_again = kept->again;
+
+	if (serve_kept_fits(kept, serve->conf)) {
+		kept->settings.source = serve->conf->source;
+		kept->settings.agent_socket = serve->conf->agent_socket;
+		serve->conf = &kept->settings;
+		return 0;
+	}
+	serve_kept_begin(kept, serve->conf);
+	if (!was_again)
+		return 0;
+	devnode_recover("");
+	return serve_sysfs_clear(serve->conf, err);
+}
+
 int serve_command(const struct conf *conf, char **args)
 {
-	struct serve serve = { .conf = conf, .file_read = conf->file_read, .listener = -1,
+	struct serve serve = { .conf = conf, .kept = &kept_state, .file_read = conf->file_read,
+			       .argv = conf->argv, .listener = -1,
 			       .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct cused_error err;
 	int r, status;
@@ -415,14 +518,20 @@ int serve_command(const struct conf *conf, char **args)
 	limits_raise();
 	signals_take_over(&serve);
 	machine_watch(&serve);
+	if (r == 0)
+		r = take_or_begin(&serve, &err);
 	if (r == 0 && (serve.signals < 0 || serve.wake < 0))
 		r = cused_error_set(&err, -EMFILE, "cannot make a signalfd or an eventfd");
 	if (r == 0)
 		r = start(&serve, &err);
+	if (r && kept_state.again)
+		begin_afresh(&serve, &err);
 	if (r == 0)
 		wait_for_the_end(&serve);
 	else
 		cused_log(CUSED_LOG_ERROR, "serve", "%s", err.text);
+	if (serve.leaving)
+		leave(&serve);
 	status = stop(&serve);
 	log_writer_end(LOG_END_MS);
 	return r ? CLI_FAILURE : status;

@@ -13,11 +13,19 @@
 #include <transport/confine.h>
 #include <transport/devnode.h>
 #include <transport/sysfs.h>
+#include <util/cleanup.h>
 #include <util/log.h>
 
 #include "cli.h"
 #include "serve.h"
 #include "serve_internal.h"
+
+const char *serve_agent_connect(const struct conf *conf)
+{
+	const char *path = conf->service[CONF_SERVICE_AGENT].string;
+
+	return path && strcmp(path, "off") != 0 ? path : NULL;
+}
 
 int serve_lock_take(struct cused_error *err)
 {
@@ -45,7 +53,23 @@ int serve_lock_take(struct cused_error *err)
 	return 0;
 }
 
-static bool agent_cleans_sysfs;
+bool serve_lock_is_followed(const char *path, unsigned settle_ms, unsigned grace_ms)
+{
+	cleanup_close int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	for (unsigned ms = 0; fd >= 0 && ms < grace_ms; ms += LOCK_PAUSE_MS) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			flock(fd, LOCK_UN);
+		else if (ms >= settle_ms)
+			return true;
+		poll(NULL, 0, LOCK_PAUSE_MS);
+	}
+	return false;
+}
+
+/* ---- the agent ---- */
+
+static bool agent_cleans_sysfs, agent_waits;
 static const char *agent_socket, *agent_ctl;
 
 /* What a service that was killed has left; unless another one has taken its place. */
@@ -54,6 +78,9 @@ static void service_gone(bool orderly)
 	struct cused_error err;
 
 	if (orderly)
+		return;
+	if (agent_waits &&
+	    serve_lock_is_followed(SERVE_LOCK, LOCK_TRIES * LOCK_PAUSE_MS, AGENT_GRACE_S * 1000))
 		return;
 	/* The dead one's lock goes with its files, in no order that we could rely on. */
 	if (serve_lock_take(&err)) {
@@ -90,6 +117,7 @@ int agent_command(const struct conf *conf, char **args)
 	agent_cleans_sysfs = args[0] && !strcmp(args[0], "sysfs");
 	agent_socket = args[0] ? args[1] : NULL;
 	agent_ctl = agent_socket ? args[2] : NULL;
+	agent_waits = agent_ctl && args[3] && !strcmp(args[3], "keep");
 	if (confine_capabilities(CONFINE_AGENT, &err)) {
 		cused_log(CUSED_LOG_ERROR, "agent", "%s", err.text);
 		return CLI_FAILURE;

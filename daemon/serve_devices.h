@@ -70,6 +70,8 @@ void serve_devices_free(struct serve_devices *all);
 struct instance *serve_devices_instance(const struct serve_devices *all);
 /* Of those that are not leaving. */
 size_t serve_devices_count(const struct serve_devices *all);
+/* The highest number of a device so far, see struct serve_devices_keep. */
+uint64_t serve_devices_last_id(const struct serve_devices *all);
 
 /* Make all that is wanted. Return: 0; -errno of the first that cannot be and may not be awaited
  * (conf_waits()), with @err set. */

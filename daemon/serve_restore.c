@@ -32,6 +32,11 @@ int serve_devices_restore(struct serve_devices *all, struct cused_error *err)
 	return conf_kept_devices(all->keep, all->settings, restore_one, all, err);
 }
 
+uint64_t serve_devices_last_id(const struct serve_devices *all)
+{
+	return all->last_id;
+}
+
 static bool has_node(const struct serve_devices *all, const struct group *group)
 {
 	char name[32];

@@ -27,7 +27,8 @@
  *   whoever worked on it has died. The agent may be killed at any time: jobs at work fail,
  *   the next one starts a new agent. Couriers do not die with it, because half a delivery
  *   would harm the client. When the service ends, however it ends, the agent takes away
- *   what the service had laid over /sys, and ends.
+ *   what the service had laid over /sys, and ends. If another process takes over from the service,
+ *   it starts an agent of its own, and the old one ends without that; see serve_kept.h.
  *
  *   The service starts its agent, or a service manager does: then the two can have different
  *   rights, and different views of the file system: the mounts over /sys are in the agent's,

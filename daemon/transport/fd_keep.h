@@ -13,6 +13,7 @@
  *     bar-NUMBER      the memfd of a device, by keep_id
  *     mm-NUMBER       /proc/PID/maps of a client, by mm.keep_id
  *     event-NUMBER    an eventfd of a client, by event.keep_id
+ *     sysfs           a plan of what lies over /sys
  */
 #ifndef TRANSPORT_FD_KEEP_H
 #define TRANSPORT_FD_KEEP_H

@@ -334,8 +334,10 @@ static void takes_some(void)
 	INSIST(fd_store_count(store) == 2);
 	files->drop(files, "cuse-0");
 	child_expect("FDSTOREREMOVE=1\nFDNAME=cuse-0");
+	/* It is waited until the manager has done that, but not for ever. */
 	fd_store_drop_all(store);
 	child_expect("FDSTOREREMOVE=1\nFDNAME=event-9");
+	child_expect("BARRIER=1");
 	INSIST(is_quiet() && fd_store_count(store) == 0);
 	fd_store_free(store);
 }
@@ -356,6 +358,7 @@ static void takes_none(void)
 		INSIST(fcntl(fd, F_GETFD) < 0);
 	for (unsigned i = 0; i < N_PASSED - 1; i++)
 		INSIST(strncmp(told(&fd), "FDSTOREREMOVE=1\n", 16) == 0);
+	child_expect("BARRIER=1");
 	INSIST(is_quiet());
 	fd_store_free(store);
 }
