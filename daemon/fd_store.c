@@ -154,11 +154,11 @@ static void store_put(struct fd_keep *files, const char *name, int fd)
 	if (told)
 		return;
 	if (r == -ENOSPC)
-		cused_log(CUSED_LOG_WARNING, "keep", "the service manager keeps %u descriptors, "
+		cused_log(CUSED_LOG_WARNING, "serve", "the service manager keeps %u descriptors, "
 			  "and can keep no more (FileDescriptorStoreMax= of the unit): the next "
 			  "restart of the service will be one that clients notice", n);
 	else
-		cused_log(CUSED_LOG_WARNING, "keep", "cannot give %s to the service manager: %s; the "
+		cused_log(CUSED_LOG_WARNING, "serve", "cannot give %s to the service manager: %s; the "
 			  "next restart of the service will be one that clients notice", name,
 			  strerror(-r));
 }

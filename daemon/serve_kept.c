@@ -84,7 +84,7 @@ void serve_kept_open(struct serve_kept *kept, const struct conf *conf)
 	kept->since = thread_now_ns();
 	conf_init(&kept->settings);
 	if (r) {
-		cused_log(CUSED_LOG_WARNING, "keep", "a restart of the service will be one that "
+		cused_log(CUSED_LOG_WARNING, "serve", "a restart of the service will be one that "
 			  "clients notice: what the service manager has passed cannot be taken: %s",
 			  strerror(-r));
 		return;
@@ -101,7 +101,7 @@ void serve_kept_open(struct serve_kept *kept, const struct conf *conf)
 			host_sysfs_close(&kept->sysfs);
 		return;
 	}
-	cused_log(CUSED_LOG_WARNING, "keep", "the service begins afresh, and what clients have open "
+	cused_log(CUSED_LOG_WARNING, "serve", "the service begins afresh, and what clients have open "
 		  "is lost; the state of the process before cannot be used: %s", err.text);
 	forget(kept);
 }
@@ -123,7 +123,7 @@ bool serve_kept_fits(struct serve_kept *kept, const struct conf *conf)
 		if (keep_each(kept->keep, open[i], any, NULL))
 			return true;
 	}
-	cused_log(CUSED_LOG_INFO, "keep", "settings of [iommu] or [service] have changed, and no "
+	cused_log(CUSED_LOG_INFO, "serve", "settings of [iommu] or [service] have changed, and no "
 		  "client has anything open: the service begins afresh");
 	forget(kept);
 	return false;
@@ -140,13 +140,13 @@ void serve_kept_begin(struct serve_kept *kept, const struct conf *conf)
 		return;
 	kept->fds = NULL;
 	if (!may && kept->why)
-		cused_log(CUSED_LOG_INFO, "keep", "a restart of the service will be one that clients "
+		cused_log(CUSED_LOG_INFO, "serve", "a restart of the service will be one that clients "
 			  "notice: %s", kept->why);
 	if (!may)
 		return;
 	r = keep_new(&kept->keep);
 	if (r) {
-		cused_log(CUSED_LOG_WARNING, "keep", "a restart of the service will be one that "
+		cused_log(CUSED_LOG_WARNING, "serve", "a restart of the service will be one that "
 			  "clients notice: there can be no records: %s", strerror(-r));
 		return;
 	}
