@@ -297,6 +297,7 @@ static void work(struct server_state *state)
 int agent_serve(void (*gone)(bool orderly))
 {
 	struct server_state state = { .kept = -1 };
+	bool listens = fd_is_open(AGENT_FD_LISTENER);
 
 	if (!fd_is_open(AGENT_FD_JOBS) || !fd_is_open(AGENT_FD_MOUNT) ||
 	    clients_new(&state.clients))
@@ -309,6 +310,9 @@ int agent_serve(void (*gone)(bool orderly))
 	signal(SIGCHLD, SIG_IGN);	/* couriers report by their sockets */
 	work(&state);
 	kept_end(&state);
+	/* Nobody serves who connects from now on: a new service has a socket of its own. */
+	if (listens)
+		close(AGENT_FD_LISTENER);
 	gone(state.orderly);
 	clients_free(state.clients);
 	while (waitpid(-1, NULL, 0) >= 0 || errno == EINTR)

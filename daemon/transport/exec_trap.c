@@ -168,6 +168,28 @@ static int root_ensure(struct exec_trap *trap)
 	return trap->folder < 0 ? trap->folder : 0;
 }
 
+#define RESTART_PAUSE_MS 20
+
+/* The same for a service whose node has just answered: a process of it that takes over opens its
+ * socket soon. */
+static int root_await(struct exec_trap *trap)
+{
+	uint64_t until = thread_now_ns() + EXEC_TRAP_RESTART_MS * 1000000ull;
+	bool reset = false;
+
+	for (;;) {
+		int r = root_ensure(trap);
+
+		/* One that has taken the connection, and ended, is gone the next time. */
+		if (r != -ECONNREFUSED && (r != -ECONNRESET || reset))
+			return r;
+		reset = reset || r == -ECONNRESET;
+		if (atomic_load(&trap->stop) || thread_now_ns() >= until)
+			return r;
+		poll(NULL, 0, RESTART_PAUSE_MS);
+	}
+}
+
 /* From now on, if it can be, files come from a place. That is tried in another one. Whether there
  * is an agent at all is told by the first file. */
 static void place_find(struct exec_trap *trap)
@@ -202,7 +224,7 @@ static int redeem(struct exec_trap *trap, const uint8_t *token)
 	if (token)
 		service_token_name(token, name);
 	for (unsigned attempt = 0; attempt < 2 && fd == -ENOTCONN; attempt++) {
-		r = root_ensure(trap);
+		r = root_await(trap);
 		if (r) {
 			if (!atomic_load(&trap->stop))
 				tell_agent_missing(trap, r);

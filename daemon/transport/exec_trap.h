@@ -23,6 +23,9 @@
  *   when it turns out to be that of a service that has ended. Then, too, a place is drawn
  *   (service_abi.h); if the kernel or the service does not know that, files come by tokens.
  *
+ *   A service that is restarted, with another process taking over, has no socket for a moment. Its
+ *   node has just answered, so that is waited for.
+ *
  *   Our copy of the group's fd is closed before the answer, so that the client's next close of
  *   it counts at once. That of the device file is closed after it, so that the client need not
  *   wait: the service knows who has opened the file, and that a client's close of it is not the
@@ -48,6 +51,7 @@
 
 #define EXEC_TRAP_STOP_MS	2000	/* how long exec_trap_stop() waits for a call */
 #define EXEC_TRAP_AGENT_S	10	/* how long the agent may take */
+#define EXEC_TRAP_RESTART_MS	3000	/* how long there may be no socket of a service that is there */
 
 struct exec_trap;
 

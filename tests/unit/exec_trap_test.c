@@ -452,6 +452,49 @@ START_TEST(agent_ends_later)
 }
 END_TEST
 
+static void gets_after_cue(void)
+{
+	wait_cue();
+	CHECK(get(open_group(), BDF) >= 0);
+}
+
+/* Another process takes over: there is a socket that nobody listens at, then another one. */
+START_TEST(agent_is_started_anew)
+{
+	struct rig rig;
+
+	rig_start(&rig, gets_after_cue);
+	shutdown(rig.agent.listening, SHUT_RDWR);
+	pthread_join(rig.agent.thread, NULL);
+	close(rig.agent.listening);
+	close(rig.agent.root);
+	close(rig.device);
+	close(rig.hold);
+	/* Most of the time the client has asked by then; the end is the same either way. */
+	poll(NULL, 0, 100);
+	agent_start(&rig);
+	rig_wait(&rig);
+	rig_stop(&rig);
+}
+END_TEST
+
+START_TEST(agent_does_not_come_again)
+{
+	struct rig rig;
+
+	rig_start(&rig, gets_eio_after_cue);
+	shutdown(rig.agent.listening, SHUT_RDWR);
+	pthread_join(rig.agent.thread, NULL);
+	close(rig.agent.listening);
+	close(rig.agent.root);
+	close(rig.hold);
+	rig_wait(&rig);
+	ck_assert_int_eq(exec_trap_stop(rig.trap), 0);
+	close(rig.device);
+	unlink(socket_path);
+}
+END_TEST
+
 static void *thread_gets(void *arg)
 {
 	int group = *(int *)arg;
@@ -597,6 +640,8 @@ int main(void)
 	tcase_add_loop_test(tc, agent_misbehaves, SILENT, OTHER_VERSION + 1);
 	tcase_add_test(tc, agent_is_missing);
 	tcase_add_test(tc, agent_ends_later);
+	tcase_add_test(tc, agent_is_started_anew);
+	tcase_add_test(tc, agent_does_not_come_again);
 	tcase_add_test(tc, many_threads);
 	tcase_add_test(tc, descendants_are_served);
 	tcase_add_test(tc, client_is_killed_in_the_call);
