@@ -96,10 +96,10 @@ static void begin(const char *text)
 /* What a process does that is not killed: of one that is, the records are as they were before. */
 static void end(void)
 {
+	ck_assert_int_eq(service_stop(rig.service), 0);
 	serve_devices_free(all);
 	all = NULL;
 	conf_done(&first);
-	ck_assert_int_eq(service_stop(rig.service), 0);
 	rig_end();
 }
 
