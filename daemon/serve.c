@@ -274,7 +274,7 @@ static int start(struct serve *serve, struct cused_error *err)
 		.dma_by_file = strcmp(dma, "courier") != 0,
 		.dma_by_courier = strcmp(dma, "file") != 0,
 		.dma_swap = !strcmp(dma, "swap"),
-		.keep = kept->keep, .fds = kept->fds,
+		.keep = kept->keep, .fds = kept->fds, .restore = kept->again,
 	};
 	int r = serve_ctl_listen(serve, err);
 
