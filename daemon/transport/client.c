@@ -28,6 +28,8 @@
  * limit, too: 1/FILES_SHARE of it for one file each. */
 #define CLIENT_THREADS_KEPT 256
 #define FILES_SHARE 8
+/* At address spaces of a process before, when a client comes for the first time. */
+#define RESTORED_LOOKS 16u
 
 /* Inode of the initial user namespace (PROC_USER_INIT_INO of the kernel's uapi). */
 #define USER_NS_INITIAL_INO 0xEFFFFFFDu
@@ -114,7 +116,7 @@ struct mm *client_mm_restore(struct clients *clients, uint64_t id)
 	list_for_each(it, &clients->restored) {
 		struct restored *restored = container_of(it, struct restored, item);
 
-		if (restored->mm->keep_id == id && client_mm_alive(restored->mm))
+		if (restored->mm->keep_id == id)
 			mm = mm_ref(restored->mm);
 	}
 	pthread_mutex_unlock(&clients->lock);
@@ -340,22 +342,38 @@ static void caller_rights(struct client_thread *thread, struct caller *caller)
 	caller->cap_sys_rawio = data[0].effective & 1u << CAP_SYS_RAWIO;
 }
 
-/* Of a thread that comes for the first time: was its address space here before us? Those that
- * are gone go here, too: nobody else looks. With the lock. */
+/* Let go of those whose process is no more, some at a time. With the lock. */
+static void restored_sweep(struct clients *clients)
+{
+	for (unsigned i = 0; i < RESTORED_LOOKS && !list_empty(&clients->restored); i++) {
+		struct restored *restored = container_of(clients->restored.next,
+							 struct restored, item);
+
+		if (restored->mm->ops->alive(restored->mm)) {
+			list_remove(&restored->item);
+			list_push_back(&clients->restored, &restored->item);
+		} else {
+			restored_free(restored);
+		}
+	}
+}
+
+/* Of a thread that comes for the first time: was its address space here before us? With the
+ * lock; so nothing is asked that another process could stall. */
 static struct mm *mm_find_restored(struct clients *clients, pid_t tgid)
 {
 	struct mm *found = NULL;
 
 	list_for_each_safe(it, tmp, &clients->restored) {
 		struct restored *restored = container_of(it, struct restored, item);
-		bool alive = client_mm_alive(restored->mm);
 
-		if (alive && client_mm_tgid(restored->mm) != tgid)
+		if (client_mm_tgid(restored->mm) != tgid)
 			continue;
-		if (alive && !found)
+		if (!found && client_mm_alive(restored->mm))
 			found = mm_ref(restored->mm);
 		restored_free(restored);
 	}
+	restored_sweep(clients);
 	return found;
 }
 

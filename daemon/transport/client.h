@@ -44,7 +44,7 @@ void clients_free(struct clients *clients);	/* NULL is allowed */
  * yet.
  */
 int clients_keep(struct clients *clients, struct keep *keep, struct fd_keep *fds);
-/* One of those. Return: a reference; NULL: it has gone, or there was none. */
+/* One of those, whether its process is there or not. Return: a reference; NULL: there was none. */
 struct mm *client_mm_restore(struct clients *clients, uint64_t id);
 
 /*

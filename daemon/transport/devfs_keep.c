@@ -135,7 +135,7 @@ int devfs_restore(struct devfs *devfs, devfs_restore_fn *fn, void *arg)
 	int r = keep_each(devfs->keep, KEEP_DEVICE_FILE, restore_one, &restoring);
 
 	if (restoring.n || restoring.gone)
-		cused_log(CUSED_LOG_DEBUG, "devfs", "%u device files are open or on their way; "
-			  "of %u the device is no more", restoring.n, restoring.gone);
+		cused_log(CUSED_LOG_DEBUG, "service", "%u device files are as they were, and "
+			  "%u are no more", restoring.n, restoring.gone);
 	return r;
 }

@@ -185,7 +185,7 @@ START_TEST(memory_is_the_same_again)
 END_TEST
 
 /* Meanwhile a client can have ended, or have become another program. */
-START_TEST(who_has_gone_is_not_found)
+START_TEST(who_has_gone_has_no_memory)
 {
 	struct client_process one = client_start(), other = client_start(), third = client_start();
 	struct mm *a = client_calls(clients, &one), *b = client_calls(clients, &other);
@@ -208,12 +208,23 @@ START_TEST(who_has_gone_is_not_found)
 	} while (strncmp(comm, "cat\n", 4) != 0);
 	ck_assert_int_eq(clients_new(&clients_next), 0);
 	ck_assert_int_eq(clients_keep(clients_next, next.keep, &next.fds), 0);
-	ck_assert_ptr_eq(client_mm_restore(clients_next, id), NULL);
-	ck_assert_ptr_eq(client_mm_restore(clients_next, id_b), NULL);
-	/* The next one to come sweeps. */
+	a = client_mm_restore(clients_next, id);
+	b = client_mm_restore(clients_next, id_b);
+	ck_assert(a && b && !client_mm_alive(a) && !client_mm_alive(b));
+	ck_assert(!a->ops->alive(a));
+	ck_assert_int_eq(mem_read(&(struct mem){ a, (uintptr_t)&word, 4 }, 0, comm, 4), -EFAULT);
+	ck_assert_int_eq(mem_read(&(struct mem){ b, (uintptr_t)&word, 4 }, 0, comm, 4), -EFAULT);
+	mm_unref(a);
+	mm_unref(b);
+	/* The next one to come sweeps who has ended; who is another program has other memory. */
 	a = client_calls(clients_next, &third);
-	ck_assert_uint_eq(fake_kept_count(&next, KEEP_MM), 0);
-	ck_assert_uint_eq(next.n, 0);
+	ck_assert_uint_eq(fake_kept_count(&next, KEEP_MM), 1);
+	mm_unref(a);
+	a = client_calls(clients_next, &other);
+	ck_assert(client_mm_alive(a));
+	ck_assert_uint_gt(mm_keep(a), id_b);
+	ck_assert_uint_eq(fake_kept_count(&next, KEEP_MM), 1);
+	ck_assert_uint_eq(next.n, 1);
 	mm_unref(a);
 	next_done();
 	client_end(&other);
@@ -413,7 +424,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, only_what_is_asked_for_is_kept);
 	tcase_add_test(tc, memory_is_the_same_again);
-	tcase_add_test(tc, who_has_gone_is_not_found);
+	tcase_add_test(tc, who_has_gone_has_no_memory);
 	tcase_add_test(tc, without_a_file_there_is_no_record);
 	tcase_add_test(tc, who_asks_at_once_gets_one_answer);
 	tcase_add_test(tc, events_are_the_same_again);
