@@ -34,7 +34,7 @@ static void backing_end(struct backing *backing, void *memory)
 START_TEST(memory_is_as_it_was)
 {
 	struct fake_kept kept, next;
-	struct backing *backing;
+	struct backing *backing, *before;
 	char *memory, *again;
 	void *p;
 	int fd;
@@ -47,6 +47,7 @@ START_TEST(memory_is_as_it_was)
 	ck_assert_str_eq(kept.files[0].name, "bar-12");
 	strcpy(memory + 100, "before");
 	fake_kept_killed(&kept, &next);
+	before = backing;
 	ck_assert_int_eq(backing_kept(&next.fds, 13), -1);
 	fd = backing_kept(&next.fds, 12);
 	ck_assert_int_ge(fd, 0);
@@ -65,7 +66,7 @@ START_TEST(memory_is_as_it_was)
 	ck_assert_uint_eq(next.n, 0);
 	/* At the end its memory is given back. */
 	ck_assert_int_eq(memory[100], 0);
-	munmap(memory, SIZE);
+	backing_end(before, memory);
 	fake_kept_done(&next);
 	fake_kept_done(&kept);
 }
