@@ -55,6 +55,37 @@ static struct fake_kept *kept(void)
 	return &rig.kept[rig.process];
 }
 
+/* The connection, as whoever keeps it has it. Borrowed. */
+static int fuse_of_store(void)
+{
+	int i = fake_kept_find(kept(), "devfs");
+
+	ck_assert_int_ge(i, 0);
+	return kept()->files[i].fd;
+}
+
+/* From the next request on, what the process answers gets nowhere, and it reads no other. */
+static void lose_answers(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	char link[64], target[64];
+	unsigned n = 0;
+
+	ck_assert_int_ge(null, 0);
+	for (int fd = 3; fd < 1000; fd++) {
+		/* Who asks a file itself may ask us. */
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		memset(target, 0, sizeof(target));
+		if (fd == fuse_of_store() || readlink(link, target, sizeof(target) - 1) < 0 ||
+		    strcmp(target, "/dev/fuse") != 0)
+			continue;
+		ck_assert_int_eq(dup3(null, fd, O_CLOEXEC), fd);
+		n++;
+	}
+	ck_assert_uint_eq(n, 1);
+	close(null);
+}
+
 START_TEST(open_files_stay_open)
 {
 	uint64_t *word = remote_alloc(8);
@@ -117,6 +148,78 @@ START_TEST(calls_wait_for_the_next_process)
 	ck_assert_int_eq(remote_call(1, SYS_close, other), 0);
 	devfs_settle(rig.devfs, NULL);
 	ck_assert_uint_eq(devfs_count(rig.devfs), 1);
+}
+END_TEST
+
+/* The process was killed with requests that it had read. */
+START_TEST(calls_that_were_read_come_again)
+{
+	int fd = rig_file(0, rig.device), other = rig_file(0, rig.plain);
+	static char bytes[2 * CHANNEL_DATA_MAX];	/* the kernel wants room for the longest */
+	char *name = rig_grant(rig.device);
+	uint64_t *word = remote_alloc(8);
+	long opened;
+
+	for (unsigned i = 1; i < 4; i++)
+		remote_fork(0, i);
+	rig_kill();
+	for (unsigned i = 0; i < 4; i++) {
+		if (i == 0)
+			remote_begin(0, SYS_ioctl, fd, RIG_RECORD, 9);
+		else if (i == 1)
+			remote_begin(1, SYS_close, other);
+		else if (i == 2)
+			remote_begin(2, SYS_openat, rig.mount, name, O_RDWR | O_CLOEXEC);
+		else
+			remote_begin(3, SYS_pread64, fd, word, 8, REGION(2));
+		ck_assert_int_gt(read(fuse_of_store(), bytes, sizeof(bytes)), 0);
+	}
+	adopt();
+	ck_assert_uint_ne(rig.arg, 9);
+	resume();
+	ck_assert_int_eq(remote_end(0), RIG_RESULT);
+	ck_assert_uint_eq(rig.arg, 9);
+	ck_assert_int_eq(remote_end(1), 0);
+	opened = remote_end(2);
+	ck_assert_int_ge(opened, 0);
+	ck_assert_int_eq(remote_end(3), 8);
+	ck_assert_int_eq(remote_ioctl(2, (int)opened, RIG_RECORD, 1), RIG_RESULT);
+	ck_assert_uint_eq(devfs_count(rig.devfs), 3);
+}
+END_TEST
+
+/* It was killed between the effect and the answer: what was done is not done again. */
+START_TEST(answers_that_were_lost_are_given)
+{
+	char *name = rig_grant(rig.device), *link = remote_alloc(64);
+	bool can_map = devfs_can_map(rig.devfs);
+	long path, fd, at;
+
+	path = remote_call(0, SYS_openat, rig.mount, name, O_PATH);
+	ck_assert_int_ge(path, 0);
+	snprintf(link, 64, "/proc/self/fd/%ld", path);
+	remote_fork(0, 1);
+	/* An open, which there is but one of. */
+	lose_answers();
+	remote_begin(0, SYS_openat, AT_FDCWD, link, O_RDWR | O_CLOEXEC);
+	UNTIL(fake_kept_count(kept(), KEEP_ANSWER) == 1);
+	next_process();
+	fd = remote_end(0);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(remote_call(1, SYS_openat, AT_FDCWD, link, O_RDWR), -ENXIO);
+	ck_assert_int_eq(remote_ioctl(0, (int)fd, RIG_RECORD, 1), RIG_RESULT);
+	/* With all that the answer told the kernel. */
+	at = remote_call(0, SYS_mmap, 0, 4096, PROT_READ, MAP_SHARED, fd, REGION(2));
+	ck_assert(can_map == (at > 0));
+	/* Its close. */
+	lose_answers();
+	remote_begin(0, SYS_close, fd);
+	UNTIL(fake_kept_count(kept(), KEEP_ANSWER) == 1);
+	next_process();
+	ck_assert_uint_eq(restored, 1);
+	ck_assert_int_eq(remote_end(0), 0);
+	UNTIL(devfs_count(rig.devfs) == 0);
+	UNTIL(fake_kept_count(kept(), KEEP_DEVICE_FILE) == 0);
 }
 END_TEST
 
@@ -332,6 +435,8 @@ int main(void)
 	tcase_add_checked_fixture(tc, start, rig_stop);
 	tcase_add_test(tc, open_files_stay_open);
 	tcase_add_test(tc, calls_wait_for_the_next_process);
+	tcase_add_test(tc, calls_that_were_read_come_again);
+	tcase_add_test(tc, answers_that_were_lost_are_given);
 	tcase_add_test(tc, tokens_and_places_stay_good);
 	tcase_add_test(tc, tokens_keep_their_end);
 	tcase_add_test(tc, files_of_a_device_that_is_no_more);
