@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -277,22 +278,27 @@ int client_event_new(struct client_events *events, int fd, struct event **ret)
 /* ---- of another process ---- */
 
 /* Copies of one eventfd show one number in /proc (Linux 5.2), which others have once all are
- * closed. Return: it and 1, as 0 is a number; 0: none is shown. */
-static uint64_t eventfd_key(int fd)
+ * closed. It can be 0. */
+static int eventfd_key(int fd, uint64_t *ret)
 {
-	unsigned long long id = 0;
-	char path[64], line[128];
-	bool found = false;
-	FILE *f;
+	static const char name[] = "eventfd-id:";
+	char text[512];
+	const char *line;
+	int info, r = 0;
+	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	while (!found && fgets(line, sizeof(line), f))
-		found = sscanf(line, "eventfd-id: %llu", &id) == 1;
-	fclose(f);
-	return found ? id + 1 : 0;
+	snprintf(text, sizeof(text), "/proc/self/fdinfo/%d", fd);
+	info = open(text, O_RDONLY | O_CLOEXEC);
+	if (info < 0)
+		return -errno;
+	n = read(info, text, sizeof(text) - 1);
+	if (n < 0)
+		r = -errno;
+	close(info);
+	text[n < 0 ? 0 : n] = '\0';
+	line = strstr(text, name);
+	*ret = line ? strtoull(line + sizeof(name) - 1, NULL, 10) + 1 : 0;
+	return r;
 }
 
 static int restore_event(void *arg, struct kept *kept, uint64_t id, int fd, uint64_t word)

@@ -32,7 +32,7 @@ struct kept_files {
 	atomic_uint refs;
 	enum keep_kind kind;
 	const char *name;
-	uint64_t (*key)(int fd);
+	int (*key)(int fd, uint64_t *ret);
 	struct keep *keep;
 	struct fd_keep *fds;
 	pthread_mutex_t lock;		/* all below */
@@ -46,7 +46,7 @@ struct words {
 	uint64_t file, word;
 };
 
-int kept_files_new(enum keep_kind kind, const char *name, uint64_t (*key)(int fd),
+int kept_files_new(enum keep_kind kind, const char *name, int (*key)(int fd, uint64_t *ret),
 		   struct keep *keep, struct fd_keep *fds, struct kept_files **ret)
 {
 	struct kept_files *files;
@@ -145,13 +145,23 @@ static struct file *file_new(struct kept_files *files, uint64_t id, uint64_t key
 	return file;
 }
 
+/* Return: 0, -ENOMEM, -EMFILE. */
+static int key_of(const struct kept_files *files, int fd, uint64_t *ret)
+{
+	*ret = 0;
+	return files->key ? files->key(fd, ret) : 0;
+}
+
 static struct kept *kept_new(struct kept_files *files, int fd)
 {
-	uint64_t key = files->key ? files->key(fd) : 0;
-	struct kept *kept = calloc(1, sizeof(*kept));
 	char name[FD_KEEP_NAME_SIZE];
+	struct kept *kept;
 	struct file *file;
+	uint64_t key;
 
+	if (key_of(files, fd, &key))
+		return NULL;
+	kept = calloc(1, sizeof(*kept));
 	if (!kept)
 		return NULL;
 	kept->id = ++files->last_id;
@@ -215,31 +225,30 @@ struct restoring {
 	void *arg;
 };
 
-/* Return: NULL: no memory, or (@ret_gone) it is not to be had. */
-static struct file *file_take(struct kept_files *files, uint64_t id, bool *ret_gone)
+/* Return: 0; -ENOENT it is not to be had; -ENOMEM, -EMFILE. */
+static int file_take(struct kept_files *files, uint64_t id, struct file **ret)
 {
 	char name[FD_KEEP_NAME_SIZE];
-	struct file *file;
-	int fd;
+	uint64_t key;
+	int fd, r;
 
-	*ret_gone = false;
 	list_for_each(it, &files->files) {
-		file = container_of(it, struct file, item);
-		if (file->id == id)
-			return file;
+		*ret = container_of(it, struct file, item);
+		if ((*ret)->id == id)
+			return 0;
 	}
 	name_of(files, id, name);
 	fd = files->fds->take(files->fds, name);
-	if (fd < 0) {
-		*ret_gone = true;
-		return NULL;
-	}
-	file = file_new(files, id, files->key ? files->key(fd) : 0);
-	if (file)
-		file->fd = fd;
-	else
+	if (fd < 0)
+		return -ENOENT;
+	r = key_of(files, fd, &key);
+	*ret = r ? NULL : file_new(files, id, key);
+	if (!*ret) {
 		close(fd);
-	return file;
+		return r ? r : -ENOMEM;
+	}
+	(*ret)->fd = fd;
+	return 0;
 }
 
 static int restore_one(void *arg, uint64_t id, const void *data, size_t size)
@@ -249,20 +258,23 @@ static int restore_one(void *arg, uint64_t id, const void *data, size_t size)
 	const struct words *words = data;
 	struct kept *kept;
 	struct file *file;
-	bool gone;
 	int r, fd;
 
 	if (size != sizeof(*words))
 		return -EBADMSG;
-	file = file_take(files, words->file, &gone);
-	if (gone) {
+	r = file_take(files, words->file, &file);
+	if (r == -ENOENT) {
 		keep_drop(files->keep, files->kind, id);
 		return 0;
 	}
-	kept = file ? calloc(1, sizeof(*kept)) : NULL;
-	fd = kept ? fcntl(file->fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (r)
+		return r;
+	kept = calloc(1, sizeof(*kept));
+	if (!kept)
+		return -ENOMEM;
+	fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0) {
-		r = kept ? -errno : -ENOMEM;
+		r = -errno;
 		free(kept);
 		return r;
 	}

@@ -36,11 +36,12 @@ struct kept;		/* one of them */
 
 /*
  * @name: of the files, before "-NUMBER"; a constant
- * @key: of a file: the same, not 0, for copies of one; NULL: there are no copies
+ * @key: of a file: the same for copies of one, 0: nothing is known of copies; or -errno.
+ *       NULL: there are none
  * @keep, @fds: borrowed, until the last reference goes; @keep NULL: *@ret is NULL
  * Return: 0, -ENOMEM.
  */
-int kept_files_new(enum keep_kind kind, const char *name, uint64_t (*key)(int fd),
+int kept_files_new(enum keep_kind kind, const char *name, int (*key)(int fd, uint64_t *ret),
 		   struct keep *keep, struct fd_keep *fds, struct kept_files **ret);
 struct kept_files *kept_files_ref(struct kept_files *files);
 void kept_files_unref(struct kept_files *files);
@@ -49,7 +50,7 @@ void kept_files_unref(struct kept_files *files);
  * kept_put - keep @fd, if *@kept is NULL.
  * @kept, @id: of what is made of @fd, NULL and 0 at first; written by this alone, with the lock
  * @word: for kept_restore()
- * Return: *@id; 0: it is not kept. Without memory the records are broken.
+ * Return: *@id; 0: it is not kept. Without memory or files for it, the records are broken.
  */
 uint64_t kept_put(struct kept_files *files, struct kept **kept, uint64_t *id, int fd,
 		  uint64_t word);
@@ -59,7 +60,8 @@ void kept_drop(struct kept_files *files, struct kept *kept);
 /*
  * Make them again, lowest number first; before anything else is kept.
  * @fn: makes one. @kept, @fd: its own, on success.  Return: 0, -ENOMEM.
- * Return: 0; -ENOMEM; of @fn. Whose file is not to be had is dropped.
+ * Return: 0; -ENOMEM; -EMFILE; -EBADMSG these are no records; of @fn. Whose file is not to be had is
+ * dropped.
  */
 typedef int kept_fn(void *arg, struct kept *kept, uint64_t id, int fd, uint64_t word);
 int kept_restore(struct kept_files *files, kept_fn *fn, void *arg);
