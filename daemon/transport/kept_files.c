@@ -188,6 +188,9 @@ uint64_t kept_put(struct kept_files *files, struct kept **kept, uint64_t *id, in
 
 	if (!files)
 		return 0;
+	r = __atomic_load_n(id, __ATOMIC_ACQUIRE);
+	if (r)
+		return r;
 	pthread_mutex_lock(&files->lock);
 	if (!*kept) {
 		sweep(files, false);
@@ -196,7 +199,7 @@ uint64_t kept_put(struct kept_files *files, struct kept **kept, uint64_t *id, in
 			words = (struct words){ (*kept)->file->id, word };
 			keep_put_now(files->keep, files->kind, (*kept)->id, &words,
 				     sizeof(words));
-			*id = (*kept)->id;
+			__atomic_store_n(id, (*kept)->id, __ATOMIC_RELEASE);
 		} else {
 			keep_break(files->keep);
 		}

@@ -48,7 +48,8 @@ void kept_files_unref(struct kept_files *files);
 
 /*
  * kept_put - keep @fd, if *@kept is NULL.
- * @kept, @id: of what is made of @fd, NULL and 0 at first; written by this alone, with the lock
+ * @kept, @id: of what is made of @fd, NULL and 0 at first; written by this alone. Once there is a
+ *             number, no lock is taken
  * @word: for kept_restore()
  * Return: *@id; 0: it is not kept. Without memory or files for it, the records are broken.
  */
