@@ -82,7 +82,7 @@ void device_record_config(struct device *device)
 	if (!device->keep || device_is_revoked(device) || !device_is_open(device))
 		return;
 	memset(&rec, 0, offsetof(struct config_record, bytes));
-	rec.wakeup = event_keep_id(device->wakeup);
+	rec.wakeup = event_keep(device->wakeup);
 	rec.msi_mode = cfg->msi_mode;
 	rec.msi_qmax = (uint8_t)cfg->msi_qmax;
 	rec.low_power = atomic_load(&device->low_power);

@@ -42,10 +42,11 @@ void event_unref(struct event *ev);				/* NULL is allowed */
 uint64_t event_keep_id(const struct event *event);		/* of NULL: 0 */
 
 /* For whoever puts a reference into a record: make sure that the event outlives the process, too.
+ * NULL is allowed.
  * Return: by what struct restore_ops will find it; 0: not at all.  Locks: as event_ops.keep. */
 static inline uint64_t event_keep(struct event *ev)
 {
-	return ev->ops->keep ? ev->ops->keep(ev) : ev->keep_id;
+	return ev && ev->ops->keep ? ev->ops->keep(ev) : event_keep_id(ev);
 }
 
 /* A client's fd argument that ought to be an eventfd, resolved by the transport.

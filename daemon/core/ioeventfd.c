@@ -67,7 +67,7 @@ static void record(struct device *device, const struct ioeventfd *it)
 {
 	const struct ioeventfd_record rec = {
 		.device = device->keep_id,
-		.event = event_keep_id(it->event),
+		.event = event_keep(it->event),
 		.offset = it->offset,
 		.data = it->data,
 		.bar = it->bar,

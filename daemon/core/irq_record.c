@@ -33,10 +33,10 @@ void irq_record(struct device *device)
 		.masked = irq->intx.masked,
 		.disabled = irq->intx.disabled,
 		.level = irq->intx.level,
-		.trigger = event_keep_id(irq->intx.trigger),
-		.unmask = event_keep_id(irq->intx.unmask),
-		.err = event_keep_id(irq->err),
-		.req = event_keep_id(irq->req),
+		.trigger = event_keep(irq->intx.trigger),
+		.unmask = event_keep(irq->intx.unmask),
+		.err = event_keep(irq->err),
+		.req = event_keep(irq->req),
 	};
 	_Alignas(struct irq_head) unsigned char few[RECORD(FEW)], *rec = few;
 	struct irq_entry *entries;
@@ -56,7 +56,7 @@ void irq_record(struct device *device)
 	entries = (void *)(rec + sizeof(head));
 	for (uint32_t i = 0; i < head.n; i++)
 		entries[i] = (struct irq_entry){
-			.trigger = event_keep_id(irq->vectors[i].trigger),
+			.trigger = event_keep(irq->vectors[i].trigger),
 			.allocated = irq->vectors[i].allocated,
 			.pending = irq->vectors[i].pending,
 		};
