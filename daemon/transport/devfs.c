@@ -556,6 +556,11 @@ int devfs_resume(struct devfs *devfs)
 	if (!devfs->adopted)
 		return 0;
 	devfs_backed_sweep(devfs);
+	/* While nobody served, nobody came to use a token, and no RELEASE was read. */
+	pthread_mutex_lock(&devfs->lock);
+	list_for_each(it, &devfs->files)
+		devfs_file_restart_clock(container_of(it, struct devfs_file, item));
+	pthread_mutex_unlock(&devfs->lock);
 	devfs->adopted = false;
 	return channel_resume(devfs->channel);
 }

@@ -83,7 +83,7 @@ int devfs_new(struct server *server, devfs_ioctl_fn *ioctl, void *arg, struct ke
 typedef struct device_file *devfs_restore_fn(void *arg, uint64_t device, bool wants_access,
 					     struct access **ret_access);
 /*
- * devfs_restore - files, as they were: open, or granted for the rest of their time.
+ * devfs_restore - files, as they were: open, or granted, of which the time begins anew.
  * Once, of one that was adopted or not; after devfs_add_device() of all devices that there were.
  * Return: 0; -ENOMEM; -EBADMSG these are no records of files.
  */

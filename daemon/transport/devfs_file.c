@@ -75,6 +75,21 @@ struct devfs_file *devfs_file_at(struct devfs *devfs, uint64_t place)
 	return NULL;
 }
 
+void devfs_file_restart_clock(struct devfs_file *file)
+{
+	unsigned ms = file->opener ? DEVFS_RELEASE_MS : DEVFS_SETTLE_MS;
+
+	file->until = thread_deadline(CLOCK_MONOTONIC, file->state == STATE_GRANTED ?
+							       DEVFS_TOKEN_MS : ms);
+}
+
+/* With the lock. */
+static void file_not_flushed(struct devfs *devfs, struct devfs_file *file)
+{
+	file->flushed = false;
+	devfs_keep_file(devfs, file);
+}
+
 static struct devfs_file *file_new(struct device_file *device, struct access *access,
 			     const struct client_who *who)
 {
@@ -88,7 +103,7 @@ static struct devfs_file *file_new(struct device_file *device, struct access *ac
 	file->group = device_group(device_file_device(device));
 	file->access = access ? access_ref(access) : NULL;
 	file->state = STATE_GRANTED;
-	file->until = thread_deadline(CLOCK_MONOTONIC, DEVFS_TOKEN_MS);
+	devfs_file_restart_clock(file);
 	return file;
 }
 
@@ -155,8 +170,7 @@ void devfs_file_flushed(struct devfs *devfs, struct devfs_file *file)
 	atomic_store(&devfs->restless, true);
 	file->flushed = true;
 	file->by_opener = false;
-	file->until = thread_deadline(CLOCK_MONOTONIC, file->opener ? DEVFS_RELEASE_MS :
-								      DEVFS_SETTLE_MS);
+	devfs_file_restart_clock(file);
 }
 
 void devfs_delivered(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE])
@@ -168,8 +182,7 @@ void devfs_delivered(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE
 	pthread_mutex_lock(&devfs->lock);
 	file = devfs_file_named(devfs, name);
 	if (file && file->flushed && file->by_opener) {
-		file->flushed = false;
-		devfs_keep_file(devfs, file);
+		file_not_flushed(devfs, file);
 		pthread_cond_broadcast(&devfs->changed);
 	}
 	pthread_mutex_unlock(&devfs->lock);
@@ -258,7 +271,7 @@ void devfs_settle(struct devfs *devfs, const struct group *group)
 			devfs_file_end(devfs, file);
 		/* A copy of the fd was closed, and another one is still open. */
 		else if (is_over(&until))
-			file->flushed = false;
+			file_not_flushed(devfs, file);
 		else
 			pthread_cond_timedwait(&devfs->changed, &devfs->lock, &until);
 	}

@@ -95,6 +95,8 @@ void devfs_file_add(struct devfs *devfs, struct devfs_file *file);
 /* The end of a file that is closed or was never opened, and of its device's use. The lock is given
  * up meanwhile; the file may be gone then. */
 void devfs_file_end(struct devfs *devfs, struct devfs_file *file);
+/* What is waited for, or waits, has its full time from now on. */
+void devfs_file_restart_clock(struct devfs_file *file);
 /* A last close may be on its way. */
 void devfs_file_flushed(struct devfs *devfs, struct devfs_file *file);
 

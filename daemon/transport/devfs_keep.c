@@ -12,7 +12,6 @@
 struct file_record {
 	uint64_t device;		/* device_params.keep_id */
 	uint64_t place;
-	int64_t until_seconds, until_ns;	/* monotonic */
 	int32_t opener;
 	int32_t pid;			/* struct client_who, to who */
 	uint32_t uid;
@@ -22,7 +21,7 @@ struct file_record {
 	uint8_t has_access, flushed, by_opener;
 	uint8_t zero[7];
 };
-_Static_assert(sizeof(struct file_record) == 104, "no bytes that nobody sets");
+_Static_assert(sizeof(struct file_record) == 88, "no bytes that nobody sets");
 _Static_assert(sizeof(((struct file_record *)0)->who) ==
 		      sizeof(((struct client_who *)0)->name), "names of clients");
 
@@ -31,8 +30,6 @@ void devfs_keep_file(struct devfs *devfs, const struct devfs_file *file)
 	struct file_record record = {
 		.device = device_keep_id(device_file_device(file->device)),
 		.place = file->place,
-		.until_seconds = file->until.tv_sec,
-		.until_ns = file->until.tv_nsec,
 		.opener = file->opener,
 		.pid = file->who.pid,
 		.uid = file->who.uid,
@@ -68,9 +65,8 @@ struct restoring {
 static bool is_record(const struct file_record *record, size_t size)
 {
 	return size == sizeof(*record) && record->state <= STATE_CLOSING &&
-	       record->place <= SERVICE_PLACE_MAX && record->until_ns >= 0 &&
-	       record->until_ns < 1000000000 && !record->who[sizeof(record->who) - 1] &&
-	       !record->name[sizeof(record->name) - 1];
+	       record->place <= SERVICE_PLACE_MAX &&
+	       !record->who[sizeof(record->who) - 1] && !record->name[sizeof(record->name) - 1];
 }
 
 static struct devfs_file *file_of(const struct file_record *record, uint64_t ino)
@@ -81,8 +77,6 @@ static struct devfs_file *file_of(const struct file_record *record, uint64_t ino
 		return NULL;
 	file->ino = ino;
 	file->place = record->place;
-	file->until.tv_sec = record->until_seconds;
-	file->until.tv_nsec = record->until_ns;
 	file->opener = record->opener;
 	file->who.pid = record->pid;
 	file->who.uid = record->uid;

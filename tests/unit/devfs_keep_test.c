@@ -64,7 +64,35 @@ static int fuse_of_store(void)
 	return kept()->files[i].fd;
 }
 
-/* From the next request on, what the process answers gets nowhere, and it reads no other. */
+/* Does a thread wait for a request from @fd? */
+static bool is_read(int fd)
+{
+	char path[64], text[256];
+	unsigned long arg;
+	bool found = false;
+	struct dirent *e;
+	long number;
+	ssize_t n;
+	DIR *dir;
+	int file;
+
+	dir = opendir("/proc/self/task");
+	ck_assert_ptr_ne(dir, NULL);
+	while (!found && (e = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/self/task/%.16s/syscall", e->d_name);
+		file = open(path, O_RDONLY | O_CLOEXEC);
+		n = file < 0 ? -1 : read(file, text, sizeof(text) - 1);
+		if (file >= 0)
+			close(file);
+		text[n < 0 ? 0 : n] = '\0';
+		found = sscanf(text, "%ld %lx", &number, &arg) == 2 && number == SYS_read &&
+			arg == (unsigned long)fd;
+	}
+	closedir(dir);
+	return found;
+}
+
+/* What the process answers to the next request gets nowhere, and it reads no other. */
 static void lose_answers(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -79,6 +107,7 @@ static void lose_answers(void)
 		if (fd == fuse_of_store() || readlink(link, target, sizeof(target) - 1) < 0 ||
 		    strcmp(target, "/dev/fuse") != 0)
 			continue;
+		UNTIL(is_read(fd));
 		ck_assert_int_eq(dup3(null, fd, O_CLOEXEC), fd);
 		n++;
 	}
@@ -250,8 +279,8 @@ START_TEST(tokens_and_places_stay_good)
 }
 END_TEST
 
-/* A granted one has the rest of its time, and can be revoked; one that was is no more. */
-START_TEST(tokens_keep_their_end)
+/* A granted one can be revoked; one that was is no more. */
+START_TEST(tokens_can_be_revoked)
 {
 	uint8_t token[SERVICE_TOKEN_SIZE], other[SERVICE_TOKEN_SIZE];
 	const struct group *group;
@@ -267,6 +296,41 @@ START_TEST(tokens_keep_their_end)
 	devfs_revoke(rig.devfs, other);
 	ck_assert_uint_eq(devfs_count(rig.devfs), 0);
 	ck_assert_uint_eq(fake_kept_count(kept(), KEEP_DEVICE_FILE), 0);
+}
+END_TEST
+
+static uint64_t settle_ms(void)
+{
+	uint64_t began = thread_now_ns();
+
+	devfs_settle(rig.devfs, NULL);
+	return (thread_now_ns() - began) / 1000000;
+}
+
+/* Of what is waited for after a close, the process before can have left all in the queue. */
+START_TEST(time_stands_still_while_nobody_serves)
+{
+	int fd = rig_file(0, rig.device);
+	const struct group *group;
+	uint64_t killed;
+
+	remote_fork(0, 1);
+	ck_assert_int_eq(remote_call(0, SYS_close, fd), 0);	/* FLUSH of the opener's, … */
+	remote_fork(1, 2);
+	ck_assert_int_eq(remote_call(1, SYS_close, fd), 0);	/* … and one more */
+	killed = thread_now_ns();
+	rig_kill();
+	while (thread_now_ns() < killed + (DEVFS_SETTLE_MS + 50) * 1000000ull)
+		poll(NULL, 0, 10);
+	adopt();
+	resume();
+	ck_assert_uint_gt(settle_ms(), DEVFS_SETTLE_MS / 2);
+	/* Once waited for, it is not in the next process. */
+	next_process();
+	ck_assert_uint_eq(devfs_unsettled(rig.devfs, &group, 1), 0);
+	ck_assert_int_eq(remote_call(2, SYS_close, fd), 0);
+	devfs_settle(rig.devfs, NULL);
+	ck_assert_uint_eq(devfs_count(rig.devfs), 0);
 }
 END_TEST
 
@@ -438,7 +502,8 @@ int main(void)
 	tcase_add_test(tc, calls_that_were_read_come_again);
 	tcase_add_test(tc, answers_that_were_lost_are_given);
 	tcase_add_test(tc, tokens_and_places_stay_good);
-	tcase_add_test(tc, tokens_keep_their_end);
+	tcase_add_test(tc, tokens_can_be_revoked);
+	tcase_add_test(tc, time_stands_still_while_nobody_serves);
 	tcase_add_test(tc, files_of_a_device_that_is_no_more);
 	tcase_add_test(tc, rules_and_notes_are_as_they_were);
 	tcase_add_test(tc, numbers_are_not_used_again);
