@@ -230,9 +230,8 @@ void device_free(struct device *device)
 	free(device);
 }
 
-/* Everything that can be said before the model exists. */
-static struct device *device_alloc(struct topology *topology, struct group *group,
-				   const struct device_params *params)
+struct device *device_alloc(struct topology *topology, struct group *group,
+			    const struct device_params *params)
 {
 	const struct pci_address *a = &params->address;
 	struct device *device = calloc(1, sizeof(*device));

@@ -151,6 +151,9 @@ struct device_file {
 
 /* ---- device.c ---- */
 
+/* Everything that can be said before the model exists. Return: NULL: no memory. */
+struct device *device_alloc(struct topology *topology, struct group *group,
+			    const struct device_params *params);
 void fair_lock_init(struct fair_lock *lock);
 void fair_lock_done(struct fair_lock *lock);
 /* All that is done while it is held counts as a whole: it is a batch of records, within that of

@@ -96,6 +96,11 @@ void topology_let_go(struct topology *topology);
  * may be held. */
 int topology_each_present(struct topology *topology,
 			  int (*fn)(struct device *device, void *arg), void *arg);
+/* For restore_device.c: all files of revoked devices that are not made again are of one device.
+ * NULL: there is none yet. */
+struct device *topology_revoked(struct topology *topology);
+/* This is it, with a group of its own; no walk finds either. Both are the topology's from now on. */
+void topology_set_revoked(struct topology *topology, struct device *device);
 /* Newest first; as the walks of topology.h. */
 int topology_each_driver(struct topology *topology,
 			 int (*fn)(const struct iommu_driver *driver, void *arg),

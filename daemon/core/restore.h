@@ -49,6 +49,12 @@ struct container *container_restore_file(struct topology *topology, uint64_t id)
 bool group_restore_file(struct group *group);
 /* As group_get_device() returned it. Return: 0; -ENOENT the device was not open; -ENOMEM. */
 int device_restore_file(struct device *device, struct device_file **ret);
+/*
+ * A file of a device that was revoked: of such there are no records, and the device itself is not
+ * made again. Each call on it is -ENODEV.
+ * Return: 0; -ENOMEM.
+ */
+int device_restore_revoked_file(struct topology *topology, struct device_file **ret);
 /* The end of it: what nobody has a file of is closed, and devices go on. Return: 0; -errno of
  * starting threads, with @err set. */
 int topology_restore_end(struct topology *topology, struct cused_error *err);

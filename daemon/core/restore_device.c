@@ -78,3 +78,47 @@ int device_restore_file(struct device *device, struct device_file **ret)
 	*ret = file;
 	return 0;
 }
+
+/* ---- revoked devices ---- */
+
+static const struct cused_device_ops revoked_ops = {
+	.size = sizeof(revoked_ops),
+	.version = CUSED_API_VERSION,
+	.name = "revoked",
+};
+
+static int make_revoked(struct topology *topology, struct device **ret)
+{
+	const struct device_params params = { .ops = &revoked_ops };
+	struct group *group;
+	int r = group_new(topology, 0, GROUP_EMULATED, &group);
+
+	if (r)
+		return r;
+	*ret = device_alloc(topology, group, &params);
+	if (!*ret) {
+		group_free(group);
+		return -ENOMEM;
+	}
+	atomic_store(&(*ret)->revoked, true);
+	topology_set_revoked(topology, *ret);
+	return 0;
+}
+
+int device_restore_revoked_file(struct topology *topology, struct device_file **ret)
+{
+	struct device *device = topology_revoked(topology);
+	struct device_file *file = malloc(sizeof(*file));
+	int r = file ? 0 : -ENOMEM;
+
+	if (r == 0 && !device)
+		r = make_revoked(topology, &device);
+	if (r) {
+		free(file);
+		return r;
+	}
+	file->device = device;
+	atomic_fetch_add(&device->files, 1);
+	*ret = file;
+	return 0;
+}

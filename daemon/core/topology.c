@@ -64,6 +64,7 @@ struct topology {
 	unsigned walks;				/* walks_lock; of devices, under way */
 	struct container_list containers;
 	atomic_uint_fast64_t last_number;	/* topology_keep_number() */
+	struct device *revoked;			/* see topology_revoked(); set before others are there */
 };
 
 static void chain_init(struct chain *chain)
@@ -150,6 +151,12 @@ void topology_free(struct topology *topology)
 	if (!topology)
 		return;
 	containers_trim(topology, 0);
+	if (topology->revoked) {
+		struct group *group = device_group(topology->revoked);
+
+		device_free(topology->revoked);
+		group_free(group);
+	}
 	list_for_each_safe(it, tmp, &topology->hidden) {
 		free_device(container_of(it, struct node, link));
 		free(container_of(it, struct node, link));
@@ -369,6 +376,16 @@ int topology_free_device(struct topology *topology, struct device *device)
 		free(node);
 	}
 	return 0;
+}
+
+struct device *topology_revoked(struct topology *topology)
+{
+	return topology->revoked;
+}
+
+void topology_set_revoked(struct topology *topology, struct device *device)
+{
+	topology->revoked = device;
 }
 
 int topology_each_present(struct topology *topology,

@@ -214,6 +214,8 @@ END_TEST
 
 START_TEST(a_level_is_delivered_again)
 {
+	struct side third;
+
 	usual(&before);
 	ck_assert_int_eq(set_irqs(&before, 0, ON, VFIO_PCI_INTX_IRQ_INDEX, 0, 1, 0), 0);
 	ck_assert_int_eq(set_irqs(&before, 0, UNMASK, VFIO_PCI_INTX_IRQ_INDEX, 0, 1, 1), 0);
@@ -227,6 +229,14 @@ START_TEST(a_level_is_delivered_again)
 	atomic_store(&eventfds[1]->count, 1);
 	fake_eventfd_pump(eventfds[1]);
 	ck_assert_uint_eq(signals(0), 1);
+	/* What nobody but the event's thread does stands in the records, too. */
+	ck_assert_int_eq(put(&after, 0, BAR0 + SCRATCH_INTX, 0, 8), 0);
+	atomic_store(&eventfds[1]->count, 1);
+	fake_eventfd_pump(eventfds[1]);
+	ck_assert(!after.devices[0]->irq.intx.masked);
+	side_take_over(&third, &after);
+	assert_same(&after, &third, "unmasked");
+	side_down(&third);
 	side_down(&after);
 }
 END_TEST
@@ -235,6 +245,7 @@ START_TEST(a_timer_fires_after_it)
 {
 	uint64_t *deadline;
 	time_t until = time(NULL) + 10;
+	struct side third;
 
 	usual(&before);
 	ck_assert_int_eq(put(&before, 0, BAR0 + SCRATCH_TIMER, NEVER_NS, 8), 0);
@@ -251,14 +262,9 @@ START_TEST(a_timer_fires_after_it)
 		sched_yield();
 	ck_assert_uint_eq(get(&after, 0, BAR0 + SCRATCH_TIMER, 8), 1);
 	/* That it did is safe, and that it is not armed. */
-	assert_same(&after, &after, "itself");
-	{
-		struct side third;
-
-		side_take_over(&third, &after);
-		assert_same(&after, &third, "after the timer");
-		side_down(&third);
-	}
+	side_take_over(&third, &after);
+	assert_same(&after, &third, "after the timer");
+	side_down(&third);
 	side_down(&after);
 }
 END_TEST
@@ -281,6 +287,24 @@ START_TEST(low_power_and_configuration_stay)
 	ck_assert_uint_eq(signals(4), 1);
 	ck_assert(!after.devices[0]->low_power);
 	ck_assert_uint_eq(get(&after, 1, CONFIG(PCI_BASE_ADDRESS_2), 4), 0xfffff000);
+	side_down(&after);
+}
+END_TEST
+
+START_TEST(a_reset_stays)
+{
+	usual(&before);
+	ck_assert_int_eq(put(&before, 0, CONFIG(PCI_COMMAND), 6, 2), 0);
+	ck_assert_int_eq(set_irqs(&before, 0, ON, VFIO_PCI_MSIX_IRQ_INDEX, 0, 2, -1), 0);
+	ck_assert_int_eq(put(&before, 0, BAR0 + SCRATCH_MSI, 1, 8), 0);
+	ck_assert_int_eq(put(&before, 0, BAR0 + SCRATCH_DATA, 5, 8), 0);
+	ck_assert_int_eq(put(&before, 0, BAR0 + SCRATCH_TIMER, NEVER_NS, 8), 0);
+	ck_assert_int_eq(put(&before, 0, CONFIG(0x40 + PCI_PM_CTRL), 3, 2), 0);
+	ck_assert_uint_eq(before.devices[0]->irq.vectors[1].pending, true);
+	ck_assert_int_eq(device_reset(before.files[0][0]), 0);
+	side_take_over(&after, &before);
+	assert_same(&before, &after, "reset");
+	ck_assert_uint_eq(get(&after, 0, BAR0 + 0x3000, 8), 0);
 	side_down(&after);
 }
 END_TEST
@@ -403,6 +427,15 @@ START_TEST(a_revoked_device_is_not_known)
 	side_take_over(&after, &before);
 	ck_assert(!device_is_open(after.devices[0]));
 	ck_assert(device_is_open(after.devices[1]));
+	for (unsigned i = 0; i < 2; i++)
+		ck_assert_int_eq(device_restore_revoked_file(after.topology, &after.files[0][i]),
+				 0);
+	ck_assert_int_eq(device_file_check(after.files[0][0]), -ENODEV);
+	ck_assert_int_eq(put(&after, 0, BAR0, 5, 8), -ENODEV);
+	ck_assert_int_eq(device_mmap_check(after.files[0][1], 0, 4096, true), -ENODEV);
+	ck_assert_int_eq(set_irqs(&after, 0, ON, VFIO_PCI_REQ_IRQ_INDEX, 0, 1, 5), -ENODEV);
+	ck_assert_int_eq(group_open(after.groups[1], &after.callers[0]), 0);
+	group_release(after.groups[1]);
 	side_down(&after);
 	ck_assert_int_eq(topology_free_device(before.topology, device), 0);
 }
@@ -680,7 +713,7 @@ static void random_step(struct side *s)
 	}
 }
 
-#define SEEDS 12
+#define SEEDS 8
 #define STEPS 600
 #define LOOK 30			/* one in so many */
 
@@ -752,7 +785,7 @@ START_TEST(broken_records_are_refused)
 	rng_state = (uint64_t)_i + 1000;
 	for (unsigned i = 0; i < STEPS; i++) {
 		random_step(&before);
-		if (rnd(5))
+		if (rnd(12))
 			continue;
 		side_leave_addresses(&before);
 		side_up(&after, snapshot(before.keep));
@@ -790,6 +823,7 @@ int main(void)
 	tcase_add_test(cases, a_level_is_delivered_again);
 	tcase_add_test(cases, a_timer_fires_after_it);
 	tcase_add_test(cases, low_power_and_configuration_stay);
+	tcase_add_test(cases, a_reset_stays);
 	tcase_add_test(cases, all_is_dirty);
 	tcase_add_test(cases, what_is_closed_stays_closed);
 	tcase_add_test(cases, what_nobody_asks_for_is_closed);
@@ -800,7 +834,7 @@ int main(void)
 	tcase_add_test(cases, a_model_that_refuses_ends_it);
 	suite_add_tcase(suite, cases);
 	tcase_add_checked_fixture(random, setup, teardown);
-	tcase_set_timeout(random, 60);
+	tcase_set_timeout(random, 100);
 	tcase_add_loop_test(random, random_calls, 0, SEEDS);
 	tcase_add_loop_test(random, broken_records_are_refused, 0, SEEDS / 2);
 	suite_add_tcase(suite, random);
