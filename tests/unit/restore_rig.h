@@ -42,20 +42,20 @@
 static int keeper_error;		/* of restore() and resume() */
 
 /* Two pieces: what is in the first can be told from the second. */
-static void keeper_save(const struct scratch *s)
+static inline void keeper_save(const struct scratch *s)
 {
 	s->services->save(s->port, 0, &s->data, sizeof(s->data));
 	s->services->save(s->port, CUSED_SAVE_MAX - 1, s, sizeof(*s));
 }
 
-static void keeper_write(void *state, unsigned bar, uint64_t offset, unsigned len,
-			 uint64_t value)
+static inline void keeper_write(void *state, unsigned bar, uint64_t offset, unsigned len,
+				uint64_t value)
 {
 	scratch_write(state, bar, offset, len, value);
 	keeper_save(state);
 }
 
-static void keeper_timer(void *state, unsigned id)
+static inline void keeper_timer(void *state, unsigned id)
 {
 	struct scratch *s = state;
 
@@ -64,7 +64,7 @@ static void keeper_timer(void *state, unsigned id)
 	s->services->save_now(s->port);
 }
 
-static int keeper_restore(void *state, unsigned id, const void *data, size_t size)
+static inline int keeper_restore(void *state, unsigned id, const void *data, size_t size)
 {
 	struct scratch *s = state;
 	const struct scratch *was = data;
@@ -83,7 +83,7 @@ static int keeper_restore(void *state, unsigned id, const void *data, size_t siz
 	return 0;
 }
 
-static int keeper_resume(void *state)
+static inline int keeper_resume(void *state)
 {
 	return keeper_error;
 }
@@ -95,7 +95,7 @@ static struct cused_device_ops keeper_ops;	/* scratch_ops with these */
 static uint8_t *bar_memory[SIDE_DEVICES][CUSED_PCI_BARS];
 static struct fake_eventfd *eventfds[RIG_EVENTS];
 
-static int rig_backing_alloc(void *arg, unsigned bar, uint64_t size, void **ret_base)
+static inline int rig_backing_alloc(void *arg, unsigned bar, uint64_t size, void **ret_base)
 {
 	uint8_t **memory = &bar_memory[(uintptr_t)arg][bar];
 
@@ -106,7 +106,7 @@ static int rig_backing_alloc(void *arg, unsigned bar, uint64_t size, void **ret_
 	return *memory == MAP_FAILED ? -ENOMEM : 0;
 }
 
-static void rig_backing_free(void *arg, unsigned bar, uint64_t size, void *base)
+static inline void rig_backing_free(void *arg, unsigned bar, uint64_t size, void *base)
 {
 }
 
@@ -132,7 +132,7 @@ struct side {
 	struct cused_error err;
 };
 
-static void side_up(struct side *s, struct keep *keep)
+static inline void side_up(struct side *s, struct keep *keep)
 {
 	static const struct {
 		unsigned group;
@@ -179,7 +179,7 @@ static void side_up(struct side *s, struct keep *keep)
 }
 
 /* Another process has the same addresses for itself. */
-static void side_leave_addresses(struct side *s)
+static inline void side_leave_addresses(struct side *s)
 {
 	for (unsigned i = 0; i < SIDE_DEVICES; i++)
 		for (unsigned bar = 0; bar < CFG_BARS; bar++)
@@ -187,7 +187,7 @@ static void side_leave_addresses(struct side *s)
 }
 
 /* All that clients have is closed. */
-static void side_close(struct side *s)
+static inline void side_close(struct side *s)
 {
 	for (unsigned i = 0; i < SIDE_DEVICES; i++) {
 		for (unsigned f = 0; f < SIDE_FILES; f++) {
@@ -208,7 +208,7 @@ static void side_close(struct side *s)
 	}
 }
 
-static void side_down(struct side *s)
+static inline void side_down(struct side *s)
 {
 	side_close(s);
 	topology_free(s->topology);
@@ -222,17 +222,18 @@ static void side_down(struct side *s)
 
 /* ---- events ---- */
 
-static struct event *new_event(unsigned i)
+static inline struct event *new_event(unsigned i)
 {
 	struct event *event = fake_event_new(eventfds[i]);
 
-	event->keep_id = 300 + i;
+	if (event)
+		event->keep_id = 300 + i;
 	return event;
 }
 
 /* ---- the records at this moment, as another process finds them ---- */
 
-static struct keep *snapshot(struct keep *keep)
+static inline struct keep *snapshot(struct keep *keep)
 {
 	int fd = memfd_create("snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING), from = keep_fd(keep);
 	struct keep *copy;
@@ -257,7 +258,7 @@ static struct keep *snapshot(struct keep *keep)
 
 /* ---- restore ---- */
 
-static struct mm *find_mm(void *arg, uint64_t id)
+static inline struct mm *find_mm(void *arg, uint64_t id)
 {
 	struct side *s = arg;
 
@@ -266,7 +267,7 @@ static struct mm *find_mm(void *arg, uint64_t id)
 	return mm_ref(&s->mms[id - 200].mm);
 }
 
-static struct event *find_event(void *arg, uint64_t id)
+static inline struct event *find_event(void *arg, uint64_t id)
 {
 	struct side *s = arg;
 
@@ -277,13 +278,13 @@ static struct event *find_event(void *arg, uint64_t id)
 
 static const struct restore_ops rig_restore_ops = { find_mm, find_event };
 
-static int side_restore(struct side *s)
+static inline int side_restore(struct side *s)
 {
 	return topology_restore(s->topology, &rig_restore_ops, s, &s->err);
 }
 
 /* As the transport, which knows which files there are. */
-static void side_claim(struct side *s, const struct side *was)
+static inline void side_claim(struct side *s, const struct side *was)
 {
 	for (unsigned i = 0; i < SIDE_CONTAINERS; i++) {
 		uint64_t id = was->containers[i] ? container_id(was->containers[i]) : 0;
@@ -311,7 +312,7 @@ static void side_claim(struct side *s, const struct side *was)
 }
 
 /* The process that takes over at this moment. */
-static void side_take_over(struct side *s, struct side *was)
+static inline void side_take_over(struct side *s, struct side *was)
 {
 	side_leave_addresses(was);
 	side_up(s, snapshot(was->keep));
@@ -342,7 +343,7 @@ static inline void rig_teardown_all(void)
 
 /* ---- what a side answers, in words ---- */
 
-static int print_container(struct container *c, void *arg)
+static inline int print_container(struct container *c, void *arg)
 {
 	static const uint64_t ids[] = { 1, 3, 4, 6, 8, 9, 10 };
 	struct cused_range rest = { 0, UINT64_MAX };
@@ -381,7 +382,7 @@ static int print_container(struct container *c, void *arg)
 	return 0;
 }
 
-static void print_device(FILE *f, struct device *d)
+static inline void print_device(FILE *f, struct device *d)
 {
 	const struct scratch *s = d->state;
 	struct irq_state *irq = &d->irq;
@@ -429,7 +430,7 @@ static void print_device(FILE *f, struct device *d)
 }
 
 /* To be freed. */
-static char *side_answers(struct side *s)
+static inline char *side_answers(struct side *s)
 {
 	char *text = NULL;
 	size_t size;
@@ -454,7 +455,7 @@ static char *side_answers(struct side *s)
 	return text;
 }
 
-static void assert_same(struct side *a, struct side *b, const char *what)
+static inline void assert_same(struct side *a, struct side *b, const char *what)
 {
 	char *x = side_answers(a), *y = side_answers(b);
 

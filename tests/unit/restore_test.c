@@ -309,6 +309,26 @@ START_TEST(a_reset_stays)
 }
 END_TEST
 
+START_TEST(what_a_mask_lets_through_is_not_pending)
+{
+	usual(&before);
+	ck_assert_int_eq(put(&before, 0, CONFIG(PCI_COMMAND), 6, 2), 0);
+	ck_assert_int_eq(set_irqs(&before, 0, ON, VFIO_PCI_MSI_IRQ_INDEX, 0, 2, 0), 0);
+	ck_assert_int_eq(put(&before, 0, CONFIG(0x50 + PCI_MSI_MASK_64), 2, 4), 0);
+	ck_assert_int_eq(put(&before, 0, BAR0 + SCRATCH_MSI, 1, 8), 0);
+	side_take_over(&after, &before);
+	assert_same(&before, &after, "masked");
+	ck_assert_uint_eq(get(&after, 0, CONFIG(0x50 + PCI_MSI_PENDING_64), 4), 2);
+	side_down(&after);
+	ck_assert_uint_eq(signals(1), 0);
+	ck_assert_int_eq(put(&before, 0, CONFIG(0x50 + PCI_MSI_MASK_64), 0, 4), 0);
+	ck_assert_uint_eq(signals(1), 1);
+	side_take_over(&after, &before);
+	assert_same(&before, &after, "not masked");
+	side_down(&after);
+}
+END_TEST
+
 START_TEST(all_is_dirty)
 {
 	uint64_t words[1] = { 0 };
@@ -824,6 +844,7 @@ int main(void)
 	tcase_add_test(cases, a_timer_fires_after_it);
 	tcase_add_test(cases, low_power_and_configuration_stay);
 	tcase_add_test(cases, a_reset_stays);
+	tcase_add_test(cases, what_a_mask_lets_through_is_not_pending);
 	tcase_add_test(cases, all_is_dirty);
 	tcase_add_test(cases, what_is_closed_stays_closed);
 	tcase_add_test(cases, what_nobody_asks_for_is_closed);
