@@ -111,9 +111,11 @@ static bool run_timers(struct device *device)
 		if (!poller->timers[i] || poller->timers[i] > now)
 			continue;
 		poller->timers[i] = 0;
-		device_record_timers(device);
 		if (device->ops->timer)
 			device->ops->timer(device->state, i);
+		/* Afterwards: what the model has not come to the end of is begun again. */
+		if (!poller->timers[i])
+			device_record_timers(device);
 		ran = true;
 	}
 	return ran;

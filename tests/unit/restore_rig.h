@@ -51,8 +51,12 @@ static inline void keeper_save(const struct scratch *s)
 static inline void keeper_write(void *state, unsigned bar, uint64_t offset, unsigned len,
 				uint64_t value)
 {
+	const struct scratch *s = state;
+
 	scratch_write(state, bar, offset, len, value);
 	keeper_save(state);
+	if (offset == SCRATCH_IOVA)
+		s->services->save_now(s->port);
 }
 
 static inline void keeper_timer(void *state, unsigned id)

@@ -329,6 +329,27 @@ START_TEST(what_a_mask_lets_through_is_not_pending)
 }
 END_TEST
 
+START_TEST(what_is_saved_at_once_does_not_wait_for_the_request)
+{
+	struct keep_batch batch;
+
+	usual(&before);
+	ck_assert_int_eq(put(&before, 0, BAR0 + SCRATCH_DATA, 1, 8), 0);
+	keep_begin(before.keep, &batch);
+	ck_assert_int_eq(put(&before, 0, BAR0 + SCRATCH_IOVA, 2, 8), 0);
+	ck_assert_int_eq(put(&before, 0, BAR0 + SCRATCH_DATA, 3, 8), 0);
+	side_take_over(&after, &before);
+	ck_assert_uint_eq(get(&after, 0, BAR0 + SCRATCH_IOVA, 8), 2);
+	ck_assert_uint_eq(get(&after, 0, BAR0 + SCRATCH_DATA, 8), 1);
+	side_down(&after);
+	ck_assert(keep_is_changed(&batch));
+	keep_end(&batch);
+	side_take_over(&after, &before);
+	assert_same(&before, &after, "saved");
+	side_down(&after);
+}
+END_TEST
+
 START_TEST(all_is_dirty)
 {
 	uint64_t words[1] = { 0 };
@@ -845,6 +866,7 @@ int main(void)
 	tcase_add_test(cases, low_power_and_configuration_stay);
 	tcase_add_test(cases, a_reset_stays);
 	tcase_add_test(cases, what_a_mask_lets_through_is_not_pending);
+	tcase_add_test(cases, what_is_saved_at_once_does_not_wait_for_the_request);
 	tcase_add_test(cases, all_is_dirty);
 	tcase_add_test(cases, what_is_closed_stays_closed);
 	tcase_add_test(cases, what_nobody_asks_for_is_closed);
