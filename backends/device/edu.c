@@ -40,6 +40,12 @@
  *
  *   Interrupts: each new cause is a message, if the client enabled MSI; otherwise the
  *   line is up as long as any cause is not acknowledged.
+ *
+ *   A process that takes over finds two pieces: the registers, saved by each write and each
+ *   end of a job, and the buffer, once DMA has changed it. A job ends in this order: bytes
+ *   move, its end is saved, the client is told. So one that was cut short is done again as
+ *   a whole, before the client could see that it had ended; and a cause that was saved is
+ *   signalled again.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -80,7 +86,7 @@ enum {
 #define BUFFER_BASE 0x40000u		/* where DMA sees the buffer */
 #define BUFFER_SIZE 4096u
 
-enum { TIMER_FACTORIAL, TIMER_DMA };
+enum { TIMER_FACTORIAL, TIMER_DMA, TIMERS };
 
 enum { PARAM_DMA_MASK, PARAM_DELAY };
 
@@ -89,6 +95,21 @@ static const struct cused_param edu_params[] = {
 		"address bits that the DMA engine drives; the others are cleared" },
 	[PARAM_DELAY] = { "delay", CUSED_PARAM_UINT, "100", 0, 10000000,
 		"microseconds that a factorial or a DMA transfer takes" },
+};
+
+enum { PIECE_REGISTERS, PIECE_BUFFER };
+
+#define PIECE_VERSION 1u
+
+struct edu_registers {
+	uint32_t version;
+	uint32_t liveness;
+	uint32_t factorial;
+	uint32_t status;
+	uint32_t irq_status;
+	uint32_t unused;
+	uint64_t dma_src, dma_dst, dma_count, dma_cmd;
+	uint64_t due[TIMERS];		/* monotonic ns */
 };
 
 /* All under the core's lock of the device. */
@@ -103,6 +124,7 @@ struct edu {
 	uint32_t status;
 	uint32_t irq_status;
 	uint64_t dma_src, dma_dst, dma_count, dma_cmd;
+	uint64_t due[TIMERS];		/* monotonic ns, of jobs that run */
 	uint8_t buffer[BUFFER_SIZE];
 };
 
@@ -116,20 +138,126 @@ static void edu_power_on(struct edu *edu)
 	edu->dma_dst = 0;
 	edu->dma_count = 0;
 	edu->dma_cmd = 0;
+	memset(edu->due, 0, sizeof(edu->due));
 	memset(edu->buffer, 0, sizeof(edu->buffer));
+}
+
+/* ---- what outlives the process ---- */
+
+static void edu_save(struct edu *edu, unsigned id, const void *data, size_t size)
+{
+	if (CUSED_HAS(edu->services, save))
+		edu->services->save(edu->port, id, data, size);
+}
+
+static void edu_save_registers(struct edu *edu)
+{
+	const struct edu_registers r = {
+		.version = PIECE_VERSION,
+		.liveness = edu->liveness,
+		.factorial = edu->factorial,
+		.status = edu->status,
+		.irq_status = edu->irq_status,
+		.dma_src = edu->dma_src,
+		.dma_dst = edu->dma_dst,
+		.dma_count = edu->dma_count,
+		.dma_cmd = edu->dma_cmd,
+		.due = { edu->due[0], edu->due[1] },
+	};
+
+	edu_save(edu, PIECE_REGISTERS, &r, sizeof(r));
+}
+
+/* What was saved counts, before the client sees anything of it. */
+static void edu_save_now(struct edu *edu)
+{
+	edu_save_registers(edu);
+	if (CUSED_HAS(edu->services, save_now))
+		edu->services->save_now(edu->port);
+}
+
+/* Whoever takes over finds a device that was just switched on. */
+static void edu_save_nothing(struct edu *edu)
+{
+	edu_save(edu, PIECE_REGISTERS, NULL, 0);
+	edu_save(edu, PIECE_BUFFER, NULL, 0);
+}
+
+static int edu_restore_registers(struct edu *edu, const void *data, size_t size)
+{
+	struct edu_registers r;
+
+	if (size != sizeof(r))
+		return -EBADMSG;
+	memcpy(&r, data, sizeof(r));
+	if (r.version != PIECE_VERSION || r.unused ||
+	    r.status & ~(STATUS_COMPUTING | STATUS_IRQ))
+		return -EBADMSG;
+	edu->liveness = r.liveness;
+	edu->factorial = r.factorial;
+	edu->status = r.status;
+	edu->irq_status = r.irq_status;
+	edu->dma_src = r.dma_src;
+	edu->dma_dst = r.dma_dst;
+	edu->dma_count = r.dma_count;
+	edu->dma_cmd = r.dma_cmd;
+	memcpy(edu->due, r.due, sizeof(edu->due));
+	return 0;
+}
+
+static int edu_restore(void *state, unsigned id, const void *data, size_t size)
+{
+	struct edu *edu = state;
+
+	switch (id) {
+	case PIECE_REGISTERS:
+		return edu_restore_registers(edu, data, size);
+	case PIECE_BUFFER:
+		if (size != sizeof(edu->buffer))
+			return -EBADMSG;
+		memcpy(edu->buffer, data, size);
+		return 0;
+	}
+	return -EBADMSG;
+}
+
+/* ---- timers ---- */
+
+static void edu_timer_start(struct edu *edu, unsigned id)
+{
+	edu->due[id] = edu->services->now(edu->port) + edu->delay_ns;
+	edu->services->timer_arm(edu->port, id, edu->delay_ns);
+}
+
+/* The rest of a time that began in another process; never more than the whole. */
+static void edu_timer_resume(struct edu *edu, unsigned id)
+{
+	uint64_t now = edu->services->now(edu->port);
+	uint64_t rest = edu->due[id] > now ? edu->due[id] - now : 1;
+
+	if (rest > edu->delay_ns)
+		rest = edu->delay_ns;
+	edu->services->timer_arm(edu->port, id, rest);
 }
 
 /* ---- interrupts ---- */
 
-static void edu_irq_raise(struct edu *edu, uint32_t causes)
+/* Tell of causes that are not acknowledged. */
+static void edu_irq_signal(struct edu *edu)
 {
-	edu->irq_status |= causes;
 	if (!edu->irq_status)
 		return;
 	if (edu->services->irq_is_message(edu->port))
 		edu->services->irq_raise(edu->port, 0);
 	else
 		edu->services->irq_level(edu->port, true);
+}
+
+static void edu_irq_raise(struct edu *edu, uint32_t causes)
+{
+	edu->irq_status |= causes;
+	edu_save_now(edu);
+	edu_irq_signal(edu);
 }
 
 static void edu_irq_ack(struct edu *edu, uint32_t causes)
@@ -157,7 +285,7 @@ static void edu_factorial_start(struct edu *edu, uint32_t n)
 		return;
 	edu->factorial = n;
 	edu->status |= STATUS_COMPUTING;
-	edu->services->timer_arm(edu->port, TIMER_FACTORIAL, edu->delay_ns);
+	edu_timer_start(edu, TIMER_FACTORIAL);
 }
 
 static void edu_factorial_finish(struct edu *edu)
@@ -181,7 +309,7 @@ static void edu_dma_start(struct edu *edu, uint64_t cmd)
 	if ((edu->dma_cmd & DMA_RUN) || !(cmd & DMA_RUN))
 		return;
 	edu->dma_cmd = cmd;
-	edu->services->timer_arm(edu->port, TIMER_DMA, edu->delay_ns);
+	edu_timer_start(edu, TIMER_DMA);
 }
 
 /* The part of the buffer at DMA address @addr, or NULL if the transfer does not fit. */
@@ -225,6 +353,7 @@ static void edu_dma_move(struct edu *edu)
 		r = edu->services->dma_read(edu->port, &piece, 1, NULL);
 		if (r < 0)
 			memset(piece.buf, 0xff, piece.len);
+		edu_save(edu, PIECE_BUFFER, edu->buffer, sizeof(edu->buffer));
 	}
 	if (r < 0)
 		cused_log(CUSED_LOG_DEBUG, "edu", "%s: DMA of %zu bytes at IOVA 0x%" PRIx64
@@ -312,6 +441,7 @@ static void edu_bar_write(void *state, unsigned bar, uint64_t offset, unsigned l
 		edu_dma_start(edu, value);
 		break;
 	}
+	edu_save_registers(edu);
 }
 
 static void edu_timer(void *state, unsigned id)
@@ -323,6 +453,7 @@ static void edu_timer(void *state, unsigned id)
 		edu_factorial_finish(edu);
 	if (id == TIMER_DMA && (edu->dma_cmd & DMA_RUN))
 		edu_dma_finish(edu);
+	edu_save_registers(edu);
 }
 
 static void edu_reset(void *state)
@@ -332,6 +463,7 @@ static void edu_reset(void *state)
 	edu->services->timer_arm(edu->port, TIMER_FACTORIAL, 0);
 	edu->services->timer_arm(edu->port, TIMER_DMA, 0);
 	edu_power_on(edu);
+	edu_save_nothing(edu);
 }
 
 /* ---- life ---- */
@@ -339,6 +471,20 @@ static void edu_reset(void *state)
 static void edu_close(void *state)
 {
 	edu_power_on(state);
+	edu_save_nothing(state);
+}
+
+static int edu_resume(void *state)
+{
+	struct edu *edu = state;
+
+	if (edu->status & STATUS_COMPUTING)
+		edu_timer_resume(edu, TIMER_FACTORIAL);
+	if (edu->dma_cmd & DMA_RUN)
+		edu_timer_resume(edu, TIMER_DMA);
+	/* It may have been saved, and not been told of any more. */
+	edu_irq_signal(edu);
+	return 0;
 }
 
 static int edu_create(const struct cused_services *services, struct cused_port *port,
@@ -395,5 +541,7 @@ static const struct cused_device_ops edu_ops = {
 	.bar_read = edu_bar_read,
 	.bar_write = edu_bar_write,
 	.timer = edu_timer,
+	.restore = edu_restore,
+	.resume = edu_resume,
 };
 CUSED_DEVICE(edu_ops);

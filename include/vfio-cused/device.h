@@ -49,6 +49,7 @@ struct cused_dma {
 
 #define CUSED_SAVE_MAX 65536	/* bytes of one piece that a model saves; ids are below this, too */
 #define CUSED_TIMERS 8			/* timers of one device, ids 0 … 7 */
+#define CUSED_MEMORIES 4		/* kept memories of one device, ids 0 … 3 */
 #define CUSED_DMA_BATCH_MAX 4096	/* pieces in one call; more is -E2BIG */
 
 /* What the core does for a model. Tests give a model a fake of this table. */
@@ -122,6 +123,15 @@ struct cused_services {
 	 */
 	void (*save)(struct cused_port *port, unsigned id, const void *data, size_t size);
 	void (*save_now)(struct cused_port *port);
+
+	/*
+	 * For create() alone: @size bytes of the model's own, which whoever takes over finds as
+	 * they were, as BAR memory; all zero before. The core takes them back after destroy().
+	 * @id: 0 … CUSED_MEMORIES - 1, each once
+	 * Return: page aligned, and shared memory of a file (madvise() MADV_REMOVE works); NULL:
+	 * nothing outlives this process, or there is no memory: then the model takes its own.
+	 */
+	void *(*memory)(struct cused_port *port, unsigned id, uint64_t size);
 };
 
 enum cused_device_flags {
@@ -189,10 +199,13 @@ struct cused_device_ops {
 	 * Take over from a process that was killed, after create(), in place of open(): first
 	 * each piece that was saved, lowest id first, then resume(). BAR memory is as it was, and
 	 * interrupts and configuration space are. Between the pieces nothing of the services may
-	 * be called but now() and name(). What the model had begun and not saved as done is begun
-	 * again, so it saves before the client sees what cannot be done twice.
+	 * be called but now() and name(); resume() may call all, as open() may. What the model had
+	 * begun and not saved as done is begun again, so it saves before the client sees what cannot
+	 * be done twice. A bar_write() or reset() that was cut short comes again after resume(); a
+	 * poll() may come before it, and sees what had been stored to BAR memory by then. No timer
+	 * is armed.
 	 * NULL: the model has no state but BAR memory, and open() is called.
-	 * Return: 0; -EBADMSG these are not its bytes.
+	 * Return: 0; -EBADMSG these are not its bytes: then destroy() follows.
 	 */
 	int (*restore)(void *state, unsigned id, const void *data, size_t size);
 	int (*resume)(void *state);

@@ -8,17 +8,25 @@
  * counts of DMA calls. The rules of device.h are kept: ranges, alignment, no call before
  * create or after destroy. Everything is freed by fake_destroy(), so that a leak in the
  * model shows under ASan.
+ *
+ * The process that the model is in can be killed: p->kill_at counts calls of services, and
+ * right after that one a new instance takes over with what was saved by then (fake_pieces.h),
+ * while the client's call goes on: a write, a reset or a close comes again, as the kernel
+ * sends it again; polls and timers follow. BAR memory, client memory and interrupts stay.
  */
 #ifndef TESTS_DEVICE_FAKE_SERVICES_H
 #define TESTS_DEVICE_FAKE_SERVICES_H
 
 #include <errno.h>
 #include <inttypes.h>
+#include <setjmp.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include <device/fake_pieces.h>
 #include <vfio-cused/device.h>
 #include <vfio-cused/log.h>
 
@@ -62,9 +70,34 @@ struct cused_port {
 	struct cused_error error;
 	uint8_t *bars[CUSED_PCI_BARS];
 	char *strings[FAKE_PARAMS];
+	struct cused_value values[FAKE_PARAMS];
+	struct {
+		void *base;
+		size_t size;
+	} memories[CUSED_MEMORIES];
+
+	/* what outlives it, and when it dies */
+	struct fake_pieces pieces;
+	uint64_t calls;				/* of services that something is seen of */
+	uint64_t kill_at;			/* after this one; 0: never */
+	uint64_t kill_every;			/* then again after so many; 0: once */
+	bool poll_first;			/* before a write comes again */
+	unsigned kills;
+	bool mortal;				/* inside of a callback */
+	bool counts_now;			/* … where save_now() has an effect */
+	jmp_buf killed;
 };
 
 /* ---- services ---- */
+
+/* The end of a service's call: is it the last one of this process? */
+static inline void fake_point_(struct cused_port *p)
+{
+	if (!p->mortal || ++p->calls != p->kill_at)
+		return;
+	p->kill_at = p->kill_every ? p->calls + p->kill_every : 0;
+	longjmp(p->killed, 1);
+}
 
 static inline bool fake_mapped_(struct cused_port *p, uint64_t iova, size_t len, bool write)
 {
@@ -121,6 +154,7 @@ static inline int fake_dma_read_(struct cused_port *p, const struct cused_dma *v
 		p->dma_pieces++;
 		p->dma_bytes += v[i].len;
 	}
+	fake_point_(p);
 	return 0;
 }
 
@@ -137,6 +171,7 @@ static inline int fake_dma_write_(struct cused_port *p, const struct cused_dma *
 			memcpy(p->mem + (v[i].iova - p->base), v[i].buf, v[i].len);
 		p->dma_pieces++;
 		p->dma_bytes += v[i].len;
+		fake_point_(p);			/* the copy may have got to here */
 	}
 	return 0;
 }
@@ -147,6 +182,7 @@ static inline void fake_irq_raise_(struct cused_port *p, unsigned vector)
 		return;
 	p->irqs[vector]++;
 	p->irqs_total++;
+	fake_point_(p);
 }
 
 static inline void fake_irq_level_(struct cused_port *p, bool asserted)
@@ -154,6 +190,7 @@ static inline void fake_irq_level_(struct cused_port *p, bool asserted)
 	if (p->level != asserted)
 		p->level_changes++;
 	p->level = asserted;
+	fake_point_(p);
 }
 
 static inline bool fake_irq_is_message_(struct cused_port *p)
@@ -176,6 +213,7 @@ static inline void fake_timer_arm_(struct cused_port *p, unsigned id, uint64_t n
 	if (id >= CUSED_TIMERS)
 		abort();
 	p->deadline[id] = ns ? p->clock + ns : 0;
+	fake_point_(p);
 }
 
 static inline uint64_t fake_now_(struct cused_port *p)
@@ -186,6 +224,38 @@ static inline uint64_t fake_now_(struct cused_port *p)
 static inline const char *fake_name_(struct cused_port *p)
 {
 	return "0000:01:00.0";
+}
+
+static inline void fake_save_(struct cused_port *p, unsigned id, const void *data, size_t size)
+{
+	if (id >= CUSED_SAVE_MAX || size > CUSED_SAVE_MAX)
+		abort();
+	fake_pieces_save(&p->pieces, id, data, size);
+	fake_point_(p);
+}
+
+static inline void fake_save_now_(struct cused_port *p)
+{
+	if (p->counts_now)
+		fake_pieces_commit(&p->pieces);
+	fake_point_(p);
+}
+
+static inline void *fake_memory_(struct cused_port *p, unsigned id, uint64_t size)
+{
+	void *base;
+
+	if (id >= CUSED_MEMORIES)
+		abort();
+	if (p->memories[id].base)
+		return p->memories[id].size == size ? p->memories[id].base : NULL;
+	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
+		    -1, 0);
+	if (base == MAP_FAILED)
+		return NULL;
+	p->memories[id].base = base;
+	p->memories[id].size = size;
+	return base;
 }
 
 static const struct cused_services fake_services = {
@@ -201,7 +271,13 @@ static const struct cused_services fake_services = {
 	.timer_arm = fake_timer_arm_,
 	.now = fake_now_,
 	.name = fake_name_,
+	.save = fake_save_,
+	.save_now = fake_save_now_,
+	.memory = fake_memory_,
 };
+
+/* Set before fake_create(): a core that is older than save(). */
+static bool fake_is_old;
 
 /* ---- parameters: the program's parser has tests of its own; this one is small ---- */
 
@@ -265,6 +341,12 @@ static inline void fake_release_(struct cused_port *p)
 		free(p->strings[i]);
 		p->strings[i] = NULL;
 	}
+	for (unsigned i = 0; i < CUSED_MEMORIES; i++) {
+		if (p->memories[i].base)
+			munmap(p->memories[i].base, p->memories[i].size);
+		p->memories[i].base = NULL;
+	}
+	fake_pieces_free(&p->pieces);
 	free(p->mem);
 	p->mem = NULL;
 }
@@ -279,14 +361,17 @@ static inline void fake_release_(struct cused_port *p)
 static inline int fake_create(struct cused_port *p, const char *name, const char *params,
 			      uint64_t base, size_t mem_size)
 {
-	struct cused_value values[FAKE_PARAMS] = { { 0 } };
+	static struct cused_services old;
+	struct cused_value *values = p->values;
 	char *copy, *word, *save = NULL;
 	unsigned n_strings = 0;
 	int rc = 0;
 	size_t i;
 
 	memset(p, 0, sizeof(*p));
-	p->services = &fake_services;
+	old = fake_services;
+	old.size = offsetof(struct cused_services, save);
+	p->services = fake_is_old ? &old : &fake_services;
 	p->ops = fake_find(name);
 	p->clock = 1000000000;
 	if (!p->ops)
@@ -328,9 +413,120 @@ static inline int fake_create(struct cused_port *p, const char *name, const char
 	return 0;
 }
 
+/* ---- callbacks ---- */
+
+enum fake_callback { FAKE_OPEN, FAKE_CLOSE, FAKE_RESET, FAKE_WRITE, FAKE_POLL, FAKE_TIMER };
+
+struct fake_call {
+	enum fake_callback what;
+	unsigned bar, len;		/* of a write */
+	uint64_t offset, value;
+	unsigned timer;
+};
+
+/* What was saved, into a new instance, as far as it goes: for tests that spoil it, too. */
+static inline int fake_restore(struct cused_port *p)
+{
+	for (unsigned i = 0; i < p->pieces.n; i++) {
+		const struct fake_piece *piece = &p->pieces.v[i];
+		int rc;
+
+		if (!piece->data)
+			continue;
+		rc = p->ops->restore(p->state, piece->id, piece->data, piece->size);
+		if (rc)
+			return rc;
+	}
+	return p->ops->resume ? p->ops->resume(p->state) : 0;
+}
+
+/* The process has gone: what it had in memory with it, and nothing else happens. */
+static inline void fake_replace(struct cused_port *p)
+{
+	struct cused_pci pci = { 0 };
+	uint64_t calls = p->calls;
+
+	p->mortal = false;
+	p->ops->destroy(p->state);
+	if (p->calls != calls)
+		abort();
+	fake_pieces_drop(&p->pieces);
+	memset(p->deadline, 0, sizeof(p->deadline));
+	if (p->ops->create(p->services, p, p->values, &pci, &p->state, &p->error))
+		abort();
+}
+
+static inline bool fake_is_memory_(struct cused_port *p, unsigned bar, uint64_t off)
+{
+	const struct cused_bar *b = &p->pci.bars[bar];
+
+	for (unsigned i = 0; i < b->n_areas; i++)
+		if (b->areas[i].first <= off && off <= b->areas[i].last)
+			return true;
+	return false;
+}
+
+static inline uint64_t fake_callback_(struct cused_port *p, const struct fake_call *c)
+{
+	switch (c->what) {
+	case FAKE_OPEN:
+		return p->ops->open ? (uint64_t)-p->ops->open(p->state) : 0;
+	case FAKE_CLOSE:
+		if (p->ops->close)
+			p->ops->close(p->state);
+		return 0;
+	case FAKE_RESET:
+		p->ops->reset(p->state);
+		return 0;
+	case FAKE_WRITE:
+		if (fake_is_memory_(p, c->bar, c->offset))
+			memcpy(p->bars[c->bar] + c->offset, &c->value, c->len);
+		p->ops->bar_write(p->state, c->bar, c->offset, c->len, c->value);
+		return 0;
+	case FAKE_POLL:
+		return p->ops->poll(p->state);
+	case FAKE_TIMER:
+		p->ops->timer(p->state, c->timer);
+		return 0;
+	}
+	return 0;
+}
+
+/* One callback, however many processes it takes. Return: of the last one. */
+static inline uint64_t fake_call_(struct cused_port *p, const struct fake_call *c)
+{
+	uint64_t rc;
+
+	if (setjmp(p->killed)) {	/* of this one, or of those that took over */
+		p->kills++;
+		fake_replace(p);
+		if (p->is_open) {
+			p->mortal = true;
+			p->counts_now = false;
+			if (fake_restore(p))
+				abort();
+			fake_pieces_commit(&p->pieces);
+			p->counts_now = true;
+			if (p->poll_first && p->ops->poll)
+				p->ops->poll(p->state);
+			fake_pieces_commit(&p->pieces);
+			p->mortal = false;
+		}
+		/* Its timer is armed anew, if it still matters. */
+		if (c->what == FAKE_TIMER)
+			return 0;
+	}
+	p->counts_now = c->what == FAKE_POLL || c->what == FAKE_TIMER;
+	p->mortal = true;
+	rc = fake_callback_(p, c);
+	fake_pieces_commit(&p->pieces);
+	p->mortal = false;
+	return rc;
+}
+
 static inline int fake_open(struct cused_port *p)
 {
-	int rc = p->ops->open ? p->ops->open(p->state) : 0;
+	int rc = -(int)fake_call_(p, &(struct fake_call){ .what = FAKE_OPEN });
 
 	p->is_open = rc == 0;
 	return rc;
@@ -338,8 +534,8 @@ static inline int fake_open(struct cused_port *p)
 
 static inline void fake_close(struct cused_port *p)
 {
-	if (p->is_open && p->ops->close)
-		p->ops->close(p->state);
+	if (p->is_open)
+		fake_call_(p, &(struct fake_call){ .what = FAKE_CLOSE });
 	p->is_open = false;
 	memset(p->deadline, 0, sizeof(p->deadline));
 	p->level = false;
@@ -347,7 +543,7 @@ static inline void fake_close(struct cused_port *p)
 
 static inline void fake_reset(struct cused_port *p)
 {
-	p->ops->reset(p->state);
+	fake_call_(p, &(struct fake_call){ .what = FAKE_RESET });
 	p->level = false;
 }
 
@@ -361,16 +557,6 @@ static inline void fake_destroy(struct cused_port *p)
 }
 
 /* ---- playing the client ---- */
-
-static inline bool fake_is_memory_(struct cused_port *p, unsigned bar, uint64_t off)
-{
-	const struct cused_bar *b = &p->pci.bars[bar];
-
-	for (unsigned i = 0; i < b->n_areas; i++)
-		if (b->areas[i].first <= off && off <= b->areas[i].last)
-			return true;
-	return false;
-}
 
 static inline void fake_check_(struct cused_port *p, unsigned bar, uint64_t off, unsigned len)
 {
@@ -405,10 +591,11 @@ static inline void fake_poke(struct cused_port *p, unsigned bar, uint64_t off, u
 static inline void fake_write(struct cused_port *p, unsigned bar, uint64_t off, unsigned len,
 			      uint64_t v)
 {
+	struct fake_call c = { .what = FAKE_WRITE, .bar = bar, .len = len, .offset = off,
+			       .value = v };
+
 	fake_check_(p, bar, off, len);
-	if (fake_is_memory_(p, bar, off))
-		memcpy(p->bars[bar] + off, &v, len);
-	p->ops->bar_write(p->state, bar, off, len, v);
+	fake_call_(p, &c);
 }
 
 static inline uint32_t fake_read32(struct cused_port *p, unsigned bar, uint64_t off)
@@ -432,7 +619,7 @@ static inline unsigned fake_poll(struct cused_port *p, unsigned max)
 {
 	unsigned n = 0;
 
-	while (p->ops->poll && p->ops->poll(p->state))
+	while (p->ops->poll && fake_call_(p, &(struct fake_call){ .what = FAKE_POLL }))
 		if (++n > max)
 			abort();
 	return n;
@@ -454,7 +641,7 @@ static inline void fake_advance(struct cused_port *p, uint64_t ns)
 			break;
 		p->clock = p->deadline[id];
 		p->deadline[id] = 0;
-		p->ops->timer(p->state, id);
+		fake_call_(p, &(struct fake_call){ .what = FAKE_TIMER, .timer = id });
 	}
 	p->clock = until;
 }
