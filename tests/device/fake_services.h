@@ -83,6 +83,8 @@ struct cused_port {
 	uint64_t kill_every;			/* then again after so many; 0: once */
 	bool poll_first;			/* before a write comes again */
 	unsigned kills;
+	void (*dying)(bool begins);		/* around the end of a process; or NULL */
+	bool no_memory;				/* that is kept */
 	bool mortal;				/* inside of a callback */
 	bool counts_now;			/* … where save_now() has an effect */
 	jmp_buf killed;
@@ -247,6 +249,8 @@ static inline void *fake_memory_(struct cused_port *p, unsigned id, uint64_t siz
 
 	if (id >= CUSED_MEMORIES)
 		abort();
+	if (p->no_memory)
+		return NULL;
 	if (p->memories[id].base)
 		return p->memories[id].size == size ? p->memories[id].base : NULL;
 	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
@@ -276,8 +280,8 @@ static const struct cused_services fake_services = {
 	.memory = fake_memory_,
 };
 
-/* Set before fake_create(): a core that is older than save(). */
-static bool fake_is_old;
+/* Set before fake_create(): a core that is older than save(), or keeps nothing. */
+static bool fake_is_old, fake_has_no_memory;
 
 /* ---- parameters: the program's parser has tests of its own; this one is small ---- */
 
@@ -372,6 +376,7 @@ static inline int fake_create(struct cused_port *p, const char *name, const char
 	old = fake_services;
 	old.size = offsetof(struct cused_services, save);
 	p->services = fake_is_old ? &old : &fake_services;
+	p->no_memory = fake_has_no_memory;
 	p->ops = fake_find(name);
 	p->clock = 1000000000;
 	if (!p->ops)
@@ -447,7 +452,11 @@ static inline void fake_replace(struct cused_port *p)
 	uint64_t calls = p->calls;
 
 	p->mortal = false;
+	if (p->dying)
+		p->dying(true);
 	p->ops->destroy(p->state);
+	if (p->dying)
+		p->dying(false);
 	if (p->calls != calls)
 		abort();
 	fake_pieces_drop(&p->pieces);
@@ -613,13 +622,18 @@ static inline void fake_poke32(struct cused_port *p, unsigned bar, uint64_t off,
 	fake_poke(p, bar, off, 4, v);
 }
 
+static inline bool fake_poll_once(struct cused_port *p)
+{
+	return fake_call_(p, &(struct fake_call){ .what = FAKE_POLL });
+}
+
 /* Poll until there is nothing to do. Return: polls that did something; aborts the test
  * after @max of them (a model that never gets idle). */
 static inline unsigned fake_poll(struct cused_port *p, unsigned max)
 {
 	unsigned n = 0;
 
-	while (p->ops->poll && fake_call_(p, &(struct fake_call){ .what = FAKE_POLL }))
+	while (p->ops->poll && fake_poll_once(p))
 		if (++n > max)
 			abort();
 	return n;

@@ -82,17 +82,21 @@ START_TEST(read_only_registers)
 }
 END_TEST
 
-/* 3.1.5: EN 0 → 1 → 0, through the map and through the file. */
+/* 3.1.5: EN 0 → 1 → 0, through the map and through the file; CSTS shows it with the poll that
+ * follows. */
 START_TEST(enable_disable)
 {
 	client_create(&c, NULL);
 	client_enable(&c, 32);
 	client_disable(&c);
 	fake_write32(&c.p, 0, CC, CC_ON);
+	ck_assert_uint_eq(fake_read32(&c.p, 0, CSTS), 0);
+	c.p.ops->poll(c.p.state);
 	ck_assert_uint_eq(fake_read32(&c.p, 0, CSTS), 1);
 	fake_write32(&c.p, 0, CC, CC_ON | 0xff00000eu);	/* reserved bits read 0 */
 	ck_assert_uint_eq(fake_read32(&c.p, 0, CC), CC_ON);
 	fake_write32(&c.p, 0, CC, 0);
+	c.p.ops->poll(c.p.state);
 	ck_assert_uint_eq(fake_read32(&c.p, 0, CSTS), 0);
 	client_stop(&c);
 }

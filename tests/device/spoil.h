@@ -105,6 +105,7 @@ static inline void spoil_all(struct cused_port *p, void (*use)(struct cused_port
 	}
 	ck_assert_uint_gt(s.refused, 0);
 	ck_assert_uint_gt(s.taken, 0);
+	p->is_open = false;		/* the last one was refused */
 	fake_pieces_free(&s.good);
 	free(s.bar);
 }

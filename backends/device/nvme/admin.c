@@ -190,7 +190,11 @@ void nvme_admin_run(struct nvme *n, unsigned count)
 
 		memset(c, 0, sizeof(*c));
 		c->e = n->fetched[i];
+		/* For it and one that it aborts: save.c tells why. */
+		nvme_queue_room(n, 2);
 		c->status = dispatch(n, c);
+		nvme_queue_consumed(n, 0);
+		nvme_dirty_ctrl(n);
 		if (c->status || c->kind != KIND_ASYNC)
 			nvme_io_finish(n, c);
 	}

@@ -113,10 +113,21 @@ static uint64_t load64(struct nvme *n, unsigned off)
 	return nvme_reg_load32(n, off) | (uint64_t)nvme_reg_load32(n, off + 4) << 32;
 }
 
+/* The client sees it when it was saved. */
 static void set_csts(struct nvme *n, uint32_t v)
 {
 	n->csts = v;
-	nvme_reg_store32(n, REG_CSTS, v);
+	n->csts_told = false;
+	nvme_dirty_ctrl(n);
+}
+
+static void tell_csts(struct nvme *n)
+{
+	if (n->csts_told)
+		return;
+	nvme_save_now(n);
+	nvme_reg_store32(n, REG_CSTS, n->csts);
+	n->csts_told = true;
 }
 
 /* Controller Fatal Status (9.5): queues cannot be used any more. */
@@ -203,6 +214,7 @@ static bool cc_changed(struct nvme *n, uint32_t raw)
 	if ((raw & CC_VALID) == old)
 		return false;
 	n->cc = raw & CC_VALID;
+	nvme_dirty_ctrl(n);
 	if (old & CC_EN && !(n->cc & CC_EN))
 		controller_reset(n);
 	if (!(old & CC_EN) && n->cc & CC_EN)
@@ -215,6 +227,9 @@ static bool cc_changed(struct nvme *n, uint32_t raw)
 static bool masks_changed(struct nvme *n, uint32_t set, uint32_t clear)
 {
 	n->intmask = (n->intmask | set) & ~clear;
+	/* Another process tells from the registers what it has to do. */
+	nvme_dirty_ctrl(n);
+	nvme_save_now(n);
 	nvme_reg_swap32(n, REG_INTMS, set, n->intmask);
 	nvme_reg_swap32(n, REG_INTMC, clear, 0);
 	nvme_queue_timer(n);		/* tell what was masked until now */
@@ -258,9 +273,12 @@ static void power_on(struct nvme *n)
 {
 	if (n->csts & CSTS_RDY && !(n->csts & CSTS_SHST_DONE))
 		n->unsafe_shutdowns++;
+	/* First, so that another process never takes cleared doorbells for news. */
+	nvme_reg_store32(n, REG_CC, 0);
 	controller_reset(n);
 	n->cc = n->intmask = 0;
 	n->errors_valid = 0;
+	nvme_dirty_errors(n);
 	for (unsigned off = 0; off < NVME_DOORBELLS; off += 4)
 		nvme_reg_store32(n, off, 0);
 	n->scan = 0;
@@ -274,7 +292,7 @@ static bool work(struct nvme *n)
 	bool worked = nvme_queue_doorbells(n);
 	unsigned count;
 
-	if (n->batch_next == n->batch_n) {
+	if (n->batch_next == n->batch_n && !nvme_io_again(n)) {
 		count = nvme_queue_fetch_admin(n);
 		if (count)
 			nvme_admin_run(n, count);
@@ -300,8 +318,13 @@ static bool nvme_poll(void *state)
 	if (n->csts == CSTS_RDY)		/* not failed, not shut down */
 		worked |= work(n);
 	nvme_queue_post(n);
+	tell_csts(n);
+	if (n->resumed)
+		nvme_queue_resume(n);
 	if (n->irq_dirty || n->level)
 		nvme_queue_irq(n);
+	n->resumed = false;
+	nvme_save(n);
 	return worked;
 }
 
@@ -310,7 +333,8 @@ static uint64_t nvme_bar_read(void *state, unsigned bar, uint64_t offset, unsign
 	return 0;	/* all pages are memory */
 }
 
-/* The bytes are stored already. Doorbells are left to the poll that follows. */
+/* The bytes are stored already. Doorbells, and a CSTS that changes, are left to the poll
+ * that follows: save.c tells why. */
 static void nvme_bar_write(void *state, unsigned bar, uint64_t offset, unsigned len,
 			   uint64_t value)
 {
@@ -324,6 +348,7 @@ static void nvme_bar_write(void *state, unsigned bar, uint64_t offset, unsigned 
 		scan(n);
 	if (n->irq_dirty)
 		nvme_queue_irq(n);
+	nvme_save(n);
 }
 
 static void nvme_timer(void *state, unsigned id)
@@ -343,12 +368,20 @@ static int nvme_open(void *state)
 		return -ENOMEM;
 	n->power_cycles++;
 	power_on(n);
+	nvme_save_all(n);
 	return 0;
 }
 
 static void nvme_reset(void *state)
 {
 	power_on(state);
+	nvme_save(state);
+}
+
+static void nvme_close(void *state)
+{
+	power_on(state);
+	nvme_save_nothing(state);
 }
 
 /* ---- create and destroy ---- */
@@ -496,6 +529,7 @@ static int nvme_create(const struct cused_services *services, struct cused_port 
 	n->svc = services;
 	n->port = port;
 	n->born = services->now(port);
+	n->saves = CUSED_HAS(services, save) && CUSED_HAS(services, save_now);
 	for (unsigned i = 0; i < NVME_NAMESPACES; i++)
 		n->ns[i].fd = -1;
 	for (unsigned i = 0; i < NVME_ASYNC; i++) {
@@ -552,11 +586,13 @@ static const struct cused_device_ops nvme_ops = {
 	.create = nvme_create,
 	.destroy = nvme_destroy,
 	.open = nvme_open,
-	.close = nvme_reset,
+	.close = nvme_close,
 	.reset = nvme_reset,
 	.bar_read = nvme_bar_read,
 	.bar_write = nvme_bar_write,
 	.poll = nvme_poll,
 	.timer = nvme_timer,
+	.restore = nvme_save_restore,
+	.resume = nvme_save_resume,
 };
 CUSED_DEVICE(nvme_ops);

@@ -220,7 +220,7 @@ static void set_timestamp(struct nvme *n, const uint8_t data[8])
 	for (unsigned i = 0; i < 6; i++)
 		n->feat.timestamp |= (uint64_t)data[i] << 8 * i;
 	n->feat.timestamp_at = n->svc->now(n->port);
-	n->feat.timestamp_set = true;
+	n->feat.timestamp_set = 1;
 }
 
 /*

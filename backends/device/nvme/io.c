@@ -32,14 +32,18 @@
 
 static struct nvme_async *async_get(struct nvme *n, const struct nvme_cmd *c)
 {
-	struct nvme_async *a = n->async_free;
+	struct nvme_async *a = c->again;
 
 	/* The fetcher leaves one free for each command of a batch. */
-	n->async_free = a->next;
-	n->n_async_free--;
+	if (!a) {
+		a = n->async_free;
+		n->async_free = a->next;
+		n->n_async_free--;
+	}
 	*a = (struct nvme_async){
-		.used = true, .live = true, .sqid = c->sqid, .cid = c->e.cid,
+		.used = true, .live = true, .sqid = c->sqid, .cid = c->e.cid, .e = c->e,
 	};
+	nvme_dirty_waiting(n, a);
 	return a;
 }
 
@@ -50,6 +54,15 @@ static void async_put(struct nvme *n, struct nvme_async *a)
 	*a = (struct nvme_async){ .next = n->async_free };
 	n->async_free = a;
 	n->n_async_free++;
+	nvme_dirty_waiting(n, a);
+}
+
+/* All that is left to do is what a flush does: so another process would do that. */
+static void async_is_flush(struct nvme *n, struct nvme_async *a)
+{
+	a->e.opcode = IO_FLUSH;
+	a->e.flags = 0;
+	nvme_dirty_waiting(n, a);
 }
 
 static void async_complete(struct nvme *n, struct nvme_async *a, uint16_t status)
@@ -59,6 +72,7 @@ static void async_complete(struct nvme *n, struct nvme_async *a, uint16_t status
 	if (a->live)
 		nvme_io_finish(n, &c);
 	a->live = false;
+	nvme_dirty_waiting(n, a);
 	if (!a->busy)
 		async_put(n, a);
 }
@@ -66,7 +80,8 @@ static void async_complete(struct nvme *n, struct nvme_async *a, uint16_t status
 /* Has the command's data reached the disk? Then answer it. */
 static void async_check(struct nvme *n, struct nvme_async *a)
 {
-	if (a->used && !a->busy && a->work == WORK_NONE && nvme_store_met(n, &a->need))
+	if (a->used && !a->busy && !a->again && a->work == WORK_NONE &&
+	    nvme_store_met(n, &a->need))
 		async_complete(n, a, a->status);
 }
 
@@ -86,6 +101,7 @@ static void async_worked(struct nvme *n, struct nvme_async *a)
 		return;
 	}
 	a->work = WORK_NONE;
+	async_is_flush(n, a);
 	nvme_store_need(n, 1u << (a->ns->nsid - 1), &a->need);
 	async_check(n, a);
 }
@@ -102,6 +118,7 @@ static void async_synced(struct nvme *n, struct nvme_ns *ns, uint16_t status)
 		    a->need.seq[bit] <= ns->sync_target) {
 			a->need.mask &= ~(1u << bit);
 			a->status = status;
+			nvme_dirty_waiting(n, a);
 		}
 		async_check(n, a);
 	}
@@ -136,6 +153,8 @@ void nvme_io_drop(struct nvme *n)
 	for (unsigned i = 0; i < NVME_ASYNC; i++) {
 		struct nvme_async *a = &n->async[i];
 
+		if (a->live)
+			nvme_dirty_waiting(n, a);
 		a->live = false;
 		if (a->used && !a->busy)
 			async_put(n, a);
@@ -161,6 +180,29 @@ bool nvme_io_abort(struct nvme *n, uint16_t sqid, uint16_t cid)
 		}
 	}
 	return false;
+}
+
+/* Fill the batch with commands that waited in another process. Return: true if there were. */
+bool nvme_io_again(struct nvme *n)
+{
+	if (!n->again_left)
+		return false;
+	n->batch_n = n->batch_next = 0;
+	for (; n->again_next < NVME_ASYNC && n->batch_n < NVME_BATCH; n->again_next++) {
+		struct nvme_async *a = &n->async[n->again_next];
+		struct nvme_cmd *c = &n->batch[n->batch_n];
+
+		if (!a->again)
+			continue;
+		memset(c, 0, sizeof(*c));
+		c->e = a->e;
+		c->sqid = a->sqid;
+		c->status = a->status;
+		c->again = a;
+		n->batch_n++;
+	}
+	n->again_left = n->batch_n;
+	return n->again_left;
 }
 
 /* ---- prepare ---- */
@@ -391,6 +433,7 @@ static uint16_t do_cmd(struct nvme *n, struct nvme_cmd *c)
 /* Stage the completion; a failure goes to the error log first (5.14.1.1). */
 void nvme_io_finish(struct nvme *n, struct nvme_cmd *c)
 {
+	nvme_queue_room(n, 1);
 	if (c->status) {
 		nvme_log_error(n, c, c->status);
 		c->status |= ST_MORE;
@@ -412,18 +455,25 @@ static void finish_synced(struct nvme *n, struct nvme_cmd *c)
 	}
 	a = async_get(n, c);
 	a->need = need;
+	async_is_flush(n, a);
 }
 
 static void finish(struct nvme *n, struct nvme_cmd *c)
 {
 	bool flush = c->kind == KIND_ASYNC && c->e.opcode == IO_FLUSH;
 
+	nvme_queue_room(n, 1);
+	if (!c->again)
+		nvme_queue_consumed(n, c->sqid);
 	if (c->status)
 		nvme_io_finish(n, c);
 	else if (flush || (c->kind == KIND_WRITE && c->fua))
 		finish_synced(n, c);
 	else if (c->kind != KIND_ASYNC)
 		nvme_io_finish(n, c);
+	/* It does not wait any more, or as what it is now. */
+	if (c->again && c->again->again)
+		async_put(n, c->again);
 }
 
 /* ---- a part of the batch ---- */
@@ -445,7 +495,8 @@ static unsigned gather(struct nvme *n, struct nvme_cmd **ret_data, unsigned *ret
 	for (; i < n->batch_n && i < n->batch_next + NVME_PART; i++) {
 		struct nvme_cmd *c = &n->batch[i];
 
-		c->status = prepare(n, c);
+		if (!c->again || !c->status)
+			c->status = prepare(n, c);
 		if (!has_data(c))
 			continue;
 		if (n_data && (bytes + c->len > NVME_PART_BYTES ||
@@ -478,6 +529,7 @@ void nvme_io_run(struct nvme *n)
 	}
 	if (n_data)
 		nvme_prp_transfer(n, data, n_data, true);
+	nvme_dirty_post(n);
 	for (unsigned i = 0; i < count; i++)
 		finish(n, &part[i]);
 	n->batch_next += count;

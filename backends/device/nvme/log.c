@@ -18,6 +18,7 @@ void nvme_log_error(struct nvme *n, const struct nvme_cmd *c, uint16_t status)
 {
 	struct nvme_error *e = &n->errors[n->error_count % NVME_ERRORS];
 
+	nvme_dirty_errors(n);
 	if (n->errors_valid < NVME_ERRORS)
 		n->errors_valid++;
 	*e = (struct nvme_error){
@@ -167,6 +168,7 @@ void nvme_log_event(struct nvme *n, unsigned type, unsigned info, unsigned page)
 			return;
 	if (n->n_events < NVME_EVENTS)
 		n->events[n->n_events++] = word;
+	nvme_dirty_ctrl(n);
 }
 
 /* Complete requests with events. Return: true if any was. */
@@ -183,6 +185,7 @@ bool nvme_log_deliver(struct nvme *n)
 		}
 		if (!nvme_queue_complete_aer(n, n->aer[0], ST_OK, word))
 			break;
+		nvme_dirty_ctrl(n);
 		n->event_masked[word & 7] = true;
 		memmove(n->aer, n->aer + 1, --n->n_aer * sizeof(*n->aer));
 		memmove(n->events + i, n->events + i + 1,

@@ -8,6 +8,7 @@
  *   io.c        the NVM command set
  *   admin.c     the admin command set;  identify.c, feature.c, log.c: its larger parts
  *   store.c     images, memory, the helper thread that waits for the disk
+ *   save.c      what outlives the process
  */
 #ifndef NVME_NVME_H
 #define NVME_NVME_H
@@ -54,6 +55,7 @@ struct nvme_ns {
 	uint32_t nsid;			/* 1 … n_ns */
 	int fd;				/* -1: memory */
 	uint8_t *mem;			/* @bytes of it, or NULL */
+	bool mem_kept;			/* of the core's, which outlives the process */
 	const char *path;		/* for messages */
 	uint64_t bytes, blocks;
 	unsigned lba_shift;
@@ -96,7 +98,9 @@ struct nvme_async {
 	struct nvme_async *next;	/* free list, or lists of the helper (helper's lock) */
 	bool used, busy;
 	bool live;			/* a completion is owed to sqid, cid */
+	bool again;			/* of another process; @e is to be executed again */
 	uint16_t sqid, cid;
+	struct nvme_sqe e;		/* what another process would have to execute */
 	bool then_sync;			/* durable before it completes (FUA) */
 	uint16_t status;
 	struct nvme_need need;
@@ -124,15 +128,17 @@ struct nvme_store {
 /* ---- queue.c ---- */
 
 struct nvme_sq {
-	bool live;
+	bool live, wipe;		/* wipe: see nvme_queue_wipe() */
 	uint16_t cqid;
 	uint32_t size;			/* entries */
 	uint32_t head, tail;
+	uint32_t done;			/* behind what was completed or waits; up to @head is
+					 * fetched only */
 	uint64_t base;
 };
 
 struct nvme_cq {
-	bool live, ien;
+	bool live, wipe, ien;
 	bool phase;			/* of the next entry */
 	bool dirty;			/* entries staged, interrupt owed */
 	uint16_t vector;
@@ -162,6 +168,7 @@ struct nvme_cmd {
 	/* mapping: pieces [first, first + count) of the direction's array */
 	uint32_t first, count;
 	uint32_t mapped;		/* bytes */
+	struct nvme_async *again;	/* it waited in another process, with this; or NULL */
 	uint64_t list;			/* PRP list to be read next, 0 none */
 	uint32_t list_left;		/* entries still wanted */
 	uint32_t list_got;
@@ -176,6 +183,7 @@ struct nvme_stage {			/* completions on their way */
 	struct nvme_cqe before[NVME_STAGE];	/* with the phase that hides them */
 	struct nvme_cqe after[NVME_STAGE];
 	uint64_t iova[NVME_STAGE];
+	uint32_t slot[NVME_STAGE];
 	uint16_t cqid[NVME_STAGE];
 	unsigned n;
 };
@@ -194,9 +202,19 @@ struct nvme_features {
 	uint32_t coalescing, atomicity, async_event;
 	uint16_t temperature_over, temperature_under;
 	uint64_t timestamp, timestamp_at;	/* ms; ns of the monotonic clock */
-	bool timestamp_set;
-	bool vector_cd[NVME_QUEUES_MAX + 1];
+	uint8_t timestamp_set;			/* 0, 1 */
+	uint8_t vector_cd[NVME_QUEUES_MAX + 1];	/* 0, 1 */
 };
+
+/* ---- save.c ---- */
+
+struct nvme_dirty {			/* not saved yet */
+	bool any;			/* of what follows */
+	bool ctrl, post, errors;
+	uint64_t queues[(NVME_QUEUES_MAX + 1) / 64];
+	uint64_t waiting[NVME_ASYNC / 64];
+};
+static_assert((NVME_QUEUES_MAX + 1) % 64 == 0 && NVME_ASYNC % 64 == 0, "whole words");
 
 struct nvme {
 	const struct cused_services *svc;
@@ -221,6 +239,13 @@ struct nvme {
 	bool level;			/* INTx as last told */
 	bool irq_dirty;			/* INTx may have to change */
 	bool timer_armed;
+	bool csts_told;			/* CSTS in the BAR is @csts */
+	bool wipe;			/* some queue's is set */
+
+	bool saves;			/* the core can save */
+	bool restored;			/* there was a piece of the controller */
+	bool resumed;			/* no poll yet since another process was here */
+	struct nvme_dirty dirty;
 
 	struct nvme_sq sq[NVME_QUEUES_MAX + 1];
 	struct nvme_cq cq[NVME_QUEUES_MAX + 1];
@@ -243,6 +268,8 @@ struct nvme {
 	struct nvme_async async[NVME_ASYNC];
 	struct nvme_async *async_free;
 	unsigned n_async_free;
+	bool again_left;		/* some are nvme_async.again, from @again_next on */
+	unsigned again_next;
 
 	struct nvme_features feat;
 	uint16_t aer[NVME_AERL + 1];	/* command ids */
@@ -266,6 +293,7 @@ void nvme_ctrl_fatal(struct nvme *n, const char *why);
 void nvme_ctrl_synced(struct nvme *n);
 
 /* queue.c */
+uint32_t nvme_queue_unread(const struct nvme_cq *cq);
 uint16_t nvme_queue_create_cq(struct nvme *n, unsigned id, uint64_t base, uint32_t size,
 			      bool ien, uint16_t vector);
 uint16_t nvme_queue_create_sq(struct nvme *n, unsigned id, uint64_t base, uint32_t size,
@@ -277,6 +305,10 @@ bool nvme_queue_doorbells(struct nvme *n);
 void nvme_queue_scan(struct nvme *n);
 unsigned nvme_queue_fetch_io(struct nvme *n);
 unsigned nvme_queue_fetch_admin(struct nvme *n);
+void nvme_queue_consumed(struct nvme *n, uint16_t sqid);
+void nvme_queue_room(struct nvme *n, unsigned count);
+void nvme_queue_wipe(struct nvme *n, bool all);
+void nvme_queue_resume(struct nvme *n);
 void nvme_queue_complete(struct nvme *n, uint16_t sqid, uint16_t cid, uint16_t status,
 			 uint32_t result);
 bool nvme_queue_complete_aer(struct nvme *n, uint16_t cid, uint16_t status,
@@ -294,6 +326,7 @@ void nvme_prp_transfer(struct nvme *n, struct nvme_cmd *const *cmds, unsigned co
 void nvme_prp_drop(struct nvme *n, struct nvme_cmd *c);
 
 /* io.c */
+bool nvme_io_again(struct nvme *n);
 void nvme_io_run(struct nvme *n);
 void nvme_io_finish(struct nvme *n, struct nvme_cmd *c);
 bool nvme_io_reap(struct nvme *n);
@@ -337,5 +370,42 @@ void nvme_store_need(struct nvme *n, unsigned mask, struct nvme_need *ret);
 uint16_t nvme_store_sync_done(struct nvme *n, struct nvme_async *a);
 void nvme_store_sync_more(struct nvme *n, struct nvme_ns *ns);
 bool nvme_store_met(const struct nvme *n, struct nvme_need *need);
+
+/* save.c */
+void nvme_save(struct nvme *n);
+void nvme_save_now(struct nvme *n);
+void nvme_save_all(struct nvme *n);
+void nvme_save_nothing(struct nvme *n);
+int nvme_save_restore(void *state, unsigned id, const void *data, size_t size);
+int nvme_save_resume(void *state);
+
+static inline void nvme_dirty_ctrl(struct nvme *n)
+{
+	n->dirty.any = n->dirty.ctrl = true;
+}
+
+static inline void nvme_dirty_post(struct nvme *n)
+{
+	n->dirty.any = n->dirty.post = true;
+}
+
+static inline void nvme_dirty_errors(struct nvme *n)
+{
+	n->dirty.any = n->dirty.errors = true;
+}
+
+static inline void nvme_dirty_queue(struct nvme *n, unsigned id)
+{
+	n->dirty.any = true;
+	n->dirty.queues[id / 64] |= 1ull << id % 64;
+}
+
+static inline void nvme_dirty_waiting(struct nvme *n, const struct nvme_async *a)
+{
+	unsigned i = (unsigned)(a - n->async);
+
+	n->dirty.any = true;
+	n->dirty.waiting[i / 64] |= 1ull << i % 64;
+}
 
 #endif

@@ -35,9 +35,15 @@ static uint32_t distance(uint32_t from, uint32_t to, uint32_t size)
 	return to >= from ? to - from : to + size - from;
 }
 
+/* Completions that the client has not taken yet. */
+uint32_t nvme_queue_unread(const struct nvme_cq *cq)
+{
+	return distance(cq->head, cq->tail, cq->size);
+}
+
 static uint32_t cq_room(const struct nvme_cq *cq)
 {
-	return cq->size - 1 - distance(cq->head, cq->tail, cq->size) - cq->reserved;
+	return cq->size - 1 - nvme_queue_unread(cq) - cq->reserved;
 }
 
 /* ---- life ---- */
@@ -58,11 +64,13 @@ static void queue_up(struct nvme *n, unsigned id)
 uint16_t nvme_queue_create_cq(struct nvme *n, unsigned id, uint64_t base, uint32_t size,
 			      bool ien, uint16_t vector)
 {
+	nvme_queue_post(n);		/* one of that id may have been deleted just now */
 	n->cq[id] = (struct nvme_cq){
 		.live = true, .ien = ien, .phase = true, .vector = vector,
 		.size = size, .base = base,
 	};
 	nvme_reg_store32(n, doorbell(id, true), 0);
+	nvme_dirty_queue(n, id);
 	queue_up(n, id);
 	return ST_OK;
 }
@@ -71,11 +79,13 @@ uint16_t nvme_queue_create_cq(struct nvme *n, unsigned id, uint64_t base, uint32
 uint16_t nvme_queue_create_sq(struct nvme *n, unsigned id, uint64_t base, uint32_t size,
 			      unsigned cqid)
 {
+	nvme_queue_post(n);
 	n->sq[id] = (struct nvme_sq){
 		.live = true, .cqid = (uint16_t)cqid, .size = size, .base = base,
 	};
 	n->cq[cqid].n_sqs++;
 	nvme_reg_store32(n, doorbell(id, false), 0);
+	nvme_dirty_queue(n, id);
 	queue_up(n, id);
 	return ST_OK;
 }
@@ -89,7 +99,8 @@ uint16_t nvme_queue_delete_cq(struct nvme *n, unsigned id)
 		return ST_QUEUE_DELETION | ST_DNR;
 	nvme_queue_post(n);
 	n->cq[id].live = false;
-	nvme_reg_store32(n, doorbell(id, true), 0);
+	n->cq[id].wipe = n->wipe = true;
+	nvme_dirty_queue(n, id);
 	n->irq_dirty = true;
 	find_top(n);
 	return ST_OK;
@@ -101,21 +112,45 @@ uint16_t nvme_queue_delete_sq(struct nvme *n, unsigned id)
 	if (!id || id > n->n_queues || !n->sq[id].live)
 		return ST_QID | ST_DNR;
 	nvme_io_drop_sq(n, (uint16_t)id);
+	nvme_queue_room(n, 1);		/* from here on it is all or nothing */
 	n->sq[id].live = false;
 	n->cq[n->sq[id].cqid].n_sqs--;
-	nvme_reg_store32(n, doorbell(id, false), 0);
+	n->sq[id].wipe = n->wipe = true;
+	nvme_dirty_queue(n, id);
 	find_top(n);
 	return ST_OK;
+}
+
+/* Doorbells of queues that were deleted, or (@all) do not exist, read 0. Not before that was
+ * saved: a queue that exists takes a cleared doorbell for news. */
+void nvme_queue_wipe(struct nvme *n, bool all)
+{
+	n->wipe = false;
+	for (unsigned id = 0; id <= n->n_queues; id++) {
+		struct nvme_sq *sq = &n->sq[id];
+		struct nvme_cq *cq = &n->cq[id];
+
+		if (!sq->live && (all || sq->wipe))
+			nvme_reg_store32(n, doorbell(id, false), 0);
+		if (!cq->live && (all || cq->wipe))
+			nvme_reg_store32(n, doorbell(id, true), 0);
+		sq->wipe = cq->wipe = false;
+	}
 }
 
 /* No queue exists afterwards, admin ones included; doorbells read 0; the line is low. */
 void nvme_queue_reset(struct nvme *n)
 {
+	for (unsigned id = 0; id <= n->top; id++)
+		nvme_dirty_queue(n, id);
+	nvme_dirty_post(n);
+	n->wipe = false;
 	memset(n->sq, 0, sizeof(n->sq));
 	memset(n->cq, 0, sizeof(n->cq));
 	n->top = n->turn = 0;
 	n->stage.n = 0;
 	n->batch_n = n->batch_next = 0;
+	n->again_left = false;
 	for (unsigned off = NVME_DOORBELLS; off < NVME_MSIX_TABLE; off += 4)
 		nvme_reg_store32(n, off, 0);
 	if (n->timer_armed)
@@ -127,12 +162,14 @@ void nvme_queue_reset(struct nvme *n)
 
 /* ---- doorbells ---- */
 
+/* Before the value is put back: what has gone from there can be found by nobody else. */
 static void bad_doorbell(struct nvme *n, unsigned id, bool cq, uint32_t v, unsigned info)
 {
 	cused_log(CUSED_LOG_DEBUG, "nvme", "%s: %s doorbell of queue %u: bad value %#x",
 		  n->svc->name(n->port), cq ? "completion" : "submission", id, v);
 	nvme_log_error(n, NULL, 0);
 	nvme_log_event(n, AE_ERROR, info, LOG_ERROR);
+	nvme_save_now(n);
 }
 
 static bool sq_doorbell(struct nvme *n, unsigned id)
@@ -143,8 +180,8 @@ static bool sq_doorbell(struct nvme *n, unsigned id)
 	if (v == sq->tail)
 		return false;
 	if (v >= sq->size) {
-		nvme_reg_swap32(n, doorbell(id, false), v, sq->tail);
 		bad_doorbell(n, id, false, v, AE_ERROR_DB_VALUE);
+		nvme_reg_swap32(n, doorbell(id, false), v, sq->tail);
 		return true;
 	}
 	sq->tail = v;
@@ -160,9 +197,9 @@ static bool cq_doorbell(struct nvme *n, unsigned id)
 		return false;
 	/* A head may only move over entries that were posted. */
 	if (v >= cq->size ||
-	    distance(cq->head, v, cq->size) > distance(cq->head, cq->tail, cq->size)) {
-		nvme_reg_swap32(n, doorbell(id, true), v, cq->head);
+	    distance(cq->head, v, cq->size) > nvme_queue_unread(cq)) {
 		bad_doorbell(n, id, true, v, AE_ERROR_DB_VALUE);
+		nvme_reg_swap32(n, doorbell(id, true), v, cq->head);
 		return true;
 	}
 	cq->head = v;
@@ -194,9 +231,9 @@ void nvme_queue_scan(struct nvme *n)
 
 		if (!v || (id <= n->n_queues && (cq ? n->cq[id].live : n->sq[id].live)))
 			continue;
-		nvme_reg_swap32(n, off, v, 0);
 		if (n->csts & CSTS_RDY)
 			bad_doorbell(n, id, cq, v, AE_ERROR_DB_REGISTER);
+		nvme_reg_swap32(n, off, v, 0);
 	}
 }
 
@@ -330,6 +367,17 @@ unsigned nvme_queue_fetch_admin(struct nvme *n)
 	return count;
 }
 
+/* The next command of the queue will be completed or waits: what has to be saved with that.
+ * Room for a completion was made before. */
+void nvme_queue_consumed(struct nvme *n, uint16_t sqid)
+{
+	struct nvme_sq *sq = &n->sq[sqid];
+
+	sq->done = (sq->done + 1) % sq->size;
+	nvme_dirty_queue(n, sqid);
+	nvme_dirty_queue(n, sq->cqid);	/* what waits has a slot there: its head counts */
+}
+
 /* ---- completions ---- */
 
 static void stage(struct nvme *n, uint16_t sqid, uint16_t cid, uint16_t status,
@@ -341,24 +389,34 @@ static void stage(struct nvme *n, uint16_t sqid, uint16_t cid, uint16_t status,
 	uint16_t word = (uint16_t)(status << 1);
 	struct nvme_cqe e = {
 		.result = htole32(result),
-		.sqhd = htole16((uint16_t)n->sq[sqid].head),
+		.sqhd = htole16((uint16_t)n->sq[sqid].done),
 		.sqid = htole16(sqid),
 		.cid = htole16(cid),
 	};
 
-	if (s->n == NVME_STAGE)
-		nvme_queue_post(n);
+	nvme_queue_room(n, 1);
 	s->before[s->n] = s->after[s->n] = e;
 	s->before[s->n].status = htole16(word | !cq->phase);
 	s->after[s->n].status = htole16(word | cq->phase);
 	s->iova[s->n] = cq->base + ((uint64_t)cq->tail << CQE_SHIFT);
+	s->slot[s->n] = cq->tail;
 	s->cqid[s->n++] = cqid;
+	nvme_dirty_post(n);
+	nvme_dirty_queue(n, cqid);
 	if (++cq->tail == cq->size) {
 		cq->tail = 0;
 		cq->phase = !cq->phase;
 	}
 	cq->dirty = true;
 	cq->unsignalled++;
+}
+
+/* For @count completions: so that none of them posts, halfway through a change, what was
+ * staged before. */
+void nvme_queue_room(struct nvme *n, unsigned count)
+{
+	if (n->stage.n + count > NVME_STAGE)
+		nvme_queue_post(n);
 }
 
 /* Completion of a fetched command; goes out with the next nvme_queue_post(). */
@@ -425,13 +483,18 @@ static void signal_cq(struct nvme *n, struct nvme_cq *cq)
 	n->svc->irq_raise(n->port, cq->vector);
 }
 
-/* Write out staged completions and tell the client. */
+/* Write out staged completions and tell the client, once all that led to them is saved. */
 void nvme_queue_post(struct nvme *n)
 {
 	struct cused_dma v[2 * NVME_STAGE];
 	struct nvme_stage *s = &n->stage;
 	unsigned n_v, count = s->n;
 
+	if (!count && !n->wipe)
+		return;
+	nvme_save_now(n);
+	if (n->wipe)
+		nvme_queue_wipe(n, false);
 	if (!count)
 		return;
 	n_v = runs(s, s->before, v);
@@ -459,9 +522,19 @@ void nvme_queue_irq(struct nvme *n)
 			want |= cq->live && cq->ien && cq->head != cq->tail &&
 				!(n->intmask >> (cq->vector & 31) & 1);
 		}
-	if (want != n->level)
+	if (want != n->level || n->resumed)
 		n->svc->irq_level(n->port, want);
 	n->level = want;
+}
+
+/* The first poll after another process has posted its completions again: was the client told
+ * of them? */
+void nvme_queue_resume(struct nvme *n)
+{
+	for (unsigned id = 0; id <= n->top; id++)
+		if (n->cq[id].live)
+			n->cq[id].unsignalled = nvme_queue_unread(&n->cq[id]);
+	nvme_queue_timer(n);
 }
 
 /* The aggregation time is over, or a mask was lifted: tell of all that is untold. */

@@ -33,15 +33,20 @@
 
 /* ---- open and close ---- */
 
-static int open_memory(struct nvme_ns *ns, uint64_t size, struct cused_error *err)
+static int open_memory(struct nvme *n, struct nvme_ns *ns, uint64_t size,
+		       struct cused_error *err)
 {
-	void *mem;
+	void *mem = NULL;
 
 	if (size > SIZE_MAX / 2)
 		return cused_error_set(err, -EFBIG, "nvme: size %" PRIu64 " is more than "
 				       "memory can hold: use image=FILE", size);
-	mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (CUSED_HAS(n->svc, memory))
+		mem = n->svc->memory(n->port, ns->nsid - 1, size);
+	ns->mem_kept = mem;
+	if (!mem)
+		mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (mem == MAP_FAILED)
 		return cused_error_set(err, -errno, "nvme: no memory for a namespace of %"
 				       PRIu64 " bytes: make size smaller or use image=FILE",
@@ -131,7 +136,7 @@ int nvme_store_open(struct nvme *n, struct nvme_ns *ns, const char *path, uint64
 	ns->lba_shift = lba_shift;
 	ns->readonly = readonly;
 	ns->path = path;
-	rc = path ? open_image(ns, err) : open_memory(ns, size, err);
+	rc = path ? open_image(ns, err) : open_memory(n, ns, size, err);
 	if (rc)
 		return rc;
 	ns->blocks = ns->bytes >> lba_shift;
@@ -153,7 +158,7 @@ int nvme_store_open(struct nvme *n, struct nvme_ns *ns, const char *path, uint64
 
 void nvme_store_close(struct nvme_ns *ns)
 {
-	if (ns->mem)
+	if (ns->mem && !ns->mem_kept)
 		munmap(ns->mem, ns->bytes);
 	if (ns->fd >= 0)
 		close(ns->fd);
@@ -223,8 +228,9 @@ void nvme_store_zero_memory(struct nvme_ns *ns, const struct nvme_range *r)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end = r->offset + r->len;
 	uint64_t first = (r->offset + page - 1) & ~(page - 1), last = end & ~(page - 1);
+	int give_back = ns->mem_kept ? MADV_REMOVE : MADV_DONTNEED;
 
-	if (last <= first || madvise(ns->mem + first, last - first, MADV_DONTNEED)) {
+	if (last <= first || madvise(ns->mem + first, last - first, give_back)) {
 		memset(ns->mem + r->offset, 0, r->len);
 		return;
 	}
