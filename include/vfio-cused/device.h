@@ -119,7 +119,8 @@ struct cused_services {
 	 * restore(). The same @id again replaces them; @data NULL forgets them. What is saved in
 	 * one callback counts as a whole, when it returns; in poll() and timer(), also at each
 	 * save_now(): then it is safe before anything that follows is seen by the client.
-	 * At most CUSED_SAVE_MAX bytes. Without a service that outlives its process, of no effect.
+	 * At most CUSED_SAVE_MAX bytes. Without a service that outlives its process, of no effect, or
+	 * NULL: a model asks by CUSED_HAS().
 	 */
 	void (*save)(struct cused_port *port, unsigned id, const void *data, size_t size);
 	void (*save_now)(struct cused_port *port);

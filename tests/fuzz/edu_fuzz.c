@@ -65,7 +65,9 @@ static void step(struct cused_port *port, const struct record *r)
 		port->fail_dma = r->value >> 2 & 3;
 		break;
 	case 7:
-		if (r->value & 1) {
+		if (r->value & 2) {
+			port->kill_at = port->calls + 1 + r->delay % 16;
+		} else if (r->value & 1) {
 			fake_reset(port);
 		} else {
 			fake_close(port);

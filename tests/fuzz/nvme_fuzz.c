@@ -2,7 +2,8 @@
 /*
  * fuzz/nvme_fuzz.c - registers, doorbells, queue entries and client memory of the NVMe
  * model, stored in any order between its polls. Whatever a client does, the model stays
- * within its buffers, stores to mapped memory only, keeps its registers, and gets idle.
+ * within its buffers, stores to mapped memory only, keeps its registers, and gets idle; and
+ * what it saves is what the next process takes.
  *
  * Input: a byte of configuration, then records of 24 bytes, see struct record. Most
  * values are chosen from what hits something; the rest is taken as it is.
@@ -207,6 +208,8 @@ static void step(const struct record *r)
 			fake_reset(&port);
 		else if (r->small & 2)
 			fake_close(&port), fake_open(&port);
+		else if (r->small & 4)	/* killed a little later */
+			port.kill_at = port.calls + 1 + r->value % 64;
 		break;
 	}
 	for (unsigned i = r->what >> 4; i < 16 && port.ops->poll(port.state); i++)
