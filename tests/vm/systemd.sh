@@ -17,4 +17,5 @@ vm --root "$VM_DEBIAN" --modprobe fuse --modprobe cuse --memory 1024 --seconds 5
 	--program "$SYSTEM_BIN/vfioc-static" \
 	--program "$(dirname "$VFIO_CUSED")/tests/vm/vm-holder" \
 	--file "$old:/vm/old.deb" --file "$work/new.deb:/vm/new.deb" \
-	--file "$vm_dir/guest/lib.sh:/vm/lib.sh" "$vm_dir/guest/systemd.sh"
+	--file "$vm_dir/guest/lib.sh:/vm/lib.sh" --file "$vm_dir/guest/unit-lib.sh:/vm/unit-lib.sh" \
+	"$vm_dir/guest/systemd.sh"

@@ -2,113 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The Debian package on a machine with systemd, from installation to purge: the service is
 # enabled, used by an ordinary user, reloaded, killed, upgraded, stopped.
-# shellcheck source=lib.sh
-. /vm/lib.sh
-unit=vfio-cused.service
-conf=/etc/vfio-cused.conf
+# shellcheck source=unit-lib.sh
+. /vm/unit-lib.sh
 image=/var/lib/vfio-cused/disk.img
-
-fail()
-{
-	echo "failed: $*"
-	systemctl status --no-pager -n 0 'vfio-cused*'
-	journalctl --no-pager -o cat -b -n 60 -u $unit -u 'vfio-cused-agent*'
-	exit 1
-}
-
-step()
-{
-	echo "[$(cut -d' ' -f1 /proc/uptime)] $*"
-}
-
-as_user()
-{
-	setpriv --reuid user --regid user --clear-groups "$@"
-}
-
-# show PROPERTY: of the unit
-show()
-{
-	systemctl show -P "$1" $unit
-}
-
-main_pid()
-{
-	show MainPID
-}
-
-# status TEXT: what systemd was told
-status()
-{
-	[[ $(show StatusText) == "$1" ]]
-}
-
-agents()
-{
-	agent_pids "/usr/bin/vfio-cused agent" | wc -l
-}
-
-one_agent()
-{
-	[[ $(agents) == 1 ]]
-}
-
-# What is laid over /sys, as everybody sees it.
-mounts()
-{
-	grep -c ' - tmpfs vfio-cused ' /proc/self/mountinfo
-}
-
-# The machine, as far as the service changes it.
-machine()
-{
-	cut -d' ' -f4- /proc/self/mountinfo | grep -v credentials
-	find /dev/vfio -exec stat -c '%n %F %a %u:%g %t:%T' {} + 2>/dev/null | sort
-	ls /sys/bus/pci/devices /sys/kernel/iommu_groups
-	ls /sys/class/cuse 2>/dev/null | sed 's/^/cuse: /'	# the folder comes with the module
-	echo "processes: $(processes)"
-}
-
-as_before()
-{
-	[[ $(machine) == "$before" ]]
-}
-
-# restarted PID: another process serves, and all is there again
-restarted()
-{
-	[[ $(main_pid) != "$1" && $(main_pid) != 0 && $(show SubState) == running ]] &&
-		one_agent && [[ $(mounts) == "$laid" ]]
-}
-
-# A client that has a device open, and looks at it for each line that it is given: $client
-hold()
-{
-	rm -f /tmp/to-holder
-	mkfifo /tmp/to-holder
-	exec 7<>/tmp/to-holder
-	as_user vm-holder "$NVME" 7 look >/tmp/holder.out 2>&1 </tmp/to-holder 7>&- &
-	client=$!
-	wait_for 30 grep -q open /tmp/holder.out || fail "the holder does not open its device"
-}
-
-# client_sees GROUP DEVICE: errors of its calls on the two
-client_sees()
-{
-	local lines
-
-	lines=$(wc -l </tmp/holder.out)
-	echo >&7
-	wait_for 20 eval "[[ \$(wc -l </tmp/holder.out) -gt $lines ]]" || fail "the client hangs"
-	[[ $(tail -n 1 /tmp/holder.out) == "group $1 device $2" ]] ||
-		fail "the client sees $(tail -n 1 /tmp/holder.out), not $1 and $2"
-}
-
-client_ends()
-{
-	kill "$client"
-	wait_for 20 gone "$client" || fail "the client cannot end"
-}
 
 # reload STATUS: and wait for that
 reload()
@@ -245,11 +141,6 @@ systemctl stop $unit || fail "it cannot be stopped"
 client_sees 107 107
 client_ends
 [[ $(show Result) == success ]] || fail "it stopped with $(show Result)"
-machine_now()
-{
-	machine >/tmp/machine-after
-	diff <(echo "$before") /tmp/machine-after
-}
 wait_for 20 as_before || { machine_now; fail "something is left"; }
 [[ -z $(systemctl list-units --plain --no-legend --state=failed) ]] || fail "a unit has failed"
 systemctl start $unit || fail "it cannot be started"
