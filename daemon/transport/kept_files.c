@@ -96,14 +96,15 @@ static void file_unref(struct kept_files *files, struct file *file)
 	free(file);
 }
 
-/* Let go of what no record speaks of any more. @all: whether or not one does */
+/* Let go of what no record speaks of any more, as far as the oldest of which one does: a batch can
+ * have thousands, and looks at none but that each time. @all: whether or not one does */
 static void sweep(struct kept_files *files, bool all)
 {
 	list_for_each_safe(it, tmp, &files->dropped) {
 		struct kept *kept = container_of(it, struct kept, item);
 
 		if (!all && keep_get(files->keep, files->kind, kept->id, NULL, 0) >= 0)
-			continue;
+			break;
 		list_remove(&kept->item);
 		file_unref(files, kept->file);
 		free(kept);

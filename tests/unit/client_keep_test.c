@@ -398,6 +398,39 @@ START_TEST(an_events_file_waits_for_the_batch)
 }
 END_TEST
 
+/* A device that is closed may let go of all its vectors' events in one batch. */
+START_TEST(many_go_in_one_batch)
+{
+	enum { EVENTS = 800 };	/* each is a file */
+	int fd = eventfd(0, EFD_CLOEXEC), other = eventfd(0, EFD_CLOEXEC);
+	struct event **all = calloc(EVENTS, sizeof(struct event *)), *last;
+	struct client_events *events;
+	struct keep_batch batch;
+
+	ck_assert_ptr_ne(all, NULL);
+	ck_assert_int_eq(client_events_new(&events), 0);
+	ck_assert_int_eq(client_events_keep(events, kept.keep, &kept.fds), 0);
+	for (unsigned i = 0; i < EVENTS; i++) {
+		ck_assert_int_eq(client_event_new(events, dup(fd), &all[i]), 0);
+		ck_assert_uint_ne(event_keep(all[i]), 0);
+	}
+	keep_begin(kept.keep, &batch);
+	for (unsigned i = 0; i < EVENTS; i++)
+		event_unref(all[i]);
+	ck_assert_uint_eq(fake_kept_count(&kept, KEEP_EVENT), EVENTS);
+	keep_end(&batch);
+	ck_assert_uint_eq(kept.n, 1);
+	ck_assert_int_eq(client_event_new(events, other, &last), 0);
+	event_keep(last);
+	ck_assert_uint_eq(kept.n, 1);
+	ck_assert_uint_eq(kept.puts, 2);
+	event_unref(last);
+	client_events_free(events);
+	close(fd);
+	free(all);
+}
+END_TEST
+
 START_TEST(without_records_nothing_is_kept)
 {
 	int fd = eventfd(0, EFD_CLOEXEC);
@@ -429,6 +462,7 @@ int main(void)
 	tcase_add_test(tc, who_asks_at_once_gets_one_answer);
 	tcase_add_test(tc, events_are_the_same_again);
 	tcase_add_test(tc, an_events_file_waits_for_the_batch);
+	tcase_add_test(tc, many_go_in_one_batch);
 	tcase_add_test(tc, without_records_nothing_is_kept);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
