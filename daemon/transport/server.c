@@ -317,6 +317,9 @@ static void look_at_channel(struct channel *channel)
 		channel->backlog -= channel->backlog < 7 ? channel->backlog : 7;
 	if (channel->backlog == BACKLOG_LOOKS)
 		beware(channel);
+	/* Also a call that is answered can go on, as one that a courier brings something. */
+	if (channel->serving && channel->calls == channel->seen)
+		reader_add(channel);
 	channel->seen = channel->calls;
 }
 
