@@ -20,7 +20,9 @@ enum restart_point {
 	DIE_NOT,
 	DIE_BEFORE_COMMIT,	/* there is an effect, and no record of it */
 	DIE_BEFORE_COPY,	/* the client's memory was not written */
+	DIE_AFTER_COPY,
 	DIE_BEFORE_REPLY,
+	DIE_IN_CLOSE,		/* of a group */
 	DIE_BEFORE_COURIER,	/* a device file is there for it */
 	DIE_AFTER_COURIER,	/* it has answered, the service knows nothing of it */
 };
@@ -198,6 +200,15 @@ int __real_client_writev(pid_t tid, const struct iovec *local, const struct iove
 int __wrap_client_writev(pid_t tid, const struct iovec *local, const struct iovec *remote,
 			 size_t n);
 
+void __real_group_release(struct group *group);
+void __wrap_group_release(struct group *group);
+
+void __wrap_group_release(struct group *group)
+{
+	restart_point(DIE_IN_CLOSE);
+	__real_group_release(group);
+}
+
 void __wrap_replay_reply(const struct iovec *iov, int count)
 {
 	const struct fuse_out_header *header = iov[0].iov_base;
@@ -221,8 +232,14 @@ void __wrap_replay_answer(int32_t result, const struct iovec *local,
 int __wrap_client_writev(pid_t tid, const struct iovec *local, const struct iovec *remote,
 			 size_t n)
 {
+	int r;
+
+	/* The client sees nothing that does not count yet. */
+	RIG_INSIST(!replay_is_effect());
 	restart_point(DIE_BEFORE_COPY);
-	return __real_client_writev(tid, local, remote, n);
+	r = __real_client_writev(tid, local, remote, n);
+	restart_point(DIE_AFTER_COPY);
+	return r;
 }
 
 #endif

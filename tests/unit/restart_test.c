@@ -288,7 +288,7 @@ END_TEST
 START_TEST(a_mapping_goes_once)
 {
 	static const enum restart_point where[] = { DIE_BEFORE_COMMIT, DIE_BEFORE_COPY,
-						    DIE_BEFORE_REPLY };
+						    DIE_AFTER_COPY, DIE_BEFORE_REPLY };
 	int container, group;
 	uint64_t size;
 
@@ -384,6 +384,28 @@ START_TEST(a_file_is_closed_once)
 }
 END_TEST
 
+/* A close is let go on when its work takes long, so it does not come again. */
+START_TEST(a_close_that_was_answered)
+{
+	static struct rig_wait nobody;
+	struct fuse_release_in in = { .flags = O_RDWR };
+	int container, group;
+
+	restart_start(false);
+	attach(&container, &group);
+	restart_die(DIE_IN_CLOSE, 1);
+	in.fh = rig_file(group)->fh;
+	rig_file(group)->open = false;
+	rig_send(rig_node(RIG_GROUP1), &nobody, FUSE_RELEASE, 0, &in, sizeof(in), NULL, 0);
+	restart_after_death();
+	ck_assert_uint_eq(open_files(), 1);
+	group = rig_open(rig_node(RIG_GROUP1));
+	ck_assert_int_ge(group, RIG_FD);
+	ck_assert_uint_eq(status_of(group), VFIO_GROUP_FLAGS_VIABLE);
+	end();
+}
+END_TEST
+
 /* A courier that did not come to the answer goes for it again; what it was to bring before is
  * void, so that the device is open once. */
 START_TEST(a_device_comes_once)
@@ -449,11 +471,12 @@ int main(void)
 	tcase_add_test(tcase, a_node_without_its_file);
 	tcase_add_test(tcase, nothing_is_left);
 	tcase_add_loop_test(tcase, a_mapping_is_made_once, 0, 4);
-	tcase_add_loop_test(tcase, a_mapping_goes_once, 0, 3);
+	tcase_add_loop_test(tcase, a_mapping_goes_once, 0, 4);
 	tcase_add_loop_test(tcase, a_call_dies_with_several_services, 0, 2);
 	tcase_add_loop_test(tcase, an_answer_that_cannot_be_written, 0, 2);
 	tcase_add_loop_test(tcase, a_file_is_opened_once, 0, 2);
 	tcase_add_loop_test(tcase, a_file_is_closed_once, 0, 2);
+	tcase_add_test(tcase, a_close_that_was_answered);
 	tcase_add_loop_test(tcase, a_device_comes_once, 0, 2);
 	tcase_add_loop_test(tcase, a_token_comes_once, 0, 3);
 	suite_add_tcase(suite, tcase);
