@@ -483,7 +483,7 @@ int group_restore_device(struct group *group, struct ioas **ret_ioas)
 void group_restored(struct group *group)
 {
 	pthread_mutex_lock(&group->lock);
-	if (group->file_refs == 0 && group->container) {
+	if (group->container && (group->file_refs == 0 || !group_has_devices(group))) {
 		detach(group);
 		record(group);
 	}

@@ -17,6 +17,9 @@
  *   before anything is served. What is not there any more, a client that has gone meanwhile for
  *   one, is as if that had happened just now: its memory faults, its close follows.
  *
+ *   So it is with calls of several clients of which one was cut off: where records do not fit, a
+ *   device is closed or a group in no container, and its open file is told -ENOENT.
+ *
  *   A group that is behind a backend of its own (devices of the machine) begins anew: it is closed,
  *   and in no container.
  */
@@ -43,7 +46,8 @@ struct restore_ops {
  */
 int topology_restore(struct topology *topology, const struct restore_ops *ops, void *arg,
 		     struct cused_error *err);
-/* As container_open() returned it. Return: NULL: there is none of that id with an open file. */
+/* These are for one file each, and are asked as often as there are files.
+ * As container_open() returned it. Return: NULL: there is none of that id with an open file. */
 struct container *container_restore_file(struct topology *topology, uint64_t id);
 /* As group_open() left it: is the group's file open? */
 bool group_restore_file(struct group *group);

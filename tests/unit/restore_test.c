@@ -350,6 +350,25 @@ START_TEST(what_is_saved_at_once_does_not_wait_for_the_request)
 }
 END_TEST
 
+START_TEST(invalid_addresses_stay_and_get_new_ones)
+{
+	usual(&before);
+	ck_assert_int_eq(map(&before, 0, 0, RIG_VA, 0, 0x4000), 0);
+	ck_assert_int_eq(unmap(&before, 0, VFIO_DMA_UNMAP_FLAG_VADDR, 0, 0x4000), 0x4000);
+	side_take_over(&after, &before);
+	assert_same(&before, &after, "invalid");
+	ck_assert_int_eq(set_container(&after, 2, 0), -EBUSY);		/* T1-082 */
+	side_down(&after);
+	ck_assert_int_eq(type1_map(before.containers[0], &before.callers[1],
+				   VFIO_DMA_MAP_FLAG_VADDR, RIG_VA + 0x10000, 0, 0x4000), 0);
+	side_take_over(&after, &before);
+	assert_same(&before, &after, "new address");
+	ck_assert_uint_eq(after.mms[1].mm.locked_pages, 4);
+	ck_assert_int_eq(set_container(&after, 2, 0), 0);
+	side_down(&after);
+}
+END_TEST
+
 START_TEST(all_is_dirty)
 {
 	uint64_t words[1] = { 0 };
@@ -867,6 +886,7 @@ int main(void)
 	tcase_add_test(cases, a_reset_stays);
 	tcase_add_test(cases, what_a_mask_lets_through_is_not_pending);
 	tcase_add_test(cases, what_is_saved_at_once_does_not_wait_for_the_request);
+	tcase_add_test(cases, invalid_addresses_stay_and_get_new_ones);
 	tcase_add_test(cases, all_is_dirty);
 	tcase_add_test(cases, what_is_closed_stays_closed);
 	tcase_add_test(cases, what_nobody_asks_for_is_closed);
