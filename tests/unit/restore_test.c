@@ -420,6 +420,24 @@ START_TEST(what_is_closed_stays_closed)
 }
 END_TEST
 
+START_TEST(a_file_that_was_closed_is_not_found)
+{
+	usual(&before);
+	ck_assert_int_eq(map(&before, 0, 0, RIG_VA, 0, 0x4000), 0);
+	container_release(before.containers[0]);	/* its group has it (CG-122) */
+	before.containers[0] = NULL;
+	side_leave_addresses(&before);
+	side_up(&after, snapshot(before.keep));
+	ck_assert_int_eq(side_restore(&after), 0);
+	ck_assert_ptr_null(container_restore_file(after.topology, 1));
+	side_claim(&after, &before);
+	ck_assert_int_eq(topology_restore_end(after.topology, &after.err), 0);
+	assert_same(&before, &after, "a container without a file");
+	ck_assert_uint_eq(after.mms[0].mm.locked_pages, 4);
+	side_down(&after);
+}
+END_TEST
+
 START_TEST(what_nobody_asks_for_is_closed)
 {
 	struct side third;
@@ -889,6 +907,7 @@ int main(void)
 	tcase_add_test(cases, invalid_addresses_stay_and_get_new_ones);
 	tcase_add_test(cases, all_is_dirty);
 	tcase_add_test(cases, what_is_closed_stays_closed);
+	tcase_add_test(cases, a_file_that_was_closed_is_not_found);
 	tcase_add_test(cases, what_nobody_asks_for_is_closed);
 	tcase_add_test(cases, who_has_gone_faults);
 	tcase_add_test(cases, a_revoked_device_is_not_known);
