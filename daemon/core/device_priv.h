@@ -154,6 +154,16 @@ struct device_file {
 /* Everything that can be said before the model exists. Return: NULL: no memory. */
 struct device *device_alloc(struct topology *topology, struct group *group,
 			    const struct device_params *params);
+/* ---- device_bars.c. Their sizes stand in `bars`; free takes what the others have made. ---- */
+
+/* @bar_base: where the user wants the first memory BAR; 0: anywhere. Those of a process before
+ * this one get the addresses that they had. Return: 0, -errno with @err set; so does the other. */
+int device_place_bars(struct device *device, uint64_t bar_base, struct cused_error *err);
+int device_alloc_bars(struct device *device, struct cused_error *err);
+void device_free_bars(struct device *device);
+
+/* ---- device.c, locks ---- */
+
 void fair_lock_init(struct fair_lock *lock);
 void fair_lock_done(struct fair_lock *lock);
 /* All that is done while it is held counts as a whole: it is a batch of records, within that of
