@@ -181,7 +181,7 @@ void devfs_delivered(struct devfs *devfs, const uint8_t token[SERVICE_TOKEN_SIZE
 	service_token_name(token, name);
 	pthread_mutex_lock(&devfs->lock);
 	file = devfs_file_named(devfs, name);
-	if (file && file->flushed && file->by_opener) {
+	if (file && file->state != STATE_CLOSED && file->flushed && file->by_opener) {
 		file_not_flushed(devfs, file);
 		pthread_cond_broadcast(&devfs->changed);
 	}

@@ -28,7 +28,6 @@ _Static_assert(sizeof(((struct file_record *)0)->who) ==
 void devfs_keep_file(struct devfs *devfs, const struct devfs_file *file)
 {
 	struct file_record record = {
-		.device = device_keep_id(device_file_device(file->device)),
 		.place = file->place,
 		.opener = file->opener,
 		.pid = file->who.pid,
@@ -39,8 +38,12 @@ void devfs_keep_file(struct devfs *devfs, const struct devfs_file *file)
 		.by_opener = file->by_opener,
 	};
 
-	/* A device without records comes to nobody else. */
-	if (!record.device || file->state == STATE_CLOSED)
+	/* The device of a closed one is being released. */
+	if (file->state == STATE_CLOSED)
+		return;
+	record.device = device_keep_id(device_file_device(file->device));
+	/* One without records comes to nobody else. */
+	if (!record.device)
 		return;
 	memcpy(record.who, file->who.name, sizeof(record.who));
 	memcpy(record.name, file->name, sizeof(record.name));
