@@ -27,6 +27,9 @@ struct fd_keep {
 	void (*drop)(struct fd_keep *fds, const char *name);
 	/* What the process before has put. Return: the fd, the caller's from now on; -1. */
 	int (*take)(struct fd_keep *fds, const char *name);
+	/* After return, what was dropped is held no more. NULL: drop() sees to that. Waits for whoever
+	 * holds it. */
+	void (*settle)(struct fd_keep *fds);
 };
 
 #endif

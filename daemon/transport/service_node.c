@@ -195,10 +195,16 @@ static void fd_outlive(const struct node *node, bool on)
 	char name[FD_KEEP_NAME_SIZE];
 
 	fd_name(node, name);
-	if (fds && on)
+	if (!fds)
+		return;
+	if (on) {
 		fds->put(fds, name, node->fd);
-	else if (fds)
-		fds->drop(fds, name);
+		return;
+	}
+	fds->drop(fds, name);
+	/* The device, and with it the name, goes with the last copy. */
+	if (fds->settle)
+		fds->settle(fds);
 }
 
 /* What the kernel made of it: the name's '/' is '!' in sysfs. */

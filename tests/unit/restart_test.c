@@ -264,6 +264,28 @@ START_TEST(nothing_is_left)
 }
 END_TEST
 
+static unsigned settled;
+
+static void settle(struct fd_keep *fds)
+{
+	settled++;
+	ck_assert_int_eq(fake_kept_find((struct fake_kept *)fds, "cuse-1"), -1);
+}
+
+/* Its name can be another device's as soon as it is known to have gone. */
+START_TEST(a_node_that_goes_is_waited_for)
+{
+	struct cused_error err;
+
+	restart_start(false);
+	rig.fds->settle = settle;
+	ck_assert_int_eq(service_remove_group(rig.service, rig.world.g1, &err), 0);
+	ck_assert_uint_eq(settled, 1);
+	rig.fds->settle = NULL;
+	end();
+}
+END_TEST
+
 /* ---- calls that come again ---- */
 
 static const enum restart_point points[] = { DIE_BEFORE_COMMIT, DIE_BEFORE_REPLY };
@@ -470,6 +492,7 @@ int main(void)
 	tcase_add_test(tcase, groups_that_have_gone);
 	tcase_add_test(tcase, a_node_without_its_file);
 	tcase_add_test(tcase, nothing_is_left);
+	tcase_add_test(tcase, a_node_that_goes_is_waited_for);
 	tcase_add_loop_test(tcase, a_mapping_is_made_once, 0, 4);
 	tcase_add_loop_test(tcase, a_mapping_goes_once, 0, 4);
 	tcase_add_loop_test(tcase, a_call_dies_with_several_services, 0, 2);
