@@ -236,12 +236,18 @@ static int serve_again(struct serve *serve, struct cused_error *err)
 		r = serve_sysfs_adopt(serve, err);
 	if (r == 0) {
 		bool changed;
+		unsigned n;
 
 		conf_keep_settings(serve->kept->keep, serve->conf,
 				   serve_devices_last_id(serve->devices), 0);
 		/* One with a mistake changes nothing. */
 		reload(serve);
 		serve_devices_settle(serve->devices, &changed);
+		/* A process that is killed between two steps leaves a file that no record speaks of. */
+		n = fd_store_sweep(serve->kept->store);
+		if (n)
+			cused_log(CUSED_LOG_DEBUG, "serve", "%u descriptors of the process before are "
+				  "nobody's", n);
 	}
 	return r;
 }

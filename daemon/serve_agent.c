@@ -13,6 +13,7 @@
 #include <transport/confine.h>
 #include <transport/devnode.h>
 #include <transport/sysfs.h>
+#include <transport/thread.h>
 #include <util/cleanup.h>
 #include <util/log.h>
 
@@ -57,13 +58,18 @@ bool serve_lock_is_followed(const char *path, unsigned settle_ms, unsigned grace
 {
 	cleanup_close int fd = open(path, O_RDWR | O_CLOEXEC);
 
-	for (unsigned ms = 0; fd >= 0 && ms < grace_ms; ms += LOCK_PAUSE_MS) {
+	uint64_t begin = thread_now_ns(), ms;
+
+	if (fd < 0)
+		return false;
+	do {
+		ms = (thread_now_ns() - begin) / 1000000;
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 			flock(fd, LOCK_UN);
 		else if (ms >= settle_ms)
 			return true;
 		poll(NULL, 0, LOCK_PAUSE_MS);
-	}
+	} while (ms < grace_ms);
 	return false;
 }
 
