@@ -186,6 +186,12 @@ static int store_take(struct fd_keep *files, const char *name)
 	return fd;
 }
 
+/* A device ends with the last descriptor of it. */
+static void store_settle(struct fd_keep *files)
+{
+	sd_notify_barrier(0, FD_STORE_CLOSE_MS * 1000ull);
+}
+
 /* ---- all of them ---- */
 
 static unsigned drop_if(struct fd_store *store, bool all)
@@ -215,9 +221,8 @@ unsigned fd_store_sweep(struct fd_store *store)
 
 void fd_store_drop_all(struct fd_store *store)
 {
-	/* A device ends with the last descriptor of it. */
 	if (drop_if(store, true))
-		sd_notify_barrier(0, FD_STORE_CLOSE_MS * 1000ull);
+		store_settle(&store->files);
 }
 
 unsigned fd_store_count(struct fd_store *store)
@@ -266,7 +271,8 @@ int fd_store_new(unsigned max, struct fd_store **ret)
 
 	if (!store)
 		return -ENOMEM;
-	store->files = (struct fd_keep){ store_put, store_drop, store_take };
+	store->files = (struct fd_keep){ .put = store_put, .drop = store_drop,
+					 .take = store_take, .settle = store_settle };
 	store->max = max < FD_STORE_MAX ? max : FD_STORE_MAX;
 	pthread_mutex_init(&store->lock, NULL);
 	for (unsigned i = 0; i < BUCKETS; i++)
