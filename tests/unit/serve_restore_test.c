@@ -62,7 +62,7 @@ static int table_take(struct fd_keep *fds, const char *name)
 	return i < 0 ? -1 : fcntl(stored[i].fd, F_DUPFD_CLOEXEC, 0);
 }
 
-static struct fd_keep table = { table_put, table_drop, table_take };
+static struct fd_keep table = { .put = table_put, .drop = table_drop, .take = table_take };
 
 /* ---- two processes ---- */
 
