@@ -40,9 +40,9 @@ struct client_thread {
 	int pidfd;
 	struct mm *mm;			/* clients->lock; NULL until first asked for */
 
-	/* Of the one call that the thread can be in. */
-	uint32_t rights_seen;		/* capabilities when the namespace was looked at */
-	bool initial_ns;
+	/* Of the one call that the thread can be in; the kernel orders these calls. */
+	_Atomic uint32_t rights_seen;	/* capabilities when the namespace was looked at */
+	_Atomic bool initial_ns;
 };
 
 struct clients {
