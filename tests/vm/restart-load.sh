@@ -20,9 +20,9 @@ with_load "$load" --seconds 3 --status "$work/status" "${workers[@]}" ||
 	{ cat "$work/out"; fail "errors where nothing goes wrong"; }
 grep -q '^requests=[1-9].* errors=0 lost=0 .* spurious=0 busy=0 ' "$work/out" || { cat "$work/out"; fail "no such sum"; }
 grep -q ' workers=0 requests=[1-9][0-9]* errors=0 waiting_ms=0' "$work/status" || fail "no such status"
-# The rate is kept, where the machine is quick enough; it is never more.
+# The rate is kept, where the machine is quick enough; what clients begin with comes on top.
 made=$(sed -n 's/^requests=\([0-9]*\) .*/\1/p' "$work/out")
-((made >= 1000 && made <= 3300)) || fail "$made requests in 3 seconds, at 1000 a second"
+((made >= 1000 && made <= 3600)) || fail "$made requests in 3 seconds, at 1000 a second"
 
 # Request, fault, in which of them, and by what it is found
 faults=(
