@@ -147,8 +147,8 @@ static int ask_fd_store(sd_bus *bus, const char *unit, uint64_t until, unsigned 
 	return r;
 }
 
-/* The first answer. @ret: stays as it was, if there is none */
-static void ask(const struct manager_bus *buses, question_fn *question, unsigned *ret)
+/* The first answer. Return: is there one? */
+static bool ask(const struct manager_bus *buses, question_fn *question, unsigned *ret)
 {
 	uint64_t now = now_us(), end = now + MANAGER_ANSWER_MS * 1000ull;
 	unsigned n = 0;
@@ -163,11 +163,12 @@ static void ask(const struct manager_bus *buses, question_fn *question, unsigned
 
 		if (bus_open(&buses[i], until, &bus) == 0 &&
 		    unit_path(bus, until, &unit) >= 0 && question(bus, unit, until, ret) >= 0)
-			return;
+			return true;
 		now = now_us();
 		if (now >= end)
-			return;
+			return false;
 	}
+	return false;
 }
 
 enum manager_job manager_job(const struct manager_bus *buses)
@@ -178,10 +179,7 @@ enum manager_job manager_job(const struct manager_bus *buses)
 	return (enum manager_job)job;
 }
 
-unsigned manager_fd_store_max(const struct manager_bus *buses)
+int manager_fd_store_max(const struct manager_bus *buses, unsigned *ret)
 {
-	unsigned max = 0;
-
-	ask(buses, ask_fd_store, &max);
-	return max;
+	return ask(buses, ask_fd_store, ret) ? 0 : -EIO;
 }

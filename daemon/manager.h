@@ -15,7 +15,9 @@
 
 #include <stdbool.h>
 
-#define MANAGER_ANSWER_MS 2000u		/* for a question, all attempts together */
+/* For a question, all attempts together. On a busy machine an answer takes seconds, and without
+ * one clients lose what they have. */
+#define MANAGER_ANSWER_MS 10000u
 
 /* A place to ask at. */
 struct manager_bus {
@@ -33,8 +35,8 @@ enum manager_job {
 
 /* What is under way with our unit? Waits, at most MANAGER_ANSWER_MS. */
 enum manager_job manager_job(const struct manager_bus *buses);
-/* How many descriptors it keeps for our unit; 0 also if it cannot be asked. Waits as
+/* How many descriptors it keeps for our unit. Return: 0; -EIO it cannot be asked. Waits as
  * manager_job(). */
-unsigned manager_fd_store_max(const struct manager_bus *buses);
+int manager_fd_store_max(const struct manager_bus *buses, unsigned *ret);
 
 #endif

@@ -29,6 +29,8 @@ static bool kernel_resends(void)
 static unsigned room(const struct conf *conf, const char **ret_why)
 {
 	const char *agent = conf->service[CONF_SERVICE_AGENT].string;
+	const char *passed = getenv("LISTEN_FDS");
+	unsigned max;
 
 	*ret_why = NULL;
 	if (!getenv("NOTIFY_SOCKET"))
@@ -39,9 +41,12 @@ static unsigned room(const struct conf *conf, const char **ret_why)
 	*ret_why = "the agent is started by the service (agent=off)";
 	if (!agent || !strcmp(agent, "off"))
 		return 0;
-	*ret_why = "the service manager keeps no descriptors (FileDescriptorStoreMax=), or cannot "
-		   "be asked";
-	return manager_fd_store_max(manager_buses);
+	*ret_why = "the service manager keeps no descriptors (FileDescriptorStoreMax=)";
+	if (manager_fd_store_max(manager_buses, &max) == 0)
+		return max;
+	*ret_why = "the service manager cannot be asked how many descriptors it keeps";
+	/* Some, as it has passed them. */
+	return passed && strcmp(passed, "0") != 0 ? FD_STORE_MAX : 0;
 }
 
 /* ---- what is found ---- */

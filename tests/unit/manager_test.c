@@ -174,15 +174,17 @@ END_TEST
 START_TEST(the_size_of_the_store)
 {
 	const struct manager_bus buses[] = { { rig.address, false }, { NULL, false } };
+	unsigned max;
 
 	systemd_start();
 	rig.fd_store_max = 4096;
-	ck_assert_uint_eq(manager_fd_store_max(buses), 4096);
+	ck_assert_int_eq(manager_fd_store_max(buses, &max), 0);
+	ck_assert_uint_eq(max, 4096);
 	rig.fd_store_max = 0;
-	ck_assert_uint_eq(manager_fd_store_max(buses), 0);
+	ck_assert_int_eq(manager_fd_store_max(buses, &max), 0);
+	ck_assert_uint_eq(max, 0);
 	rig.no_unit = true;
-	rig.fd_store_max = 4096;
-	ck_assert_uint_eq(manager_fd_store_max(buses), 0);
+	ck_assert_int_eq(manager_fd_store_max(buses, &max), -EIO);
 	systemd_stop();
 }
 END_TEST

@@ -20,13 +20,15 @@
 #include <unit/conf_widget.h>
 
 static unsigned store_max;
+static bool manager_is_deaf;
 static const char *release;
 static int manager = -1;
 
-unsigned __wrap_manager_fd_store_max(const struct manager_bus *buses);
-unsigned __wrap_manager_fd_store_max(const struct manager_bus *buses)
+int __wrap_manager_fd_store_max(const struct manager_bus *buses, unsigned *ret);
+int __wrap_manager_fd_store_max(const struct manager_bus *buses, unsigned *ret)
 {
-	return store_max;
+	*ret = store_max;
+	return manager_is_deaf ? -EIO : 0;
 }
 
 int __wrap_uname(struct utsname *ret);
@@ -159,6 +161,8 @@ static void in_child(void (*fn)(void))
 
 static struct serve_kept next;
 
+static bool deaf_to_next;
+
 static void takes_over(void)
 {
 	uint64_t left = 77;
@@ -172,6 +176,7 @@ static void takes_over(void)
 	conf_done(&conf);
 	pass(state, "state");
 	load("wires,aperture=50", AGENT);
+	manager_is_deaf = deaf_to_next;
 	serve_kept_open(&next, &conf);
 	INSIST(next.again && next.keep && next.fds);
 	INSIST(next.last_id == 9 && next.since == left);
@@ -187,6 +192,14 @@ static void takes_over(void)
 
 START_TEST(one_takes_over)
 {
+	in_child(takes_over);
+}
+END_TEST
+
+/* It has passed some, so it keeps some. */
+START_TEST(one_takes_over_though_the_manager_is_too_busy_to_say)
+{
+	deaf_to_next = true;
 	in_child(takes_over);
 }
 END_TEST
@@ -315,6 +328,9 @@ START_TEST(where_nothing_can_be_kept)
 	store_max = 0;
 	in_child(keeps_nothing);
 	store_max = 100;
+	manager_is_deaf = true;
+	in_child(keeps_nothing);
+	manager_is_deaf = false;
 	service_text = "agent=off";
 	in_child(keeps_nothing);
 	service_text = AGENT;
@@ -353,6 +369,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, one_takes_over);
+	tcase_add_test(tc, one_takes_over_though_the_manager_is_too_busy_to_say);
 	tcase_add_loop_test(tc, other_settings, 0, 4);
 	tcase_add_loop_test(tc, what_cannot_be_used, 0, 4);
 	tcase_add_test(tc, where_nothing_can_be_kept);
