@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -72,6 +73,10 @@ int serve_prepare(struct conf *conf)
 
 /* ---- set-up ---- */
 
+/* Threads come and go, each with a buffer for requests. As it is, malloc would take such ones out of
+ * its heaps once the first was freed, where they are in the way of giving anything back. */
+#define MMAP_THRESHOLD (64 * 1024)
+
 /* A node takes a file or two, a device and each client's interrupt one. What the kernel pins in
  * our name for a device of the machine, by a file, is within the limit of the client, which
  * was looked at, so there is to be no other (CAP_SYS_RESOURCE: to raise it). */
@@ -79,6 +84,7 @@ static void limits_raise(void)
 {
 	struct rlimit limit, none = { RLIM_INFINITY, RLIM_INFINITY };
 
+	mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
 	setrlimit(RLIMIT_MEMLOCK, &none);
 	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return;

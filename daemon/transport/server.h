@@ -60,7 +60,7 @@
 #define SERVER_THREADS_MAX 512u	/* that have a channel; each channel may always have one */
 #define LANE_THREADS 16u	/* calls of one user that are served at a time */
 #define READERS_PARKED_MAX 4u	/* threads without a channel that are kept for the next */
-#define CHANNEL_IDLE_MAX 8u	/* readers that a wary channel keeps: an answer overlaps the next call */
+#define CHANNEL_IDLE_MAX 3u	/* readers that a wary channel keeps: an answer overlaps the next call */
 #define CHANNEL_WARY_MS 1000u
 #define CHANNEL_AWAKE_US 50u	/* that the reader of several clients waits awake for the next call */
 #define CHANNEL_DATA_MAX (128u * 1024)	/* bytes of data in a request: 32 pages */
