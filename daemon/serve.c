@@ -297,7 +297,8 @@ static int start(struct serve *serve, struct cused_error *err)
 	serve->agent_argv[2] = sysfs ? "sysfs" : "no-sysfs";
 	serve->agent_argv[3] = params.socket;
 	serve->agent_argv[4] = serve->ctl_path;
-	serve->agent_argv[5] = kept->keep ? "keep" : "";
+	/* Of an agent of ours alone the command line would refuse it, and none waits. */
+	serve->agent_argv[5] = kept->keep ? "keep" : NULL;
 	r = service_new(&params, &serve->service, err);
 	if (r == 0)
 		r = serve_devices_new(serve->conf, serve->service, &keep, &serve->devices, err);
