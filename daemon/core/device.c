@@ -138,13 +138,15 @@ int device_new(struct topology *topology, struct group *group,
 	       struct cused_error *err)
 {
 	struct device *device = device_alloc(topology, group, params);
+	const struct cused_services *services;
 	int r;
 
 	if (!device)
 		return cused_error_set(err, -ENOMEM, "%s: out of memory",
 				       params->ops->name);
 	device->host = params->host;
-	r = params->ops->create(&device_services, &device->port, params->values, &device->pci,
+	services = device->keep ? &device_services : &device_services_unkept;
+	r = params->ops->create(services, &device->port, params->values, &device->pci,
 				&device->state, err);
 	device->host = NULL;
 	if (r < 0) {

@@ -276,7 +276,8 @@ int ioeventfd_resume(struct device *device);
 
 /* ---- dma.c ---- */
 
-extern const struct cused_services device_services;
+/* For a device whose state is kept, and for others: there a model has nothing to save. */
+extern const struct cused_services device_services, device_services_unkept;
 
 /* ---- poller.c ---- */
 

@@ -171,7 +171,7 @@ static int mark_saved(struct device *device, unsigned id)
 
 void device_save(struct device *device, unsigned id, const void *data, size_t size)
 {
-	if (!device->keep || device_is_revoked(device))
+	if (device_is_revoked(device))
 		return;
 	if (id >= CUSED_SAVE_MAX || size > CUSED_SAVE_MAX) {
 		cused_log(CUSED_LOG_ERROR, device->ops->name,

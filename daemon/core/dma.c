@@ -105,20 +105,25 @@ static void service_save_now(struct cused_port *port)
 	keep_flush(port->device->keep);
 }
 
+#define ALL_HAVE \
+	.size = sizeof(struct cused_services), \
+	.version = CUSED_API_VERSION, \
+	.dma_read = service_dma_read, \
+	.dma_write = service_dma_write, \
+	.irq_raise = service_irq_raise, \
+	.irq_level = service_irq_level, \
+	.irq_is_message = service_irq_is_message, \
+	.bar_memory = service_bar_memory, \
+	.kick = service_kick, \
+	.timer_arm = service_timer_arm, \
+	.now = service_now, \
+	.name = service_name, \
+	.host = service_host
+
 const struct cused_services device_services = {
-	.size = sizeof(struct cused_services),
-	.version = CUSED_API_VERSION,
-	.dma_read = service_dma_read,
-	.dma_write = service_dma_write,
-	.irq_raise = service_irq_raise,
-	.irq_level = service_irq_level,
-	.irq_is_message = service_irq_is_message,
-	.bar_memory = service_bar_memory,
-	.kick = service_kick,
-	.timer_arm = service_timer_arm,
-	.now = service_now,
-	.name = service_name,
-	.host = service_host,
+	ALL_HAVE,
 	.save = service_save,
 	.save_now = service_save_now,
 };
+
+const struct cused_services device_services_unkept = { ALL_HAVE };

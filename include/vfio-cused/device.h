@@ -52,7 +52,6 @@ struct cused_dma {
 #define CUSED_MEMORIES 4		/* kept memories of one device, ids 0 … 3 */
 #define CUSED_DMA_BATCH_MAX 4096	/* pieces in one call; more is -E2BIG */
 
-/* What the core does for a model. Tests give a model a fake of this table. */
 /* A device of this machine, as whoever makes it has found it (CUSED_DEVICE_HOST). */
 struct cused_host {
 	size_t size;
@@ -62,6 +61,7 @@ struct cused_host {
 	uint32_t class_code;
 };
 
+/* What the core does for a model. Tests give a model a fake of this table. */
 struct cused_services {
 	size_t size;
 	unsigned version;
@@ -119,8 +119,8 @@ struct cused_services {
 	 * restore(). The same @id again replaces them; @data NULL forgets them. What is saved in
 	 * one callback counts as a whole, when it returns; in poll() and timer(), also at each
 	 * save_now(): then it is safe before anything that follows is seen by the client.
-	 * At most CUSED_SAVE_MAX bytes. Without a service that outlives its process, of no effect, or
-	 * NULL: a model asks by CUSED_HAS().
+	 * At most CUSED_SAVE_MAX bytes. NULL where nothing outlives the process: a model asks by
+	 * CUSED_HAS().
 	 */
 	void (*save)(struct cused_port *port, unsigned id, const void *data, size_t size);
 	void (*save_now)(struct cused_port *port);

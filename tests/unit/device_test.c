@@ -38,6 +38,9 @@ START_TEST(facts)
 	ck_assert_ptr_eq(device_ops(rig_device), &rig_ops);
 	ck_assert_uint_eq(device_pci(rig_device)->vendor, 0x1234);
 	ck_assert_ptr_eq(device_file_device(rig_file), rig_device);
+	/* Nothing of it is kept, so its model has nothing to save. */
+	ck_assert(!CUSED_HAS(model.services, save) && !CUSED_HAS(model.services, save_now));
+	ck_assert(!CUSED_HAS(model.services, memory));
 }
 END_TEST
 
@@ -124,7 +127,7 @@ static void backing_free(void *arg, unsigned bar, uint64_t size, void *base)
 /* Nothing is left of a device that could not be made. */
 START_TEST(making_fails)
 {
-	static const struct backing_ops backing = { backing_fails, backing_free };
+	static const struct backing_ops backing = { .alloc = backing_fails, .free = backing_free };
 	unsigned freed = 0;
 	struct device_params params = {
 		.address = { .bus = 5 }, .ops = &rig_ops,

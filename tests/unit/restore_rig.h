@@ -44,8 +44,16 @@ static int keeper_error;		/* of restore() and resume() */
 /* Two pieces: what is in the first can be told from the second. */
 static inline void keeper_save(const struct scratch *s)
 {
+	if (!CUSED_HAS(s->services, save))
+		return;
 	s->services->save(s->port, 0, &s->data, sizeof(s->data));
 	s->services->save(s->port, CUSED_SAVE_MAX - 1, s, sizeof(*s));
+}
+
+static inline void keeper_save_now(const struct scratch *s)
+{
+	if (CUSED_HAS(s->services, save_now))
+		s->services->save_now(s->port);
 }
 
 static inline void keeper_write(void *state, unsigned bar, uint64_t offset, unsigned len,
@@ -56,7 +64,7 @@ static inline void keeper_write(void *state, unsigned bar, uint64_t offset, unsi
 	scratch_write(state, bar, offset, len, value);
 	keeper_save(state);
 	if (offset == SCRATCH_IOVA)
-		s->services->save_now(s->port);
+		keeper_save_now(s);
 }
 
 static inline void keeper_timer(void *state, unsigned id)
@@ -65,7 +73,7 @@ static inline void keeper_timer(void *state, unsigned id)
 
 	scratch_timer(state, id);
 	keeper_save(state);
-	s->services->save_now(s->port);
+	keeper_save_now(s);
 }
 
 static inline int keeper_restore(void *state, unsigned id, const void *data, size_t size)
@@ -114,7 +122,9 @@ static inline void rig_backing_free(void *arg, unsigned bar, uint64_t size, void
 {
 }
 
-static const struct backing_ops rig_backing = { rig_backing_alloc, rig_backing_free };
+static const struct backing_ops rig_backing = {
+	.alloc = rig_backing_alloc, .free = rig_backing_free,
+};
 
 /* ---- one of the two ---- */
 
