@@ -28,6 +28,15 @@ struct backing_ops {
 	 * Return: 0, -ENOMEM, or another errno of the transport's. */
 	int (*alloc)(void *arg, unsigned bar, uint64_t size, void **ret_base);
 	void (*free)(void *arg, unsigned bar, uint64_t size, void *base);
+	/*
+	 * Memory of the model's own, of devices with a keep_id in a topology with records; both
+	 * NULL: there is none. Called while the device is made, and freed after its model.
+	 * @id: below CUSED_MEMORIES; @size: as above; zeroed, or what a process before had left
+	 * Return: 0; -EBADMSG there was such a process, and what it had is not there: the device
+	 * is not made; or another errno: the model gets none.
+	 */
+	int (*alloc_own)(void *arg, unsigned id, uint64_t size, void **ret_base);
+	void (*free_own)(void *arg, unsigned id, uint64_t size, void *base);
 };
 
 struct pci_address {

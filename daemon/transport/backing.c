@@ -13,6 +13,7 @@
 #include <transport/backing.h>
 #include <transport/fd_keep.h>
 #include <transport/window.h>
+#include <util/cleanup.h>
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
@@ -22,6 +23,8 @@ struct backing {
 	bool adopted;
 	struct fd_keep *fds;		/* where it is kept, or NULL, … */
 	char name[FD_KEEP_NAME_SIZE];	/* … and as what */
+	struct fd_keep *own_fds;	/* where its model's own memory is kept, or NULL */
+	uint64_t own_id;
 };
 
 int backing_new(uint64_t base, struct backing **ret, struct cused_error *err)
@@ -58,11 +61,11 @@ err:
 }
 
 /* Whoever has held it could not change that: the seals are from before any client had it. */
-static bool is_ours(int memfd)
+static bool is_ours(int memfd, uint64_t size)
 {
 	struct stat st;
 
-	return fstat(memfd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == INT64_MAX &&
+	return fstat(memfd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == size &&
 	       (fcntl(memfd, F_GET_SEALS) & SEALS) == SEALS;
 }
 
@@ -70,7 +73,7 @@ int backing_adopt(uint64_t base, int memfd, struct backing **ret, struct cused_e
 {
 	struct backing *backing;
 
-	if (!is_ours(memfd))
+	if (!is_ours(memfd, INT64_MAX))
 		return cused_error_set(err, -EBADMSG, "what was kept as a device's memory is no "
 				       "sealed memfd of %" PRIi64 " bytes", INT64_MAX);
 	backing = calloc(1, sizeof(*backing));
@@ -144,11 +147,77 @@ static void bar_free(void *arg, unsigned bar, uint64_t size, void *base)
 		  bar_offset(backing, bar), (off_t)size);
 }
 
-const struct backing_ops backing_memfd_ops = { .alloc = bar_alloc, .free = bar_free };
+/* ---- memory of the model's own ---- */
+
+void backing_keep_own(struct backing *backing, struct fd_keep *fds, uint64_t keep_id)
+{
+	backing->own_fds = fds;
+	backing->own_id = keep_id;
+}
+
+static void own_name(const struct backing *backing, unsigned id, char ret[FD_KEEP_NAME_SIZE])
+{
+	snprintf(ret, FD_KEEP_NAME_SIZE, "mem-%" PRIu64 "-%u", backing->own_id, id);
+}
+
+/* Return: the file, sealed, all hole; -errno. */
+static int own_new(uint64_t size)
+{
+	cleanup_close int fd = memfd_create("vfio-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) || fcntl(fd, F_ADD_SEALS, SEALS))
+		return -errno;
+	return steal_fd(&fd);
+}
+
+static int own_again(struct fd_keep *fds, const char *name, uint64_t size)
+{
+	cleanup_close int fd = fds->take(fds, name);
+
+	return fd >= 0 && is_ours(fd, size) ? steal_fd(&fd) : -EBADMSG;
+}
+
+static int own_alloc(void *arg, unsigned id, uint64_t size, void **ret_base)
+{
+	struct backing *backing = arg;
+	struct fd_keep *fds = backing->own_fds;
+	char name[FD_KEEP_NAME_SIZE];
+	cleanup_close int fd = -1;
+	void *p;
+
+	if (!fds)
+		return -EOPNOTSUPP;
+	own_name(backing, id, name);
+	fd = backing->adopted ? own_again(fds, name, size) : own_new(size);
+	if (fd < 0)
+		return fd;
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	/* From here on it is there as long as it is mapped, or kept. */
+	if (p == MAP_FAILED)
+		return -errno;
+	if (!backing->adopted)
+		fds->put(fds, name, fd);
+	*ret_base = p;
+	return 0;
+}
+
+static void own_free(void *arg, unsigned id, uint64_t size, void *base)
+{
+	struct backing *backing = arg;
+	char name[FD_KEEP_NAME_SIZE];
+
+	munmap(base, size);
+	own_name(backing, id, name);
+	backing->own_fds->drop(backing->own_fds, name);
+}
+
+const struct backing_ops backing_memfd_ops = {
+	.alloc = bar_alloc, .free = bar_free, .alloc_own = own_alloc, .free_own = own_free,
+};
 
 int backing_seal(struct backing *backing)
 {
-	if (!is_ours(backing->fd) && fcntl(backing->fd, F_ADD_SEALS, SEALS))
+	if (!is_ours(backing->fd, INT64_MAX) && fcntl(backing->fd, F_ADD_SEALS, SEALS))
 		return -errno;
 	return 0;
 }

@@ -11,7 +11,8 @@
  * forbid the client's own mappings. Holes can still be punched: only BAR memory, which a
  * client may overwrite anyway, lives in the file.
  *
- * A service whose devices outlive its process has the file kept, with all that is in it.
+ * A service whose devices outlive its process has the file kept, with all that is in it. Memory of
+ * the model's own (device.h, memory()) is kept, too, in files that no client ever has.
  */
 #ifndef TRANSPORT_BACKING_H
 #define TRANSPORT_BACKING_H
@@ -43,6 +44,15 @@ void backing_free(struct backing *backing);
 void backing_keep(struct backing *backing, struct fd_keep *fds, uint64_t keep_id);
 /* The file that a process before had for that device. Return: the caller's; -1: there is none. */
 int backing_kept(struct fd_keep *fds, uint64_t keep_id);
+
+/*
+ * Before the device is made: its model may have memory of its own, each in a file that is kept as
+ * "mem-NUMBER-ID" from its allocation until it is freed. Of an adopted one it is what was kept, of
+ * that size and sealed as we do, or -EBADMSG. Without this call, backing_memfd_ops gives none.
+ * @fds, @keep_id: as below, not NULL
+ * Locks: none.
+ */
+void backing_keep_own(struct backing *backing, struct fd_keep *fds, uint64_t keep_id);
 
 /* For struct device_params; the argument is the struct backing. */
 extern const struct backing_ops backing_memfd_ops;

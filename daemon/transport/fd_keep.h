@@ -11,6 +11,7 @@
  *     devfs           /dev/fuse of the devices' file system
  *     devfs-mount     its mount
  *     bar-NUMBER      the memfd of a device, by keep_id
+ *     mem-NUMBER-ID   memory of a device's model, by keep_id and the model's number for it
  *     mm-NUMBER       /proc/PID/maps of a client, by mm.keep_id
  *     event-NUMBER    an eventfd of a client, by event.keep_id
  *     sysfs           a plan of what lies over /sys

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <transport/backing.h>
@@ -111,6 +112,71 @@ START_TEST(without_a_store_nothing_is_kept)
 }
 END_TEST
 
+/* ---- memory of the model's own; all of it: own_memory_test.c ---- */
+
+START_TEST(own_memory_is_kept)
+{
+	struct fake_kept kept, next;
+	struct backing *before, *after;
+	void *memory, *again;
+
+	fake_kept_init(&kept);
+	ck_assert_int_eq(backing_new(0, &before, &err), 0);
+	ck_assert_int_eq(backing_memfd_ops.alloc_own(before, 1, SIZE, &memory), -EOPNOTSUPP);
+	backing_keep_own(before, &kept.fds, 12);
+	ck_assert_int_eq(backing_memfd_ops.alloc_own(before, 1, SIZE, &memory), 0);
+	ck_assert_str_eq(kept.files[0].name, "mem-12-1");
+	ck_assert_int_eq(backing_seal(before), 0);
+	backing_keep(before, &kept.fds, 12);
+	strcpy(memory, "before");
+	fake_kept_killed(&kept, &next);
+	ck_assert_int_eq(backing_adopt(0, backing_kept(&next.fds, 12), &after, &err), 0);
+	backing_keep_own(after, &next.fds, 12);
+	/* Another one, another size, and the one. */
+	ck_assert_int_eq(backing_memfd_ops.alloc_own(after, 0, SIZE, &again), -EBADMSG);
+	ck_assert_int_eq(backing_memfd_ops.alloc_own(after, 1, SIZE - 4096, &again), -EBADMSG);
+	ck_assert_int_eq(backing_memfd_ops.alloc_own(after, 1, SIZE + 4096, &again), -EBADMSG);
+	ck_assert_int_eq(backing_memfd_ops.alloc_own(after, 1, SIZE, &again), 0);
+	ck_assert_str_eq(again, "before");
+	backing_keep(after, &next.fds, 12);
+	ck_assert_uint_eq(next.puts, 0);
+	backing_memfd_ops.free_own(after, 1, SIZE, again);
+	ck_assert_uint_eq(next.n, 1);
+	backing_free(after);
+	ck_assert_uint_eq(next.n, 0);
+	backing_memfd_ops.free_own(before, 1, SIZE, memory);
+	backing_free(before);
+	fake_kept_done(&next);
+	fake_kept_done(&kept);
+}
+END_TEST
+
+/* A file that cannot be made, as there is no descriptor for it. */
+START_TEST(own_memory_cannot_be_made)
+{
+	struct rlimit old, none = { 0, 0 };
+	struct fake_kept kept;
+	struct backing *backing;
+	void *memory;
+
+	fake_kept_init(&kept);
+	ck_assert_int_eq(backing_new(0, &backing, &err), 0);
+	backing_keep_own(backing, &kept.fds, 12);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none.rlim_max = old.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ck_assert_int_eq(backing_memfd_ops.alloc_own(backing, 0, SIZE, &memory), -EMFILE);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+	/* No addresses, though a file. */
+	ck_assert_int_eq(backing_memfd_ops.alloc_own(backing, 0, 1ull << 62, &memory), -ENOMEM);
+	/* No file is that long. */
+	ck_assert_int_eq(backing_memfd_ops.alloc_own(backing, 0, 1ull << 63, &memory), -EINVAL);
+	ck_assert_uint_eq(kept.n, 0);
+	backing_free(backing);
+	fake_kept_done(&kept);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("backing");
@@ -122,6 +188,8 @@ int main(void)
 	tcase_add_test(tc, memory_is_as_it_was);
 	tcase_add_test(tc, other_files_are_refused);
 	tcase_add_test(tc, without_a_store_nothing_is_kept);
+	tcase_add_test(tc, own_memory_is_kept);
+	tcase_add_test(tc, own_memory_cannot_be_made);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
