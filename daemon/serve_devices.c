@@ -128,6 +128,8 @@ static int make_backed(struct serve_devices *all, struct entry *entry, bool agai
 		r = back(all, entry, again, err);
 		if (r)
 			return r;
+		if (entry->keep_id)
+			backing_keep_own(entry->backing, all->fds, entry->keep_id);
 		where.ops = &backing_memfd_ops;
 		where.arg = entry->backing;
 	}

@@ -80,6 +80,7 @@ void device_free(struct device *device)
 		return;
 	if (device->state)
 		device->ops->destroy(device->state);
+	device_free_memories(device);
 	device_free_bars(device);
 	irq_done(device);
 	poller_done(&device->poller);
@@ -153,6 +154,9 @@ int device_new(struct topology *topology, struct group *group,
 		device->state = NULL;
 		goto err_free;
 	}
+	r = device_check_memories(device, err);
+	if (r < 0)
+		goto err_free;
 	r = cfg_check(&device->pci, device->name, device->page_size, err);
 	if (r < 0)
 		goto err_free;

@@ -98,6 +98,12 @@ struct device_bar {
 	uint8_t *memory;		/* NULL: no memory pages */
 };
 
+/* Of the model's own. */
+struct device_memory {
+	uint64_t size;			/* 0: none */
+	void *base;			/* NULL: it is lost */
+};
+
 struct device {
 	/* Constant after device_new(): */
 	struct topology *topology;
@@ -114,6 +120,7 @@ struct device {
 	void *state;
 	struct cused_pci pci;
 	struct device_bar bars[CFG_BARS];
+	struct device_memory memories[CUSED_MEMORIES];
 	uint64_t page_size;
 	unsigned config_size;
 	struct keep *keep;		/* of its records; NULL: none are kept */
@@ -161,6 +168,14 @@ struct device *device_alloc(struct topology *topology, struct group *group,
 int device_place_bars(struct device *device, uint64_t bar_base, struct cused_error *err);
 int device_alloc_bars(struct device *device, struct cused_error *err);
 void device_free_bars(struct device *device);
+
+/* ---- device_memory.c. Locks: none, nobody else knows the device. ---- */
+
+/* The services of that name. */
+void *device_memory(struct device *device, unsigned id, uint64_t size);
+/* What create() was given: is it all there? Return: 0; -EBADMSG with @err set. */
+int device_check_memories(struct device *device, struct cused_error *err);
+void device_free_memories(struct device *device);
 
 /* ---- device.c, locks ---- */
 

@@ -105,6 +105,11 @@ static void service_save_now(struct cused_port *port)
 	keep_flush(port->device->keep);
 }
 
+static void *service_memory(struct cused_port *port, unsigned id, uint64_t size)
+{
+	return device_memory(port->device, id, size);
+}
+
 #define ALL_HAVE \
 	.size = sizeof(struct cused_services), \
 	.version = CUSED_API_VERSION, \
@@ -124,6 +129,7 @@ const struct cused_services device_services = {
 	ALL_HAVE,
 	.save = service_save,
 	.save_now = service_save_now,
+	.memory = service_memory,
 };
 
 const struct cused_services device_services_unkept = { ALL_HAVE };

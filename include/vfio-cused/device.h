@@ -119,8 +119,8 @@ struct cused_services {
 	 * restore(). The same @id again replaces them; @data NULL forgets them. What is saved in
 	 * one callback counts as a whole, when it returns; in poll() and timer(), also at each
 	 * save_now(): then it is safe before anything that follows is seen by the client.
-	 * At most CUSED_SAVE_MAX bytes. NULL where nothing outlives the process: a model asks by
-	 * CUSED_HAS().
+	 * At most CUSED_SAVE_MAX bytes. NULL where nothing outlives the process, as memory() is then: a
+	 * model asks by CUSED_HAS().
 	 */
 	void (*save)(struct cused_port *port, unsigned id, const void *data, size_t size);
 	void (*save_now)(struct cused_port *port);
@@ -130,7 +130,8 @@ struct cused_services {
 	 * they were, as BAR memory; all zero before. The core takes them back after destroy().
 	 * @id: 0 … CUSED_MEMORIES - 1, each once
 	 * Return: page aligned, and shared memory of a file (madvise() MADV_REMOVE works); NULL:
-	 * nothing outlives this process, or there is no memory: then the model takes its own.
+	 * nothing outlives this process, or there is no memory: then the model takes its own, and
+	 * in resume() says -EBADMSG of it.
 	 */
 	void *(*memory)(struct cused_port *port, unsigned id, uint64_t size);
 };

@@ -274,6 +274,32 @@ START_TEST(memory_that_is_another_file)
 }
 END_TEST
 
+/* A namespace of the NVMe drive. */
+START_TEST(memory_of_a_model)
+{
+	struct serve_devices *next;
+	ino_t one;
+
+	begin("nvme,id=a,size=1M");
+	ck_assert_uint_eq(n_stored, 2);
+	one = inode_of("mem-1-0");
+	ck_assert_int_eq(take_over(&next), 0);
+	ck_assert(inode_of("mem-1-0") == one);
+	serve_devices_free(next);
+	conf_done(&settings);
+	ck_assert_int_eq(find("mem-1-0"), -1);
+	end();
+
+	begin("nvme,id=a,size=1M");
+	table_drop(&table, "mem-1-0");
+	ck_assert_int_eq(take_over(&next), -EBADMSG);
+	ck_assert_msg(strstr(err.text, "memory 0 of its model"), "%s", err.text);
+	serve_devices_free(next);
+	conf_done(&settings);
+	end();
+}
+END_TEST
+
 START_TEST(no_devices_at_all)
 {
 	struct serve_devices *next;
@@ -300,6 +326,7 @@ int main(void)
 	tcase_add_test(tc, what_is_not_wanted_any_more_leaves);
 	tcase_add_test(tc, memory_that_is_not_there);
 	tcase_add_test(tc, memory_that_is_another_file);
+	tcase_add_test(tc, memory_of_a_model);
 	tcase_add_test(tc, no_devices_at_all);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
