@@ -572,8 +572,9 @@ static const struct cused_device_ops nvme_ops = {
 	.description =
 		"A PCI Express NVMe controller with up to four namespaces. Each is an image "
 		"file or a block device (image, image2, ...), or memory (size, size2, ...) "
-		"that starts as zeroes and is lost when the program ends. An image is locked "
-		"while it is in use; its size must be a multiple of lba.\n"
+		"that starts as zeroes and lasts as long as the device: of a service under "
+		"systemd, also while that is restarted, not stopped. An image is locked while "
+		"it is in use; its size must be a multiple of lba.\n"
 		"\n"
 		"A write that was acknowledged survives the death of vfio-cused; one that was "
 		"flushed, or written with FUA, is on the disk. Deallocated blocks become "
