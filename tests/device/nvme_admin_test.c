@@ -60,6 +60,7 @@ START_TEST(identify_controller)
 	client_enable(&c, 32);
 	ck_assert_uint_eq(identify(1, 0, DATA), 0);
 	p = fake_mem(&c.p, DATA);
+	ck_assert_uint_eq(get64(p, 280), 64 << 20);	/* nothing was said of it */
 	ck_assert_uint_eq(p[525] & 1, 0);
 	ck_assert(!memcmp(p + 4, "CUSED-0000:01:00.0  ", 20));
 	ck_assert_uint_eq(get_feature(6, 0, 0), 2 | DNR);

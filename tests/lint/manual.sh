@@ -27,7 +27,7 @@ manual_keys()	# of standard input
 {
 	awk '
 	function flush(i) {
-		# "Size of namespace 1 (default 64M), 2, 3 or 4": only the first key has it.
+		# Of several keys in one paragraph only the first has it.
 		for (i = 1; i <= n; i++)
 			print key[i] " " (i == 1 ? preset : "")
 		n = 0; preset = ""

@@ -33,6 +33,13 @@ cmp "$work/out" "$work/dump" || fail "the place of --dump-config matters"
 expect 0 "$VFIO_CUSED" run --dump-config -- sh -c "echo ran; : >$work/ran"
 cmp "$work/out" "$work/dump" || fail "the command changes the configuration"
 [[ ! -e $work/ran ]] || fail "--dump-config ran the command"
+# What is dumped can be loaded, and what it says can be made.
+truncate -s 1M "$work/drive.img"
+for device in nvme "nvme,image=$work/drive.img" nvme,size=1M,size2=2M edu; do
+	expect 0 "$VFIO_CUSED" --device "$device" --dump-config
+	cp "$work/out" "$work/dumped.conf"
+	expect 0 "$VFIO_CUSED" run --config "$work/dumped.conf" -- true
+done
 expect 0 "$VFIO_CUSED" -d "edu,id=a,delay=0x10" run -i sim,aperture=48,memlock=enforce \
 	-d "edu,bdf=$bdf,group=$group" --dump-config
 has out '[device "a"]' 'delay = 16' "bdf = $bdf" "group = $group" 'aperture = 48' \

@@ -44,6 +44,7 @@ enum {
 };
 
 #define SIZE_MAX_PARAM (1ull << 50)
+#define SIZE_WITHOUT (64ull << 20)	/* of namespace 1 when nothing is said of it */
 
 static const struct cused_param params[P_COUNT] = {
 	[P_IMAGE] = { "image", CUSED_PARAM_PATH, NULL, 0, 0,
@@ -51,8 +52,10 @@ static const struct cused_param params[P_COUNT] = {
 	[P_IMAGE2] = { "image2", CUSED_PARAM_PATH, NULL, 0, 0, "The same for namespace 2" },
 	[P_IMAGE3] = { "image3", CUSED_PARAM_PATH, NULL, 0, 0, "The same for namespace 3" },
 	[P_IMAGE4] = { "image4", CUSED_PARAM_PATH, NULL, 0, 0, "The same for namespace 4" },
-	[P_SIZE] = { "size", CUSED_PARAM_SIZE, "64M", 512, SIZE_MAX_PARAM,
-		"Size of namespace 1 when it has no image and is kept in memory" },
+	/* Not a preset, as with an image there is none. */
+	[P_SIZE] = { "size", CUSED_PARAM_SIZE, NULL, 512, SIZE_MAX_PARAM,
+		"Size of namespace 1 when it has no image and is kept in memory; "
+		"64M if neither is given" },
 	[P_SIZE2] = { "size2", CUSED_PARAM_SIZE, NULL, 512, SIZE_MAX_PARAM,
 		"The same for namespace 2" },
 	[P_SIZE3] = { "size3", CUSED_PARAM_SIZE, NULL, 512, SIZE_MAX_PARAM,
@@ -455,19 +458,20 @@ static int open_namespaces(struct nvme *n, const struct cused_value *v,
 		const struct cused_value *image = &v[P_IMAGE + i], *size = &v[P_SIZE + i];
 		struct nvme_ns *ns = &n->ns[i];
 
-		if (!image->set && !size->set)
+		if (i > 0 && !image->set && !size->set)
 			continue;
 		if (i != n->n_ns)
 			return cused_error_set(err, -EINVAL, "nvme: %s%u= given without "
 					       "namespace %u: give image%u= or size%u= too",
 					       image->set ? "image" : "size", i + 1, i, i, i);
-		if (image->set && size->given)
+		if (image->set && size->set)
 			return cused_error_set(err, -EINVAL, "nvme: namespace %u has both an "
 					       "image ('%s') and a size: leave one of them "
 					       "out", i + 1, image->string);
 		ns->nsid = ++n->n_ns;
-		rc = nvme_store_open(n, ns, image->set ? image->string : NULL, size->number,
-				     shift, v[P_READONLY].number, err);
+		rc = nvme_store_open(n, ns, image->set ? image->string : NULL,
+				     size->set ? size->number : SIZE_WITHOUT, shift,
+				     v[P_READONLY].number, err);
 		if (rc)
 			return rc;
 		n->bytes_total += ns->bytes;
