@@ -154,9 +154,6 @@ int device_new(struct topology *topology, struct group *group,
 		device->state = NULL;
 		goto err_free;
 	}
-	r = device_check_memories(device, err);
-	if (r < 0)
-		goto err_free;
 	r = cfg_check(&device->pci, device->name, device->page_size, err);
 	if (r < 0)
 		goto err_free;
@@ -176,6 +173,8 @@ int device_new(struct topology *topology, struct group *group,
 	}
 	rebuild_config(device);
 	r = remember_power_on(device, err);
+	if (r == 0)
+		r = device_check_memories(device, err);
 	if (r < 0)
 		goto err_free;
 	if (!device_record_bars(device, NULL))

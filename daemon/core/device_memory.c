@@ -11,15 +11,6 @@ static bool has_own(const struct device *device)
 	return device->backing && device->backing->alloc_own;
 }
 
-/* It goes on without, but no process after this one could. */
-static void tell_failure(struct device *device, uint64_t size, int r)
-{
-	cused_log(CUSED_LOG_WARNING, device->ops->name, "%s: no memory of %llu bytes that outlives "
-		  "the service: %s; the next restart of the service will be one that clients notice",
-		  device->name, (unsigned long long)size, strerror(-r));
-	keep_break(device->keep);
-}
-
 void *device_memory(struct device *device, unsigned id, uint64_t size)
 {
 	struct device_memory *memory = &device->memories[id % CUSED_MEMORIES];
@@ -34,7 +25,7 @@ void *device_memory(struct device *device, unsigned id, uint64_t size)
 	if (r == 0 || r == -EBADMSG)
 		*memory = (struct device_memory){ size, base };
 	else
-		tell_failure(device, size, r);
+		device->memory_error = r;
 	return base;
 }
 
@@ -48,6 +39,13 @@ int device_check_memories(struct device *device, struct cused_error *err)
 					       "bytes, was not kept", device->name, i,
 					       (unsigned long long)memory->size);
 	}
+	if (!device->memory_error)
+		return 0;
+	/* It goes on without, but no process after this one could. */
+	cused_log(CUSED_LOG_WARNING, device->ops->name, "%s: its model has no memory that outlives "
+		  "the service: %s; the next restart of the service will be one that clients notice",
+		  device->name, strerror(-device->memory_error));
+	keep_break(device->keep);
 	return 0;
 }
 

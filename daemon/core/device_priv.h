@@ -121,6 +121,7 @@ struct device {
 	struct cused_pci pci;
 	struct device_bar bars[CFG_BARS];
 	struct device_memory memories[CUSED_MEMORIES];
+	int memory_error;		/* of one that its model did not get */
 	uint64_t page_size;
 	unsigned config_size;
 	struct keep *keep;		/* of its records; NULL: none are kept */
@@ -173,7 +174,8 @@ void device_free_bars(struct device *device);
 
 /* The services of that name. */
 void *device_memory(struct device *device, unsigned id, uint64_t size);
-/* What create() was given: is it all there? Return: 0; -EBADMSG with @err set. */
+/* The end of making it: is all there that create() was to have? What there is no room for, breaks
+ * the records, and is logged. Return: 0; -EBADMSG with @err set: what was kept is lost. */
 int device_check_memories(struct device *device, struct cused_error *err);
 void device_free_memories(struct device *device);
 

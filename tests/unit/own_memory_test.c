@@ -413,6 +413,18 @@ START_TEST(nothing_is_left_of_what_is_not_made)
 }
 END_TEST
 
+/* A mistake with one device is not the others'. */
+START_TEST(what_is_not_made_breaks_nothing)
+{
+	ck_assert_int_eq(process_up(&before, "nvme,id=a,size=1024T", &kept[0], KEEP_ID, false),
+			 -ENOMEM);
+	ck_assert_uint_eq(n_allocs, 1);
+	ck_assert_uint_eq(kept[0].n, 0);
+	ck_assert(!keep_is_broken(kept[0].keep));
+	process_down(&before);
+}
+END_TEST
+
 /* Then all of it costs nothing. */
 START_TEST(what_is_not_kept_has_nothing_to_save)
 {
@@ -467,6 +479,7 @@ int main(void)
 	tcase_add_test(tc, memory_that_cannot_be);
 	tcase_add_loop_test(tc, what_a_model_must_not_ask, 0, 4);
 	tcase_add_test(tc, nothing_is_left_of_what_is_not_made);
+	tcase_add_test(tc, what_is_not_made_breaks_nothing);
 	tcase_add_test(tc, what_is_not_kept_has_nothing_to_save);
 	tcase_add_test(tc, namespaces_in_memory);
 	suite_add_tcase(suite, tc);
