@@ -15,6 +15,7 @@ dropin=/run/systemd/system/$unit.d
 images=/var/lib/vfio-cused
 # Where the load's workers have their devices.
 edus=(0000:b0:00.0 0000:b1:00.0 0000:b2:00.0 0000:b3:00.0) drive=0000:b8:00.0
+memory_drive=0000:b9:00.0
 load_status=/tmp/load.status load_out=/tmp/load.out exec_status=/tmp/exec.status exec_out=/tmp/exec.out
 load="" exec_load="" qemu=""
 
@@ -36,7 +37,9 @@ configure()
 
 	printf '%s\n' '[device "disk"]' 'backend = nvme' "image = $images/disk.img" "bdf = $NVME" \
 		'group = 7' '[device "load"]' 'backend = nvme' "image = $images/load.img" "bdf = $drive" \
-		'group = 20' '[group "7"]' 'owner = user' '[group "20"]' 'owner = user'
+		'group = 20' '[device "memory"]' 'backend = nvme' 'size = 8M' "bdf = $memory_drive" \
+		'group = 21' '[group "7"]' 'owner = user' '[group "20"]' 'owner = user' \
+		'[group "21"]' 'owner = user'
 	for i in "${!edus[@]}"; do
 		printf '%s\n' "[device \"edu$i\"]" 'backend = edu' "bdf = ${edus[i]}" \
 			"group = $((10 + i))" "[group \"$((10 + i))\"]" 'owner = user'
@@ -79,11 +82,12 @@ start_load()
 {
 	rate=$1
 	shift
-	workers=8	# threads
+	workers=9	# threads
 	rm -f $load_status $exec_status
 	nice -n 15 "${user[@]}" vm-restart-load --rate $((rate * 9 / 10)) --status $load_status \
 		--seed "$RESTART_SEED" "$@" \
-		"edu=${edus[0]},3" "edu=${edus[1]}" "nvme=$drive" "open=${edus[2]}" containers containers \
+		"edu=${edus[0]},3" "edu=${edus[1]}" "nvme=$drive" "nvme=$memory_drive" "open=${edus[2]}" \
+		containers containers \
 		>$load_out 2>&1 &
 	load=$!
 	nice -n 15 "${user[@]}" vfio-cused exec -- vm-restart-load --rate $((rate / 10)) \
