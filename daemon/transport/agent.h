@@ -24,8 +24,8 @@
  *                                          changes what lies there
  *
  *   Each job has a socket of its own for its answer, so that the service sees at once when
- *   whoever worked on it has died. The agent may be killed at any time: jobs at work fail,
- *   the next one starts a new agent. Couriers do not die with it, because half a delivery
+ *   whoever worked on it has died. The agent may be killed at any time: jobs that it has not
+ *   begun are given to a new one, others fail. Couriers do not die with it, because half a delivery
  *   would harm the client. When the service ends, however it ends, the agent takes away
  *   what the service had laid over /sys, and ends. If another process takes over from the service,
  *   it starts an agent of its own, and the old one ends without that; see serve_kept.h.
@@ -64,6 +64,7 @@
 #define AGENT_FDS_MAX 64u	/* looked at in one job */
 #define AGENT_START_MS 10000u	/* for a service manager to start one */
 #define SYSFS_ANSWER_MS 30000u	/* for changes of /sys: a thousand mounts, on a busy machine */
+#define AGENT_ATTEMPTS 3u	/* agents that a job is given to, if they die before it is begun */
 #define AGENT_RESTARTS_MAX 1000u /* in the life of a service */
 
 struct agent;

@@ -310,6 +310,13 @@ static int take_copy(struct agent_fd *fd, uint32_t kind, const int *copies, size
 	return 0;
 }
 
+/* An agent that is killed loses the jobs that it has not begun. They are given to the next one; a
+ * job by which agents die is not given to all that can be had. */
+static bool is_lost(int r, unsigned *attempt)
+{
+	return r == -EIO && ++*attempt < AGENT_ATTEMPTS;
+}
+
 static int look_some(struct agent *agent, pid_t tid, unsigned major_, dev_t iommu,
 		     struct agent_fd *fds, size_t n)
 {
@@ -318,23 +325,26 @@ static int look_some(struct agent *agent, pid_t tid, unsigned major_, dev_t iomm
 				 .n = (uint32_t)n };
 	int copies[AGENT_FDS_MAX], r, socket;
 	pid_t pid;
-	size_t n_copies = AGENT_FDS_MAX, next = 0;
 	struct agent_result result;
-	unsigned looks;
+	unsigned looks, attempt = 0;
+	size_t n_copies, next = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		job.fds[i].fd = fds[i].fd;
 		job.fds[i].cookie = fds[i].cookie;
 	}
-	r = agent_send_job(agent, &job, -1, &socket, &pid);
-	if (r)
-		return r;
-	/* One that answers others is busy, and comes to this job in its turn. */
 	do {
-		looks = atomic_load(&agent->looks);
-		r = job_receive(socket, AGENT_ANSWER_MS, &result, copies, &n_copies);
-	} while (r == -ETIMEDOUT && looks != atomic_load(&agent->looks));
-	close(socket);
+		r = agent_send_job(agent, &job, -1, &socket, &pid);
+		if (r)
+			return r;
+		/* One that answers others is busy, and comes to this job in its turn. */
+		do {
+			looks = atomic_load(&agent->looks);
+			n_copies = AGENT_FDS_MAX;
+			r = job_receive(socket, AGENT_ANSWER_MS, &result, copies, &n_copies);
+		} while (r == -ETIMEDOUT && looks != atomic_load(&agent->looks));
+		close(socket);
+	} while (is_lost(r, &attempt));
 	if (r == 0)
 		atomic_fetch_add(&agent->looks, 1);
 	if (r == -ETIMEDOUT) {
@@ -373,9 +383,9 @@ int agent_look(struct agent *agent, pid_t tid, unsigned major_, dev_t iommu,
 	return 0;
 }
 
-/* @file: closed here; -1: none */
-static int deliver(struct agent *agent, const struct agent_job *job, int file,
-		   void (*armed)(void *arg), void *arg)
+/* One attempt. @file: closed here; -1: none. @ret_armed: once that is true, it cannot be made again */
+static int deliver_once(struct agent *agent, const struct agent_job *job, int file,
+			void (*armed)(void *arg), void *arg, bool *ret_armed)
 {
 	struct agent_result result;
 	size_t none;
@@ -390,11 +400,27 @@ static int deliver(struct agent *agent, const struct agent_job *job, int file,
 	do {
 		none = 0;
 		r = job_receive(socket, COURIER_ANSWER_MS, &result, NULL, &none);
-		if (r == 0 && result.stage == AGENT_ARMED)
+		if (r == 0 && result.stage == AGENT_ARMED) {
 			armed(arg);
+			*ret_armed = true;
+		}
 	} while (r == 0 && result.stage != AGENT_DONE);
 	close(socket);
+	*ret_armed |= r == 0;
 	return r ? r : result.result;
+}
+
+static int deliver(struct agent *agent, const struct agent_job *job, void (*armed)(void *arg),
+		   void *arg)
+{
+	bool was_armed = false;
+	unsigned attempt = 0;
+	int r;
+
+	do {
+		r = deliver_once(agent, job, -1, armed, arg, &was_armed);
+	} while (!was_armed && is_lost(r, &attempt));
+	return r;
 }
 
 int agent_deliver(struct agent *agent, pid_t tid, const uint8_t token[SERVICE_TOKEN_SIZE],
@@ -403,15 +429,17 @@ int agent_deliver(struct agent *agent, pid_t tid, const uint8_t token[SERVICE_TO
 	struct agent_job job = { .kind = AGENT_JOB_DELIVER, .tid = tid };
 
 	memcpy(job.token, token, SERVICE_TOKEN_SIZE);
-	return deliver(agent, &job, -1, armed, arg);
+	return deliver(agent, &job, armed, arg);
 }
 
 int agent_deliver_file(struct agent *agent, pid_t tid, int fd, void (*armed)(void *arg),
 		       void *arg)
 {
 	const struct agent_job job = { .kind = AGENT_JOB_DELIVER_FILE, .tid = tid };
+	bool was_armed = false;
 
-	return deliver(agent, &job, fd, armed, arg);
+	/* Not again: whether the client has a copy by then, nobody knows. */
+	return deliver_once(agent, &job, fd, armed, arg, &was_armed);
 }
 
 int agent_deliver_copy(struct agent *agent, pid_t tid, pid_t from, dev_t node,
@@ -421,7 +449,7 @@ int agent_deliver_copy(struct agent *agent, pid_t tid, pid_t from, dev_t node,
 				       .from = from, .major = major(node),
 				       .minor = minor(node) };
 
-	return deliver(agent, &job, -1, armed, arg);
+	return deliver(agent, &job, armed, arg);
 }
 
 /* ---- lending ---- */
@@ -437,28 +465,33 @@ int agent_lend_begin(struct agent *agent, pid_t tid, void (*armed)(void *arg), v
 	const struct agent_job job = { .kind = AGENT_JOB_LEND, .tid = tid };
 	struct agent_lending *lending = calloc(1, sizeof(*lending));
 	struct agent_result result;
-	size_t none = 0;
+	unsigned attempt = 0;
+	size_t none;
 	pid_t pid;
 	int r;
 
 	if (!lending)
 		return -ENOMEM;
-	r = agent_send_job(agent, &job, -1, &lending->socket, &pid);
-	if (r)
-		goto err_free;
-	r = job_receive(lending->socket, COURIER_ANSWER_MS, &result, NULL, &none);
-	if (r == 0 && result.stage != AGENT_ARMED)
+	do {
+		none = 0;
+		r = agent_send_job(agent, &job, -1, &lending->socket, &pid);
+		if (r)
+			break;
+		r = job_receive(lending->socket, COURIER_ANSWER_MS, &result, NULL, &none);
+		if (r)
+			close(lending->socket);
+	} while (is_lost(r, &attempt));
+	if (r == 0 && result.stage != AGENT_ARMED) {
 		r = result.result < 0 ? result.result : -EIO;
-	if (r)
-		goto err_close;
+		close(lending->socket);
+	}
+	if (r) {
+		free(lending);
+		return r;
+	}
 	armed(arg);
 	*ret = lending;
 	return 0;
-err_close:
-	close(lending->socket);
-err_free:
-	free(lending);
-	return r;
 }
 
 /* A word to the courier, and its answer. Return: 0; what came of the word; -EIO. */
