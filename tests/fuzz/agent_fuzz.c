@@ -32,6 +32,7 @@ static struct sockaddr_un address;
 static socklen_t address_size;
 static char folder[] = "/tmp/cused-agent-XXXXXX";
 static int event, memory;		/* files of ours to look at */
+static int listener;			/* a copy: the agent closes its own in the end */
 static int connections[CONNECTIONS];
 static unsigned n_connections;
 
@@ -93,7 +94,8 @@ static void set_up(void)
 	address_size = sizeof(address);
 	INSIST(getsockname(fd, (struct sockaddr *)&address, &address_size) == 0);
 	INSIST(listen(fd, 64) == 0);
-	put(fd, AGENT_FD_LISTENER);
+	listener = out_of_the_way(fd);
+	put(dup(listener), AGENT_FD_LISTENER);
 	INSIST(mkdtemp(folder));
 	put(open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC), AGENT_FD_MOUNT);
 	for (uint8_t i = 0; i < FILES; i++) {
@@ -298,7 +300,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		close(connections[--n_connections]);
 	close(jobs);
 	INSIST(pthread_join(thread, NULL) == 0);
-	INSIST(open_files() == before - 1);
+	INSIST(open_files() == before - 2);
 	put(open("/dev/null", O_RDWR | O_CLOEXEC), AGENT_FD_JOBS);
+	put(dup(listener), AGENT_FD_LISTENER);
 	return 0;
 }

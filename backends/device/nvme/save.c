@@ -72,7 +72,8 @@ struct piece_ctrl {
 	uint32_t events[NVME_EVENTS];
 	uint16_t aer[NVME_AERL + 1];
 	uint8_t event_masked[AE_TYPES];
-	uint8_t unused[5];
+	uint8_t mps;			/* the page size in force; a client can write another to CC */
+	uint8_t unused[4];
 	struct nvme_features feat;
 };
 
@@ -123,6 +124,7 @@ static void save_ctrl(struct nvme *n)
 		.intmask = n->intmask, .n_aer = n->n_aer, .n_events = n->n_events,
 		.born = n->born, .power_cycles = n->power_cycles,
 		.unsafe_shutdowns = n->unsafe_shutdowns, .feat = n->feat,
+		.mps = (uint8_t)(n->page_shift ? n->page_shift - 12 : 0),
 	};
 
 	memcpy(p.events, n->events, n->n_events * sizeof(*p.events));
@@ -282,8 +284,6 @@ static bool states_agree(const struct piece_ctrl *p)
 		return false;
 	if ((p->csts & CSTS_SHST_BUSY) && (p->csts & CSTS_SHST_DONE))
 		return false;
-	if (ready && CC_MPS(p->cc) > NVME_MPS_MAX)
-		return false;
 	return en ? ready || failed : !ready;
 }
 
@@ -295,7 +295,7 @@ static int restore_ctrl(struct nvme *n, const void *data, size_t size)
 		return -EBADMSG;
 	memcpy(&p, data, sizeof(p));
 	if (p.version != PIECE_VERSION || !states_agree(&p) || p.n_aer > NVME_AERL + 1 ||
-	    p.n_events > NVME_EVENTS || p.born > n->svc->now(n->port))
+	    p.n_events > NVME_EVENTS || p.mps > NVME_MPS_MAX || p.born > n->svc->now(n->port))
 		return -EBADMSG;
 	for (unsigned i = 0; i < p.n_events; i++)
 		if ((p.events[i] & 7) >= AE_TYPES)
@@ -307,6 +307,7 @@ static int restore_ctrl(struct nvme *n, const void *data, size_t size)
 	}
 	n->cc = p.cc;
 	n->csts = p.csts;
+	n->page_shift = 12u + p.mps;
 	n->intmask = p.intmask;
 	n->n_aer = p.n_aer;
 	n->n_events = p.n_events;
@@ -530,7 +531,6 @@ int nvme_save_resume(void *state)
 	if (!n->bar)
 		return -ENOMEM;
 	rebuild_free(n);
-	n->page_shift = 12 + CC_MPS(n->cc);
 	/* Writes of before may be in the page cache only. */
 	for (unsigned i = 0; i < n->n_ns; i++)
 		n->ns[i].written = !n->ns[i].readonly;
