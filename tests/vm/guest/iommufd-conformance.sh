@@ -4,6 +4,16 @@
 # each with the other one as its peer. What it is answered is for the caller to judge.
 # shellcheck source=lib.sh
 . /vm/lib.sh
+
+stuck()
+{
+	tail -n 3 /tmp/tap /tmp/record
+	for thread in /proc/[0-9]*/task/*; do
+		echo "$(cat "$thread/comm"): $(cat "$thread/wchan") $(cat "$thread/syscall")"
+	done 2>/dev/null
+	fail "the client does not end"
+}
+
 devices=""
 for device in $DEVICES; do
 	bdf=${device#*=}
@@ -24,7 +34,10 @@ for device in $DEVICES; do
 		rm -f /tmp/record
 		# Without the cases of very many steps: a guest without KVM is slow enough.
 		conformance-static --bdf "${device#*=}" --peer "$peer" --short \
-			--record /tmp/record >/tmp/tap 2>&1 || :
+			--record /tmp/record >/tmp/tap 2>&1 &
+		client=$!
+		# A minute is usual. What all wait for is worth more than the guest's own deadline.
+		wait_for 300 gone $client || stuck
 		grep -q '^# .*ETIMEDOUT' /tmp/tap || break
 	done
 	cat /tmp/tap /tmp/record
