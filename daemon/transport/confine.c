@@ -111,7 +111,7 @@ static const int mounting_of_service[] = {
 /* What its agent does for /sys and for clients. */
 static const int agents[] = {
 	CALL(mount), CALL(umount2), CALL(open_tree), CALL(move_mount), CALL(mount_setattr),
-	CALL(ptrace), CALL(kcmp),
+	CALL(ptrace),
 };
 
 static const int executing[] = { CALL(execve), CALL(execveat) };
@@ -130,6 +130,18 @@ static int refuse(scmp_filter_ctx filter, const int *calls, size_t n)
 
 #define REFUSE(filter, calls) refuse(filter, calls, sizeof(calls) / sizeof((calls)[0]))
 
+/* A service asks whether two files of its own are one (backends/device/host); its agent, whether
+ * those of clients are. */
+static int refuse_comparing_others(scmp_filter_ctx filter)
+{
+	scmp_datum_t own = (scmp_datum_t)getpid();
+	int r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), CALL(kcmp), 1,
+				 SCMP_A0(SCMP_CMP_NE, own));
+
+	return r ? r : seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), CALL(kcmp), 1,
+					SCMP_A1(SCMP_CMP_NE, own));
+}
+
 static int build(scmp_filter_ctx filter)
 {
 	int r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
@@ -145,6 +157,8 @@ static int build(scmp_filter_ctx filter)
 		r = REFUSE(filter, executing);
 	if (r == 0)
 		r = REFUSE(filter, agents);
+	if (r == 0)
+		r = refuse_comparing_others(filter);
 	return r ? r : seccomp_load(filter);
 }
 

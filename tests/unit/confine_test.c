@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <linux/capability.h>
 #include <pthread.h>
 #include <sched.h>
@@ -156,10 +157,13 @@ static void calls(enum confine_who who)
 	/* An agent's. */
 	INSIST(is_mount_refused());
 	INSIST(refused(SYS_ptrace, 0xfff, getpid(), 0));
+	INSIST(refused(SYS_kcmp, getpid(), getppid(), KCMP_FILE));
+	INSIST(refused(SYS_kcmp, getppid(), getpid(), KCMP_FILE));
 	/* Who starts an agent. */
 	execv("/no/such/program", none);
 	INSIST(errno == EPERM);
 	/* What it does itself. */
+	INSIST(syscall(SYS_kcmp, (long)getpid(), (long)getpid(), (long)KCMP_FILE, 1L, 1L) == 0);
 	INSIST(process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 1 && to == 'x');
 	INSIST(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == 0);
 	INSIST(memfd_create("confine", MFD_CLOEXEC) >= 0);

@@ -47,7 +47,9 @@ static void machine_pause(void)
 
 static bool machine_same(int a, int b)
 {
-	return syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, (long)a, (long)b) == 0;
+	long own = getpid();
+
+	return syscall(SYS_kcmp, own, own, (long)KCMP_FILE, (long)a, (long)b) == 0;
 }
 
 static const struct host_machine this_machine = {
