@@ -21,17 +21,9 @@
 #include <unistd.h>
 
 #include <transport/confine.h>
+#include <unit/insist.h>
 
 static struct cused_error err;
-
-/* A child says by its status what went wrong; 0: nothing. */
-#define INSIST(condition)                                                                       \
-	do {                                                                                    \
-		if (!(condition)) {                                                             \
-			dprintf(2, "line %d: %s, errno %d\n", __LINE__, #condition, errno);     \
-			_exit(1);                                                               \
-		}                                                                               \
-	} while (0)
 
 static void in_child(void (*fn)(enum confine_who who), enum confine_who who)
 {

@@ -13,12 +13,13 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <fd_store.h>
 #include <transport/fd_message.h>
+#include <unit/insist.h>
+#include <unit/notify_rig.h>
 
 static int manager = -1;
 static struct fd_store *store;
@@ -27,19 +28,7 @@ static struct keep *keep;
 
 static void setup(void)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	socklen_t length = sizeof(address.sun_family);
-	char name[64];
-
-	/* The kernel chooses an abstract name: nothing is left in any folder. */
-	manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_ge(manager, 0);
-	ck_assert_int_eq(bind(manager, (struct sockaddr *)&address, length), 0);
-	length = sizeof(address);
-	ck_assert_int_eq(getsockname(manager, (struct sockaddr *)&address, &length), 0);
-	snprintf(name, sizeof(name), "@%.*s",
-		 (int)(length - sizeof(address.sun_family) - 1), address.sun_path + 1);
-	setenv("NOTIFY_SOCKET", name, 1);
+	manager = notify_rig_open(0);
 	ck_assert_int_eq(keep_new(&keep), 0);
 }
 
@@ -252,15 +241,6 @@ START_TEST(nobody_listens)
 END_TEST
 
 /* ---- what was passed ---- */
-
-/* A child says by its status what went wrong; 0: nothing. */
-#define INSIST(condition)                                                                       \
-	do {                                                                                    \
-		if (!(condition)) {                                                             \
-			dprintf(2, "line %d: %s, errno %d\n", __LINE__, #condition, errno);     \
-			_exit(1);                                                               \
-		}                                                                               \
-	} while (0)
 
 static const char *const passed[] = { "state", "cuse-0", "stored", "cuse-0", "event-9" };
 #define N_PASSED (sizeof(passed) / sizeof(passed[0]))

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <notify.h>
+#include <unit/notify_rig.h>
 
 #define NS_PER_MS 1000000ull
 
@@ -17,19 +17,7 @@ static int manager = -1;
 
 static void setup(void)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	socklen_t length = sizeof(address.sun_family);
-	char name[64];
-
-	/* The kernel chooses an abstract name: nothing is left in any folder. */
-	manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	ck_assert_int_ge(manager, 0);
-	ck_assert_int_eq(bind(manager, (struct sockaddr *)&address, length), 0);
-	length = sizeof(address);
-	ck_assert_int_eq(getsockname(manager, (struct sockaddr *)&address, &length), 0);
-	snprintf(name, sizeof(name), "@%.*s",
-		 (int)(length - sizeof(address.sun_family) - 1), address.sun_path + 1);
-	setenv("NOTIFY_SOCKET", name, 1);
+	manager = notify_rig_open(SOCK_NONBLOCK);
 }
 
 static void teardown(void)

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +17,8 @@
 #include <serve_kept.h>
 #include <transport/fd_message.h>
 #include <unit/conf_widget.h>
+#include <unit/insist.h>
+#include <unit/notify_rig.h>
 
 static unsigned store_max;
 static bool manager_is_deaf;
@@ -39,30 +40,11 @@ int __wrap_uname(struct utsname *ret)
 	return 0;
 }
 
-/* A child says by its status what went wrong; 0: nothing. */
-#define INSIST(condition)                                                                       \
-	do {                                                                                    \
-		if (!(condition)) {                                                             \
-			dprintf(2, "line %d: %s, errno %d\n", __LINE__, #condition, errno);     \
-			_exit(1);                                                               \
-		}                                                                               \
-	} while (0)
-
 static void setup(void)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	socklen_t length = sizeof(address.sun_family);
-	char name[64];
-
 	store_max = 100;
 	release = "6.9.0";
-	manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(bind(manager, (struct sockaddr *)&address, length), 0);
-	length = sizeof(address);
-	ck_assert_int_eq(getsockname(manager, (struct sockaddr *)&address, &length), 0);
-	snprintf(name, sizeof(name), "@%.*s",
-		 (int)(length - sizeof(address.sun_family) - 1), address.sun_path + 1);
-	setenv("NOTIFY_SOCKET", name, 1);
+	manager = notify_rig_open(0);
 }
 
 static void teardown(void)
