@@ -136,10 +136,10 @@ static int refuse_comparing_others(scmp_filter_ctx filter)
 {
 	scmp_datum_t own = (scmp_datum_t)getpid();
 	int r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), CALL(kcmp), 1,
-				 SCMP_A0(SCMP_CMP_NE, own));
+				 SCMP_A0(SCMP_CMP_NE, own, 0));
 
 	return r ? r : seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), CALL(kcmp), 1,
-					SCMP_A1(SCMP_CMP_NE, own));
+					SCMP_A1(SCMP_CMP_NE, own, 0));
 }
 
 static int build(scmp_filter_ctx filter)
