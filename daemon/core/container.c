@@ -295,6 +295,7 @@ static int attach_locked(struct container *container, struct group *group,
 	container->noiommu = noiommu;
 	attachment->group = group;
 	list_push_back(&container->groups, &attachment->link);
+	container_record_domain(container);
 	return 0;
 }
 
@@ -365,6 +366,7 @@ void container_detach_group(struct container *container, struct group *group)
 		if (!kept)
 			container_end_driver(container);				/* CG-114 */
 	}
+	container_record_domain(container);
 	pthread_mutex_unlock(&container->lock);
 	free(attachment);
 	if (kept)

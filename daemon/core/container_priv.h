@@ -15,6 +15,7 @@ struct container_record {
 	uint8_t file_open;
 	uint8_t tracking;		/* type1: the log of dirty pages is on */
 	uint8_t pad[6];
+	struct domain_record domain;
 };
 
 struct container {
@@ -58,6 +59,8 @@ struct container *container_new(struct topology *topology, uint64_t id);
 void container_record_file(struct container *container, bool open);
 /* @id: 0 there is none any more */
 void container_record_driver(struct container *container, uint64_t id);
+/* What its driver has may have changed. */
+void container_record_domain(struct container *container);
 void container_record_gone(struct container *container);
 
 /* ---- restore_container.c, for restore.c; nobody else is there ---- */
@@ -66,8 +69,10 @@ void container_record_gone(struct container *container);
 int container_restore(struct topology *topology, uint64_t id, const void *data, size_t size);
 /* By its id; borrowed. NULL: there is none. */
 struct container *container_restored(struct topology *topology, uint64_t id);
-/* Once it has its groups. Return: of container_set_iommu(). */
-int container_restore_driver(struct container *container, const struct caller *caller);
+/* Once it has its groups. Without its domain it has no driver. @swapped_for: the mm of its record,
+ * or NULL. Return: of container_set_iommu(). */
+int container_restore_driver(struct container *container, const struct caller *caller,
+			     struct mm *swapped_for);
 /* Once it has its mappings. Return: of type1_restore_tracking(). */
 int container_restore_tracking(struct container *container);
 /* Those that have neither a file nor groups go. */

@@ -51,7 +51,8 @@ struct group {
 struct group_record {
 	uint64_t container;		/* container_id(); 0: in none */
 	uint8_t file_open;
-	uint8_t pad[7];
+	uint8_t apart;			/* group_is_apart() */
+	uint8_t pad[6];
 };
 
 #define KIND_BITS 2			/* of a record's number, lowest */
@@ -122,9 +123,15 @@ bool group_has_devices(struct group *group)
 
 /* ---- records ---- */
 
+bool group_is_apart(const struct group *group)
+{
+	return group->iommu != topology_params(group->topology)->iommu;
+}
+
 bool group_is_kept(const struct group *group)
 {
-	return group->iommu == topology_params(group->topology)->iommu;
+	return !group_is_apart(group) || (topology_params(group->topology)->files &&
+					  CUSED_HAS(group->iommu, domain_restore));
 }
 
 /* Locks: group's held. */
@@ -134,6 +141,7 @@ static void record(struct group *group)
 	struct group_record rec = {
 		.container = group->container ? container_id(group->container) : 0,
 		.file_open = group->file_refs > open_devices,
+		.apart = group_is_apart(group),
 	};
 	uint64_t number = (uint64_t)group->id << KIND_BITS | group->kind;
 	struct keep *keep = topology_keep(group->topology);
@@ -147,17 +155,19 @@ static void record(struct group *group)
 }
 
 int group_record_parse(uint64_t number, const void *data, size_t size, unsigned *ret_id,
-		       enum group_kind *ret_kind, uint64_t *ret_container, bool *ret_file_open)
+		       enum group_kind *ret_kind, uint64_t *ret_container, bool *ret_file_open,
+		       bool *ret_apart)
 {
 	const struct group_record *rec = data;
 
 	*ret_id = (unsigned)(number >> KIND_BITS);
 	*ret_kind = number & ((1u << KIND_BITS) - 1);
 	if (size != sizeof(*rec) || number >> KIND_BITS > UINT32_MAX ||
-	    *ret_kind > GROUP_NOIOMMU || rec->file_open > 1)
+	    *ret_kind > GROUP_NOIOMMU || rec->file_open > 1 || rec->apart > 1)
 		return -EBADMSG;
 	*ret_container = rec->container;
 	*ret_file_open = rec->file_open;
+	*ret_apart = rec->apart;
 	return 0;
 }
 

@@ -119,11 +119,15 @@ int group_restore(struct group *group, struct container *container, bool file_op
  * driver. */
 int group_restore_device(struct group *group, struct ioas **ret_ioas);
 void group_restored(struct group *group);	/* what keeps nothing open is left */
-/* Are there records of it? Not of one behind a backend of its own. */
+/* Are there records of it? Not if it is behind a backend of its own whose domains do not outlive the
+ * process. */
 bool group_is_kept(const struct group *group);
+/* Is it behind a backend of its own? */
+bool group_is_apart(const struct group *group);
 /* Group and kind by the number of a record, and what is in it. Return: 0, -EBADMSG. */
 int group_record_parse(uint64_t number, const void *data, size_t size, unsigned *ret_id,
-		       enum group_kind *ret_kind, uint64_t *ret_container, bool *ret_file_open);
+		       enum group_kind *ret_kind, uint64_t *ret_container, bool *ret_file_open,
+		       bool *ret_apart);
 
 /* ---- container.c, for iommu_type1.c and other drivers ---- */
 

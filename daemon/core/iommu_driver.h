@@ -35,6 +35,8 @@ struct iommu_driver {
 	bool (*renew)(void *data);
 	/* Is @file a copy of that file? NULL: no. */
 	bool (*is_file)(void *data, intptr_t file);
+	/* What caller.domain is to be in the next process, but for the mm. NULL: nothing. */
+	void (*domain)(void *data, struct domain_record *ret);
 };
 
 /* Newest first in every walk. Return: 0, -EEXIST registered already, -ENOMEM. */

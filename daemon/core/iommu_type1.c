@@ -103,7 +103,7 @@ static void type1_release(void *data)
 	struct type1 *t = data;
 
 	if (t->domain)
-		t->backend->domain_free(t->domain);
+		type1_domain_free(t);
 	ioas_free(t->ioas);
 	free(t);
 }
@@ -120,6 +120,10 @@ static int type1_swap(void *data, const struct caller *caller)
 	struct type1 *t = data;
 	int r;
 
+	if (caller->domain) {
+		t->swapped = caller->domain->swapped;
+		return t->swapped;
+	}
 	if (t->n_real == 0 || t->n_emulated > 0 || !caller->lender ||
 	    !CUSED_HAS(t->backend, swap))
 		return 0;
@@ -141,6 +145,15 @@ static bool type1_is_file(void *data, intptr_t file)
 
 	return t->domain && CUSED_HAS(t->backend, is_file) &&
 	       t->backend->is_file(t->domain, file);
+}
+
+static void type1_domain(void *data, struct domain_record *ret)
+{
+	const struct type1 *t = data;
+
+	ret->file = t->file;
+	if (t->file)
+		t->backend->domain_file(t->domain, &ret->number);
 }
 
 int type1_get_info(struct container *container, struct type1_info *ret)
@@ -172,4 +185,5 @@ const struct iommu_driver iommu_type1_driver = {
 	.swap = type1_swap,
 	.renew = type1_renew,
 	.is_file = type1_is_file,
+	.domain = type1_domain,
 };

@@ -74,17 +74,18 @@ static int restore_group(void *arg, uint64_t number, const void *data, size_t si
 	enum group_kind kind;
 	struct group *group;
 	uint64_t in;
-	bool open;
+	bool open, apart;
 	unsigned id;
 
-	if (group_record_parse(number, data, size, &id, &kind, &in, &open))
+	if (group_record_parse(number, data, size, &id, &kind, &in, &open, &apart))
 		return -EBADMSG;
 	group = topology_find_group(topology, id, kind == GROUP_NOIOMMU);
 	if (!group || group_kind(group) != kind || !group_is_kept(group)) {
 		keep_drop(topology_keep(topology), KEEP_GROUP, number);
 		return 0;
 	}
-	container = container_restored(topology, in);
+	/* A device of the machine has gone, or come, in its place. */
+	container = apart == group_is_apart(group) ? container_restored(topology, in) : NULL;
 	return group_restore(group, container, open, &restorer);
 }
 
@@ -103,7 +104,13 @@ static int restore_container(void *arg, uint64_t id, const void *data, size_t si
 
 static int restore_driver(struct container *container, void *arg)
 {
-	return container_restore_driver(container, &restorer);
+	const struct restore *restore = arg;
+	uint64_t id = container->record.domain.mm;
+	struct mm *mm = id ? restore->ops->mm(restore->arg, id) : NULL;
+	int r = container_restore_driver(container, &restorer, mm);
+
+	mm_unref(mm);
+	return r;
 }
 
 static int restore_tracking(struct container *container, void *arg)
@@ -312,7 +319,7 @@ static int restore_all(struct restore *restore, const char **ret_what)
 	if (r)
 		return r;
 	*ret_what = "a container's driver";
-	r = containers_each(topology, restore_driver, NULL);
+	r = containers_each(topology, restore_driver, restore);
 	if (r)
 		return r;
 	*ret_what = "a mapping";

@@ -20,8 +20,11 @@
  *   So it is with calls of several clients of which one was cut off: where records do not fit, a
  *   device is closed or a group in no container, and its open file is told -ENOENT.
  *
- *   A group that is behind a backend of its own (devices of the machine) begins anew: it is closed,
- *   and in no container.
+ *   A group that is behind a backend of its own (devices of the machine) is as it was if that
+ *   backend's domains outlive the process (vfio-cused/iommu.h) and the transport keeps their files
+ *   (struct backend_files): then nothing is mapped or unmapped. Else it begins anew: it is closed,
+ *   and in no container. A container that its client has swapped, and that no group is in, is
+ *   forgotten.
  */
 #ifndef CORE_RESTORE_H
 #define CORE_RESTORE_H

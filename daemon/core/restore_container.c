@@ -10,7 +10,8 @@ int container_restore(struct topology *topology, uint64_t id, const void *data, 
 	const struct container_record *rec = data;
 	struct container *c;
 
-	if (size != sizeof(*rec) || id == 0 || rec->file_open > 1 || rec->tracking > 1)
+	if (size != sizeof(*rec) || id == 0 || rec->file_open > 1 || rec->tracking > 1 ||
+	    rec->domain.swapped > 1)
 		return -EBADMSG;
 	c = container_new(topology, id);
 	if (!c)
@@ -45,9 +46,11 @@ struct container *container_restored(struct topology *topology, uint64_t id)
 	return walk.found;
 }
 
-int container_restore_driver(struct container *container, const struct caller *caller)
+int container_restore_driver(struct container *container, const struct caller *caller,
+			     struct mm *swapped_for)
 {
 	struct container_record rec = container->record;
+	struct caller again = *caller;
 	int r;
 
 	if (!rec.driver)
@@ -56,7 +59,15 @@ int container_restore_driver(struct container *container, const struct caller *c
 		container_record_driver(container, 0);
 		return 0;
 	}
-	r = container_set_iommu(container, caller, rec.driver);
+	if (rec.domain.file)
+		again.domain = &rec.domain;
+	if (swapped_for)
+		again.mm = swapped_for;
+	r = container_set_iommu(container, &again, rec.driver);
+	if (again.domain && (r == -ENOENT || r == -ENODEV)) {
+		container_record_driver(container, 0);
+		return 0;
+	}
 	if (r == 0)
 		container->restore_tracking = rec.tracking;
 	return r;

@@ -39,6 +39,18 @@ struct backing_ops {
 	void (*free_own)(void *arg, unsigned id, uint64_t size, void *base);
 };
 
+/* Files of IOMMU backends that outlive the process, with the records of topology_params.keep; the
+ * transport's. */
+struct backend_files {
+	/* Keep a copy of @file. Return: the number that records know it by; 0: it cannot be, and the
+	 * records are broken. @ret_kept: for drop(). */
+	uint64_t (*keep)(struct backend_files *files, intptr_t file, void **ret_kept);
+	/* It is kept no more when the batch has ended that this is part of. NULL is allowed. */
+	void (*drop)(struct backend_files *files, void *kept);
+	/* What a process before has kept, once. @ret_file: the caller's. Return: 0; -ENOENT. */
+	int (*take)(struct backend_files *files, uint64_t id, intptr_t *ret_file, void **ret_kept);
+};
+
 struct pci_address {
 	uint16_t segment;
 	uint8_t bus, slot, function;
@@ -52,6 +64,7 @@ struct topology_params {
 	bool memlock_enforced;			/* false: charges are counted, never refused */
 	bool reports_nesting;			/* CG-030: id 6 as Linux <= 6.12 answers it */
 	struct keep *keep;			/* borrowed; NULL: nothing outlives the process */
+	struct backend_files *files;		/* borrowed; NULL: those of backends do not */
 };
 
 /* Return: 0, -ENOMEM.  Registers no IOMMU driver: see iommu_driver.h. */

@@ -43,6 +43,8 @@ struct type1 {
 	const struct cused_iommu_ops *backend;
 	void *backend_state;
 	void *domain;
+	uint64_t file;			/* the domain's, of backend_files; 0: none */
+	void *kept;			/* it */
 	struct type1_layout layout;
 	struct ioas *ioas;
 	uint32_t dma_avail;
@@ -102,6 +104,7 @@ int type1_restore_tracking(struct container *container);
 void type1_layout_none(struct type1_layout *ret);
 int type1_attach_group(void *data, struct group *group, const struct caller *caller);
 void type1_detach_group(void *data, struct group *group);
+void type1_domain_free(struct type1 *t);	/* there is one */
 
 /* ---- type1_dirty.c ---- */
 

@@ -194,14 +194,59 @@ static int attach_layout(struct type1 *t, const struct caller *caller)
 	return 0;
 }
 
+void type1_domain_free(struct type1 *t)
+{
+	struct backend_files *files = topology_params(t->topology)->files;
+
+	t->backend->domain_free(t->domain);
+	if (t->kept)
+		files->drop(files, t->kept);
+	t->kept = NULL;
+	t->file = 0;
+	t->domain = NULL;
+	t->backend = NULL;
+}
+
 /* Without real groups there is no domain, unless the client has it. */
 static void domain_done(struct type1 *t)
 {
-	if (t->n_real > 0 || t->swapped)
-		return;
-	t->backend->domain_free(t->domain);
-	t->domain = NULL;
-	t->backend = NULL;
+	if (t->n_real == 0 && !t->swapped)
+		type1_domain_free(t);
+}
+
+/* Return: 0; -ENOENT its file was not kept; of domain_restore(). */
+static int domain_restore(struct type1 *t, const struct domain_record *was)
+{
+	struct backend_files *files = topology_params(t->topology)->files;
+	intptr_t file;
+	int r;
+
+	if (!files || !CUSED_HAS(t->backend, domain_restore))
+		return -ENOENT;
+	r = files->take(files, was->file, &file, &t->kept);
+	if (r)
+		return r;
+	r = t->backend->domain_restore(t->backend_state, file, was->number, was->swapped,
+				       &t->domain);
+	if (r) {
+		files->drop(files, t->kept);
+		t->kept = NULL;
+		return r;
+	}
+	t->file = was->file;
+	return 0;
+}
+
+static int domain_new(struct type1 *t)
+{
+	struct backend_files *files = topology_params(t->topology)->files;
+	uint64_t number;
+	int r = t->backend->domain_new(t->backend_state, &t->domain);
+
+	if (r == 0 && files && CUSED_HAS(t->backend, domain_restore))
+		t->file = files->keep(files, t->backend->domain_file(t->domain, &number),
+				      &t->kept);
+	return r;
 }
 
 /* T1-116 … T1-124. @g is in the list. */
@@ -213,15 +258,16 @@ static int attach_real(struct type1 *t, struct type1_group *g, const struct call
 	int r;
 
 	if (!t->domain) {
-		r = backend->domain_new(state, &t->domain);
-		if (r)
-			return r;					/* T1-116 */
 		t->backend = backend;
 		t->backend_state = state;
+		r = caller->domain ? domain_restore(t, caller->domain) : domain_new(t);
+		if (r)
+			return r;					/* T1-116 */
 	} else if (t->backend != backend) {
 		return -EINVAL;						/* T1-117 */
 	}
-	r = backend->attach(t->domain, id);
+	r = caller->domain ? backend->attach_again(t->domain, id) :
+			     backend->attach(t->domain, id);
 	if (r)
 		goto err_domain;					/* T1-117 */
 	r = backend->geometry(state, id, &g->geometry);

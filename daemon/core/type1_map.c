@@ -426,7 +426,8 @@ int type1_restore_mapping(struct container *container, const struct ioas_mapping
 	/* It was pinned before: nobody asks for the limit, or whether the memory is there still. */
 	if (r == 0 && t->n_real > 0) {
 		type1_charge(t, m->mm, mapping_pages(m), true, UINT64_MAX);
-		if (t->backend->map)
+		/* One whose domains outlive the process has it mapped. */
+		if (t->backend->map && !CUSED_HAS(t->backend, domain_restore))
 			r = t->backend->map(t->domain, &(struct cused_iommu_map){
 				.iova = m->iova, .vaddr = m->vaddr, .prot = m->prot,
 				.memory = m->mm });

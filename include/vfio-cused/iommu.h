@@ -146,6 +146,26 @@ struct cused_iommu_ops {
 	int (*renew)(void *domain);
 	/* Is this a copy of the file that swap() gave? NULL: no. */
 	bool (*is_file)(void *domain, intptr_t file);
+
+	/*
+	 * Domains that outlive the process. All three; or NULL, then groups begin anew in the next.
+	 * domain_file(): the file that a domain is around, as long as it is there, borrowed; and a
+	 * number that another process needs with it, which may be another after swap() and renew().
+	 */
+	intptr_t (*domain_file)(void *domain, uint64_t *ret_number);
+	/*
+	 * The domain of a process that was killed. Its groups come by attach_again(), and all that is
+	 * mapped in it is so already: map() is not called again. What a map() that was cut short has
+	 * left there gives way to the next one at its place.
+	 * @file: owned from now on, also on failure; @number: the last of domain_file()
+	 * @swapped: swap() had returned 1
+	 * Return: 0; -ENOMEM.
+	 */
+	int (*domain_restore)(void *state, intptr_t file, uint64_t number, bool swapped,
+			      void **ret_domain);
+	/* attach() of a group that is so already, as far as clients have its devices. Return: 0;
+	 * -ENODEV. */
+	int (*attach_again)(void *domain, unsigned group);
 };
 
 #define CUSED_IOMMU(ops_) \

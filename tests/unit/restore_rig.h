@@ -128,6 +128,8 @@ static const struct backing_ops rig_backing = {
 
 /* ---- one of the two ---- */
 
+static struct backend_files *rig_files;	/* of both; set before they are made */
+
 struct side {
 	struct keep *keep;
 	const struct cused_iommu_ops *iommu;
@@ -159,7 +161,8 @@ static inline void side_up(struct side *s, struct keep *keep)
 	} groups[SIDE_GROUPS] = { { 1, GROUP_REAL }, { 2, GROUP_REAL }, { 3, GROUP_EMULATED },
 				  { 1, GROUP_NOIOMMU } };
 	struct topology_params params = { .unsafe_noiommu = true, .reports_nesting = true,
-					  .dma_entry_limit = 64, .keep = keep };
+					  .dma_entry_limit = 64, .keep = keep,
+					  .files = rig_files };
 
 	memset(s, 0, sizeof(*s));
 	s->keep = keep;
