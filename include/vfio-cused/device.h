@@ -59,6 +59,7 @@ struct cused_host {
 	const char *node;		/* "/dev/vfio/devices/vfio0" */
 	uint16_t vendor, device;
 	uint32_t class_code;
+	bool again;			/* a process before had it: a client may have it open */
 };
 
 /* What the core does for a model. Tests give a model a fake of this table. */

@@ -42,6 +42,7 @@ static struct machine {
 	unsigned map_files, unmaps;
 	uint64_t version;		/* of the last SET_IOMMU */
 	unsigned busy;			/* how often an IOAS is in use still */
+	bool stray;			/* something is mapped where the core knows of nothing */
 } machine;
 
 static unsigned open_files(void)
@@ -131,6 +132,8 @@ static int map_file(int fd, const struct iommu_ioas_map_file *arg)
 	ck_assert_int_eq(machine.files[arg->fd].kind, MEMORY);
 	if (machine.map_file_error)
 		return machine.map_file_error;
+	if (machine.stray)
+		return -EEXIST;
 	machine.map_files++;
 	machine.files[fd].maps++;
 	machine.map_iova = arg->iova;
@@ -143,6 +146,7 @@ static int map_file(int fd, const struct iommu_ioas_map_file *arg)
 static int unmap(int fd, const struct iommu_ioas_unmap *arg)
 {
 	machine.unmaps++;
+	machine.stray = false;
 	if (machine.files[fd].maps == 0)
 		return arg->length == UINT64_MAX ? 0 : -ENOENT;
 	machine.files[fd].maps = arg->length == UINT64_MAX ? 0 : machine.files[fd].maps - 1;
@@ -242,7 +246,7 @@ static const char *name(struct cused_port *port)
 	return BDF;
 }
 
-static const struct cused_host place = {
+static struct cused_host place = {
 	.size = sizeof(place), .group = GROUP, .node = "/dev/vfio/devices/vfio3",
 	.vendor = 0x1234, .device = 0x11e8,
 };
@@ -700,6 +704,104 @@ START_TEST(as_new_for_further_groups)
 }
 END_TEST
 
+/* ---- another process ---- */
+
+/* What was kept of the domain is all that the next one has, and the client's file. @taken: it has
+ * one. Return: that. */
+static intptr_t restart(bool taken)
+{
+	uint64_t number = 0;
+	intptr_t iommufd = iommu->domain_file(domain, &number), fd = -1;
+
+	ck_assert_uint_eq(number, 1);
+	machine.files[iommufd].maps = 2;
+	if (taken)
+		ck_assert_int_eq(ops->take_file(device, &fd), 0);
+	else
+		iommu->detach(domain, GROUP);
+	free(domain);
+	/* The list of devices is one in this process. */
+	ops->destroy(device);
+	place.again = true;
+	ck_assert_int_eq(create(&device), 0);
+	place.again = false;
+	ck_assert_int_eq(iommu->domain_restore(state, iommufd, number, false, &domain), 0);
+	ck_assert_int_eq(iommu->attach_again(domain, GROUP + 1), -ENODEV);
+	ck_assert_int_eq(iommu->attach_again(domain, GROUP), 0);
+	ck_assert_uint_eq(machine.files[iommufd].maps, 2);
+	ck_assert_uint_eq(machine.pauses, 0);
+	ck_assert_uint_eq(open_files(), 2);
+	return fd;
+}
+
+START_TEST(a_file_that_a_client_has_is_not_bound_again)
+{
+	struct cused_iommu_geometry g;
+	intptr_t fd = restart(true), other;
+
+	ck_assert_int_eq(iommu->geometry(state, GROUP, &g), 0);
+	ck_assert_int_eq(ops->take_file(device, &other), -EBUSY);
+	fake_close((int)fd);
+	ck_assert_int_eq(ops->open(device), 0);
+	ck_assert_int_eq(ops->take_file(device, &fd), 0);
+	ck_assert(machine.files[fd].attached);
+	fake_close((int)fd);
+	ck_assert_int_eq(ops->restore(device, 0, "", 1), -EBADMSG);
+}
+END_TEST
+
+START_TEST(one_that_went_with_the_process_is)
+{
+	intptr_t fd;
+
+	restart(false);
+	ck_assert_int_eq(ops->open(device), 0);
+	ck_assert_int_eq(ops->take_file(device, &fd), 0);
+	ck_assert(machine.files[fd].attached);
+	fake_close((int)fd);
+}
+END_TEST
+
+/* A call that was cut short has mapped it already. */
+START_TEST(what_no_record_tells_of_gives_way)
+{
+	machine.stray = true;
+	ck_assert_int_eq(map(0x10000, 0x3000, CUSED_PROT_READ, &lender), -EEXIST);
+	fake_close((int)restart(true));
+	machine.unmaps = 0;
+	ck_assert_int_eq(map(0x10000, 0x3000, CUSED_PROT_READ, &lender), 0);
+	ck_assert_uint_eq(machine.unmaps, 1);
+	ck_assert_uint_eq(machine.map_files, 1);
+	ck_assert_uint_eq(machine.map_iova, 0x10000);
+	ck_assert_uint_eq(machine.map_length, 0x3000);
+	/* What the client has put there itself, by parts, is in its own way. */
+	machine.map_file_error = -EEXIST;
+	ck_assert_int_eq(map(0x10000, 0x3000, CUSED_PROT_READ, &lender), -EEXIST);
+}
+END_TEST
+
+START_TEST(a_swapped_domain_is_as_it_was)
+{
+	uint64_t number;
+	intptr_t iommufd = iommu->domain_file(domain, &number);
+
+	iommu->detach(domain, GROUP);
+	free(domain);
+	ck_assert_int_eq(iommu->domain_restore(state, iommufd, number, true, &domain), 0);
+	ck_assert_int_eq(iommu->attach_again(domain, GROUP), 0);
+	ck_assert(iommu->is_file(domain, iommufd + FILES));
+	/* What the client has mapped stays its own. */
+	machine.files[iommufd].maps = 2;
+	machine.unmaps = 0;
+	machine.busy = 1;
+	iommu->detach(domain, GROUP);
+	iommu->domain_free(domain);
+	ck_assert_uint_eq(machine.unmaps, 0);
+	ck_assert_uint_eq(machine.files[iommufd].maps, 2);
+	ck_assert_int_eq(iommu->domain_new(state, &domain), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("host");
@@ -723,12 +825,16 @@ int main(void)
 	tcase_add_test(seat, a_container_becomes_an_iommufd);
 	tcase_add_test(seat, a_swap_that_is_refused);
 	tcase_add_test(seat, as_new_for_further_groups);
+	tcase_add_test(seat, a_file_that_a_client_has_is_not_bound_again);
+	tcase_add_test(seat, one_that_went_with_the_process_is);
+	tcase_add_test(seat, a_swapped_domain_is_as_it_was);
 	tcase_add_checked_fixture(mapping, setup_lender, teardown_seated);
 	tcase_add_test(mapping, by_file_where_possible);
 	tcase_add_test(mapping, else_by_call);
 	tcase_add_test(mapping, much_memory_by_several_calls);
 	tcase_add_test(mapping, calls_that_fail_leave_nothing);
 	tcase_add_test(mapping, memory_that_cannot_be_had);
+	tcase_add_test(mapping, what_no_record_tells_of_gives_way);
 	suite_add_tcase(suite, bare);
 	suite_add_tcase(suite, seat);
 	suite_add_tcase(suite, mapping);

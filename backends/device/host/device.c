@@ -139,6 +139,21 @@ int host_seat(struct host_device *device, struct host_domain *domain)
 	return r;
 }
 
+void host_seat_again(struct host_device *device, struct host_domain *domain)
+{
+	int fd;
+
+	pthread_mutex_lock(&device->lock);
+	device->domain = domain;
+	fd = bind_and_attach(device, domain);
+	if (fd >= 0)
+		device->seat = fd;
+	else
+		cused_log(CUSED_LOG_DEBUG, "host", "%s is a client's, or cannot be had again: %s",
+			  device->bdf, strerror(-fd));
+	pthread_mutex_unlock(&device->lock);
+}
+
 void host_vacate(struct host_device *device)
 {
 	struct host_detach detach = { .argsz = sizeof(detach) };
@@ -268,8 +283,9 @@ static int device_create(const struct cused_services *services, struct cused_por
 	pthread_mutex_init(&device->lock, NULL);
 	*ret_pci = (struct cused_pci){ .vendor = host->vendor, .device = host->device,
 				       .class_code = host->class_code };
-	/* One that comes to a group in use: a try with another iommufd would be refused. */
-	if (join(device, true)) {
+	/* One that comes to a group in use: a try with another iommufd would be refused. So it would
+	 * be if a client has it since before a restart. */
+	if (join(device, !CUSED_HAS(host, again)) || CUSED_HAS(host, again)) {
 		*ret_state = device;
 		return 0;
 	}
@@ -301,6 +317,16 @@ static void device_destroy(void *state)
 	free(device);
 }
 
+/* Nothing is saved of it, and while its file is a client's there is nothing to open. */
+static int device_restore(void *state, unsigned id, const void *data, size_t size)
+{
+	(void)state;
+	(void)id;
+	(void)data;
+	(void)size;
+	return -EBADMSG;
+}
+
 static const struct cused_param params[] = {
 	{ CUSED_HOST_WAIT, CUSED_PARAM_BOOL, "off", 0, 1,
 	  "Begin without the device, and take it when it is there and bound" },
@@ -329,5 +355,6 @@ static const struct cused_device_ops host_ops = {
 	.flags = CUSED_DEVICE_HOST,
 	.iommu = &host_iommu_ops,
 	.take_file = device_take_file,
+	.restore = device_restore,
 };
 CUSED_DEVICE(host_ops);

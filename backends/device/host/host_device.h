@@ -64,6 +64,12 @@
  *   If the service is killed, the client's device file keeps the iommufd and its mappings
  *   until it is closed.
  *
+ *   Another process. Who takes over from one that was killed has the iommufd that was kept, and
+ *   in it the IOAS with all that is mapped. A file in a seat was that process's, and went with
+ *   it; so each device of a group is bound and attached again, and one that a client has stays
+ *   TAKEN, as it cannot be bound twice. What a call of MAP_DMA has mapped that was cut short is in
+ *   the way of the same call when it comes again (EEXIST): it is unmapped then.
+ *
  *   Locks: `list`, for reading by those who look for a group's devices; then a device's
  *   `lock`, over its seat, across the calls that fill and empty it. Taken last of all, from
  *   callbacks that the core makes with its own locks held.
@@ -93,6 +99,7 @@ struct host_domain {
 	uint32_t ioas;
 	bool swapped;			/* the client has the iommufd in place of its container */
 	bool told_memory;		/* what cannot be mapped was told once */
+	bool restored;			/* of a process before: there may be mappings of no record */
 };
 
 struct host_device {
@@ -116,6 +123,9 @@ int host_each(unsigned group, int (*fn)(struct host_device *device, void *arg), 
 /* Bind and attach a file. @domain: of the container that the group is in; stays the device's
  * until host_vacate(). Return: 0; -EBUSY held by others; -errno. Locks: takes the device's. */
 int host_seat(struct host_device *device, struct host_domain *domain);
+/* The same of a group that was attached by a process before: its file may be a client's.
+ * Locks: as above. */
+void host_seat_again(struct host_device *device, struct host_domain *domain);
 /* The group leaves the container. Locks: takes the device's. */
 void host_vacate(struct host_device *device);
 

@@ -308,15 +308,28 @@ static int map_by_call(struct host_domain *domain, const struct cused_iommu_map 
 	return r;
 }
 
-static int iommu_map(void *data, const struct cused_iommu_map *map)
+/* Return: 0; -EOPNOTSUPP it cannot be had; -errno. */
+static int map_either(struct host_domain *domain, const struct cused_iommu_map *map)
 {
-	struct host_domain *domain = data;
 	int r = -EOPNOTSUPP;
 
 	if (map->lender)
 		r = map_by_file(domain, map);
 	if (r == -EOPNOTSUPP && map->lender)
 		r = map_by_call(domain, map);
+	return r;
+}
+
+static int iommu_map(void *data, const struct cused_iommu_map *map)
+{
+	struct host_domain *domain = data;
+	int r = map_either(domain, map);
+
+	/* The core has nothing there. */
+	if (r == -EEXIST && domain->restored) {
+		unmap_range(domain, map->iova);
+		r = map_either(domain, map);
+	}
 	if (r != -EOPNOTSUPP)
 		return r;
 	if (!domain->told_memory)
@@ -377,6 +390,45 @@ static bool iommu_is_file(void *data, intptr_t file)
 	return host_machine->same(domain->iommufd, (int)file);
 }
 
+/* ---- another process ---- */
+
+static intptr_t iommu_domain_file(void *data, uint64_t *ret_number)
+{
+	const struct host_domain *domain = data;
+
+	*ret_number = domain->ioas;
+	return domain->iommufd;
+}
+
+static int iommu_domain_restore(void *state, intptr_t file, uint64_t number, bool swapped,
+				void **ret_domain)
+{
+	struct host_domain *domain = malloc(sizeof(*domain));
+
+	(void)state;
+	if (!domain) {
+		host_machine->close((int)file);
+		return -ENOMEM;
+	}
+	*domain = (struct host_domain){
+		.iommufd = (int)file, .ioas = (uint32_t)number,
+		.swapped = swapped, .restored = true,
+	};
+	*ret_domain = domain;
+	return 0;
+}
+
+static int seat_again(struct host_device *device, void *arg)
+{
+	host_seat_again(device, arg);
+	return 0;
+}
+
+static int iommu_attach_again(void *domain, unsigned group)
+{
+	return host_each(group, seat_again, domain);
+}
+
 const struct cused_iommu_ops host_iommu_ops = {
 	.size = sizeof(host_iommu_ops),
 	.version = CUSED_API_VERSION,
@@ -397,4 +449,7 @@ const struct cused_iommu_ops host_iommu_ops = {
 	.swap = iommu_swap,
 	.renew = iommu_renew,
 	.is_file = iommu_is_file,
+	.domain_file = iommu_domain_file,
+	.domain_restore = iommu_domain_restore,
+	.attach_again = iommu_attach_again,
 };
