@@ -115,7 +115,7 @@ struct device *device_alloc(struct topology *topology, struct group *group,
 	list_init(&device->ioeventfds);
 	pthread_mutex_init(&device->irq.lock, NULL);
 	device->irq.mode = IRQ_NONE;
-	if (params->keep_id && !device_is_host(device)) {
+	if (params->keep_id) {
 		device->keep = topology_keep(topology);
 		device->keep_id = params->keep_id;
 	}

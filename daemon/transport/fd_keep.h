@@ -14,6 +14,8 @@
  *     mem-NUMBER-ID   memory of a device's model, by keep_id and the model's number for it
  *     mm-NUMBER       /proc/PID/maps of a client, by mm.keep_id
  *     event-NUMBER    an eventfd of a client, by event.keep_id
+ *     iommufd-NUMBER  a container's domain, see iommu_file.h
+ *     host-NUMBER     what a device file of the machine is watched through, see host_file.h
  *     sysfs           a plan of what lies over /sys
  */
 #ifndef TRANSPORT_FD_KEEP_H

@@ -6,10 +6,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <transport/host_file.h>
+#include <transport/kept_files.h>
 #include <transport/thread.h>
 #include <util/cleanup.h>
 #include <util/list.h>
@@ -26,6 +28,8 @@ struct host_file {
 	pid_t client;
 	dev_t node;
 	int probe;
+	struct kept *kept;		/* the probe */
+	uint64_t keep_id;		/* of that and the record; 0: not kept */
 	bool delivering;		/* files->lock */
 	pthread_t waiter;
 	bool closed;			/* files->lock */
@@ -40,14 +44,68 @@ struct host_files {
 	atomic_uint count;		/* on the list; changed with the lock */
 	uint64_t last_id;		/* lock */
 	atomic_bool stop;
+	struct keep *keep;
+	struct kept_files *probes;
+	struct list restored;		/* struct probe, until host_files_restore() */
 };
 
-int host_files_new(struct host_files **ret)
+/* A record of KEEP_HOST_FILE. */
+struct record {
+	uint64_t device;		/* device_keep_id() */
+	uint64_t node;
+	int64_t client;
+};
+
+/* Of a process before. */
+struct probe {
+	struct list item;
+	struct kept *kept;
+	uint64_t id;
+	int fd;
+};
+
+static void drop_probes(struct host_files *files)
+{
+	list_for_each_safe(it, tmp, &files->restored) {
+		struct probe *probe = container_of(it, struct probe, item);
+
+		list_remove(&probe->item);
+		kept_drop(files->probes, probe->kept);
+		close(probe->fd);
+		free(probe);
+	}
+}
+
+static int restore_probe(void *arg, struct kept *kept, uint64_t id, int fd, uint64_t word)
+{
+	struct host_files *files = arg;
+	struct probe *probe = calloc(1, sizeof(*probe));
+
+	if (!probe)
+		return -ENOMEM;
+	*probe = (struct probe){ .kept = kept, .id = id, .fd = fd };
+	list_push_back(&files->restored, &probe->item);
+	return 0;
+}
+
+int host_files_new(struct keep *keep, struct fd_keep *fds, struct host_files **ret)
 {
 	struct host_files *files = calloc(1, sizeof(*files));
+	int r;
 
 	if (!files)
 		return -ENOMEM;
+	files->keep = keep;
+	list_init(&files->restored);
+	r = kept_files_new(KEEP_HOST_PROBE, "host", NULL, keep, fds, &files->probes);
+	if (r == 0)
+		r = kept_restore(files->probes, restore_probe, files);
+	if (r) {
+		drop_probes(files);
+		kept_files_unref(files->probes);
+		free(files);
+		return r;
+	}
 	pthread_mutex_init(&files->lock, NULL);
 	thread_cond_init(&files->changed);
 	list_init(&files->open);
@@ -75,6 +133,7 @@ static void free_if_done(struct host_file *file)
 	list_remove(&file->item);
 	file->files->count--;
 	pthread_cond_broadcast(&file->files->changed);
+	kept_drop(file->files->probes, file->kept);
 	close(file->probe);
 	free(file);
 }
@@ -84,12 +143,17 @@ static void free_if_done(struct host_file *file)
 static void close_locked(struct host_file *file)
 {
 	struct host_files *files = file->files;
+	struct keep_batch batch;
 
 	if (file->closed)
 		return;
 	file->closed = true;
 	pthread_mutex_unlock(&files->lock);
+	keep_begin(files->keep, &batch);
 	device_file_release(file->device);
+	if (file->keep_id)
+		keep_drop(files->keep, KEEP_HOST_FILE, file->keep_id);
+	keep_end(&batch);
 	pthread_mutex_lock(&files->lock);
 	file->released = true;
 	pthread_cond_broadcast(&files->changed);
@@ -118,6 +182,26 @@ static void *waiter_main(void *arg)
 	return NULL;
 }
 
+/* The record counts with whatever batch has the device open. */
+static void keep_file(struct host_files *files, struct host_file *file)
+{
+	struct record record = {
+		.device = device_keep_id(device_file_device(file->device)),
+		.node = file->node,
+		.client = file->client,
+	};
+
+	if (!record.device)
+		return;
+	if (kept_put(files->probes, &file->kept, &file->keep_id, file->probe, 0))
+		keep_put(files->keep, KEEP_HOST_FILE, file->keep_id, &record, sizeof(record));
+}
+
+static int start_waiter(struct host_file *file)
+{
+	return thread_start(&file->waiter, WAITER_STACK, true, waiter_main, file);
+}
+
 static int watch(struct host_files *files, struct host_file *file, int fd, uint64_t *ret_id)
 {
 	char path[64];
@@ -133,8 +217,9 @@ static int watch(struct host_files *files, struct host_file *file, int fd, uint6
 		return -errno;
 	pthread_mutex_lock(&files->lock);
 	r = files->count >= HOST_FILES_MAX ? -ENFILE :
-		thread_start(&file->waiter, WAITER_STACK, true, waiter_main, file);
+		start_waiter(file);
 	if (r == 0) {
+		keep_file(files, file);
 		list_push_back(&files->open, &file->item);
 		files->count++;
 		*ret_id = file->id = ++files->last_id;
@@ -259,6 +344,100 @@ void host_files_settle(struct host_files *files, const struct group *group)
 	pthread_mutex_unlock(&files->lock);
 }
 
+/* ---- another process ---- */
+
+struct restoring {
+	struct host_files *files;
+	host_files_fn *find;
+	void *arg;
+};
+
+/* Taken off the list. NULL: it was not kept. */
+static struct probe *take_probe(struct host_files *files, uint64_t id)
+{
+	list_for_each(it, &files->restored) {
+		struct probe *probe = container_of(it, struct probe, item);
+
+		if (probe->id == id) {
+			list_remove(&probe->item);
+			return probe;
+		}
+	}
+	return NULL;
+}
+
+static void restore_watch(struct host_files *files, struct host_file *file,
+			  struct device_file *device, struct probe *probe,
+			  const struct record *record)
+{
+	*file = (struct host_file){
+		.files = files, .device = device, .client = (pid_t)record->client,
+		.group = device_group(device_file_device(device)),
+		.id = ++files->last_id, .node = (dev_t)record->node,
+		.probe = probe->fd, .kept = probe->kept, .keep_id = probe->id,
+		.waited = true,		/* until there is a waiter */
+	};
+	list_push_back(&files->open, &file->item);
+	files->count++;
+	free(probe);
+}
+
+static int restore_file(void *arg, uint64_t id, const void *data, size_t size)
+{
+	const struct restoring *restoring = arg;
+	struct host_files *files = restoring->files;
+	struct device_file *device = NULL;
+	struct host_file *file;
+	struct probe *probe;
+	struct record record;
+
+	if (size != sizeof(record))
+		return -EBADMSG;
+	memcpy(&record, data, size);
+	file = calloc(1, sizeof(*file));
+	if (!file)
+		return -ENOMEM;
+	probe = take_probe(files, id);
+	if (probe)
+		device = restoring->find(restoring->arg, record.device);
+	if (device) {
+		restore_watch(files, file, device, probe, &record);
+		return 0;
+	}
+	free(file);
+	if (probe)
+		list_push_back(&files->restored, &probe->item);
+	keep_drop(files->keep, KEEP_HOST_FILE, id);
+	return 0;
+}
+
+int host_files_restore(struct host_files *files, host_files_fn *find, void *arg)
+{
+	struct restoring restoring = { files, find, arg };
+	int r = keep_each(files->keep, KEEP_HOST_FILE, restore_file, &restoring);
+
+	drop_probes(files);
+	return r;
+}
+
+int host_files_resume(struct host_files *files)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&files->lock);
+	list_for_each(it, &files->open) {
+		struct host_file *file = container_of(it, struct host_file, item);
+
+		if (r || !file->waited)
+			continue;
+		file->waited = false;
+		r = start_waiter(file);
+		file->waited = r != 0;
+	}
+	pthread_mutex_unlock(&files->lock);
+	return r;
+}
+
 unsigned host_files_count(struct host_files *files)
 {
 	unsigned n;
@@ -308,6 +487,8 @@ void host_files_free(struct host_files *files)
 		pthread_cond_timedwait(&files->changed, &files->lock, &until);
 	}
 	pthread_mutex_unlock(&files->lock);
+	drop_probes(files);
+	kept_files_unref(files->probes);
 	pthread_cond_destroy(&files->changed);
 	pthread_mutex_destroy(&files->lock);
 	free(files);

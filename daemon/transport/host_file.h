@@ -20,6 +20,11 @@
  *   is, is told by the node's number and by the lock, which can be taken again through
  *   the same description alone.
  *
+ *   Another process. The lock is the client's file's, and stays. Our own description is kept
+ *   (kept_files.h), and whose file it watches stands in a record, which is dropped in one batch
+ *   with the release of the device. If the client has closed its file while nobody was there, the
+ *   lock is free, or that description has it already; either way it can be had.
+ *
  *   Whoever comes first marks the file closed under the table's lock and releases the
  *   device; the other finds it so. A client could take the lock off, by fcntl() on its own
  *   file: then its device counts as closed while it has it open. It can be opened again
@@ -34,12 +39,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <transport/fd_keep.h>
+#include <util/keep.h>
 
 #define HOST_FILES_MAX 128u	/* as many devices as a configuration has, each open once */
 
 struct host_files;
 
-int host_files_new(struct host_files **ret);		/* Return: 0, -ENOMEM */
+/*
+ * @keep, @fds: borrowed; NULL: nothing outlives the process
+ * Return: 0; -ENOMEM; of kept_restore().
+ */
+int host_files_new(struct keep *keep, struct fd_keep *fds, struct host_files **ret);
 /* Releases devices that are still open; their clients keep the files. NULL is allowed. */
 void host_files_free(struct host_files *files);
 
@@ -75,6 +86,18 @@ void host_files_settle(struct host_files *files, const struct group *group);
  * are told. Return: how many. */
 unsigned host_files_unsettled(struct host_files *files, const struct group **ret,
 			      unsigned max);
+
+/*
+ * host_files_restore - watch what a process before has watched.
+ * @find: a device, open for us once more, by device_keep_id(), as device_restore_file() makes it;
+ *        NULL: there is none
+ * Nobody else is there yet; closes are not noticed before host_files_resume().
+ * Return: 0; -ENOMEM; -EBADMSG these are no records.
+ */
+typedef struct device_file *host_files_fn(void *arg, uint64_t keep_id);
+int host_files_restore(struct host_files *files, host_files_fn *find, void *arg);
+/* Return: 0; -errno of starting threads. */
+int host_files_resume(struct host_files *files);
 
 unsigned host_files_count(struct host_files *files);	/* not released; for status, tests */
 

@@ -95,7 +95,9 @@ int service_new(const struct service_params *params, struct service **ret,
 	if (r == 0)
 		r = client_events_keep(service->events, params->keep, params->fds);
 	if (r == 0)
-		r = host_files_new(&service->host_files);
+		r = host_files_new(params->keep, params->fds, &service->host_files);
+	if (r == 0)
+		r = iommu_files_new(params->keep, params->fds, &service->iommu_files);
 	if (r)
 		cused_error_set(err, r, "cannot serve: %s", strerror(-r));
 	else
@@ -107,6 +109,11 @@ int service_new(const struct service_params *params, struct service **ret,
 	}
 	*ret = service;
 	return 0;
+}
+
+struct backend_files *service_backend_files(const struct service *service)
+{
+	return service->iommu_files;
 }
 
 bool service_can_map(const struct service *service)
@@ -316,6 +323,7 @@ int service_stop(struct service *service)
 	if (r)
 		return r;
 	host_files_free(service->host_files);
+	iommu_files_free(service->iommu_files);
 	agent_free(service->agent);
 	if (service->listener >= 0) {
 		close(service->listener);

@@ -68,6 +68,8 @@ struct service_params {
  */
 int service_new(const struct service_params *params, struct service **ret,
 		struct cused_error *err);
+/* For the topology's parameters, until service_stop(). NULL: nothing outlives the process. */
+struct backend_files *service_backend_files(const struct service *service);
 /* Is there FUSE passthrough? */
 bool service_can_map(const struct service *service);
 

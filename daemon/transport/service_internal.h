@@ -14,6 +14,7 @@
 #include <transport/devnode.h>
 #include <transport/fd_keep.h>
 #include <transport/host_file.h>
+#include <transport/iommu_file.h>
 #include <transport/open_notes.h>
 #include <transport/server.h>
 #include <transport/service.h>
@@ -30,6 +31,7 @@ struct service {
 	struct client_events *events;
 	struct devfs *devfs;
 	struct host_files *host_files;
+	struct backend_files *iommu_files;	/* or NULL */
 	struct agent *agent;
 	struct topology *topology;
 	int listener;			/* of the agent's socket, or -1 */

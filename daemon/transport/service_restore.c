@@ -7,8 +7,8 @@
  * open of them, device files. Then, with the agent there, the kernel sends again what was not
  * answered (service_resume()).
  *
- * A file whose container or group is not as it was (a device of the machine, whose group begins
- * anew) is closed for us: the client's calls on it are EBADF, and its close is of no effect. Of a
+ * A file whose container or group is not as it was (of a device of the machine that has left it
+ * meanwhile) is closed for us: the client's calls on it are EBADF, and its close is of no effect. Of a
  * node without its file nothing can be served, so that is an error.
  */
 #include <errno.h>
@@ -200,6 +200,14 @@ static struct device_file *device_file_again(void *arg, uint64_t id, bool wants_
 	return file;
 }
 
+/* A host_files_fn. */
+static struct device_file *host_file_again(void *arg, uint64_t id)
+{
+	struct access *access;
+
+	return device_file_again(arg, id, false, &access);
+}
+
 /* ---- all ---- */
 
 /* Return: r, with @err set. */
@@ -227,9 +235,16 @@ int service_restore(struct service *service, struct cused_error *err)
 		r = tell(err, devfs_restore(service->devfs, device_file_again, service),
 			 "device files");
 	if (r == 0)
+		r = tell(err, host_files_restore(service->host_files, host_file_again, service),
+			 "device files of the machine");
+	if (r == 0)
 		r = topology_restore_end(service->topology, err);
 	if (r == 0)
+		r = tell(err, host_files_resume(service->host_files), "waiting for their close");
+	if (r == 0) {
+		iommu_files_restored(service->iommu_files);
 		client_events_restored(service->events);
+	}
 	return r;
 }
 

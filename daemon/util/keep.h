@@ -63,6 +63,9 @@ enum keep_kind {
 	KEEP_DEVFS,		/* transport, one record */
 	KEEP_DEVICE_FILE,	/* transport, by inode */
 	KEEP_ANSWER,		/* transport, by the thread that served */
+	KEEP_IOMMU_FILE,	/* transport, by the number of backend_files */
+	KEEP_HOST_PROBE,	/* transport, by a number of its own */
+	KEEP_HOST_FILE,		/* transport, by that number */
 	KEEP_KINDS
 };
 

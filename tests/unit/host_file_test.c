@@ -4,10 +4,12 @@
  * for the kernel's file; devices are those of harness.h.
  */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <transport/host_file.h>
+#include <unit/fd_keep_fake.h>
 #include <unit/harness.h>
 #include <unit/remote.h>
 
@@ -26,7 +28,7 @@ static void setup(void)
 	ck_assert_int_eq(client_set_container(&client, group, container), 0);
 	ck_assert_int_eq(client_ioctl(&client, container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU),
 			 0);
-	ck_assert_int_eq(host_files_new(&files), 0);
+	ck_assert_int_eq(host_files_new(NULL, NULL, &files), 0);
 }
 
 static void teardown(void)
@@ -233,10 +235,208 @@ START_TEST(the_end_waits_for_no_client)
 }
 END_TEST
 
+/* ---- another process ---- */
+
+static struct fake_kept kept[2];
+static struct host_files *before;	/* of the process that was killed */
+
+static void setup_kept(void)
+{
+	struct topology_params params = { 0 };
+	int container, group;
+
+	before = NULL;
+	fake_kept_init(&kept[0]);
+	params.keep = kept[0].keep;
+	world_init(&world, &params);
+	client_init(&client);
+	container = client_open_container(&client, world.topology);
+	group = client_open_group(&client, world.g1);
+	ck_assert_int_eq(client_set_container(&client, group, container), 0);
+	ck_assert_int_eq(client_ioctl(&client, container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU),
+			 0);
+	ck_assert_int_eq(host_files_new(kept[0].keep, &kept[0].fds, &files), 0);
+}
+
+/* What the process before has open of the devices, it has still; so each is open once more. */
+static void teardown_kept(void)
+{
+	host_files_free(before);
+	teardown();
+	if (before) {
+		ck_assert_uint_eq(kept[1].n, 0);
+		ck_assert_uint_eq(fake_kept_count(&kept[1], KEEP_HOST_PROBE), 0);
+		ck_assert_uint_eq(fake_kept_count(&kept[1], KEEP_HOST_FILE), 0);
+		fake_kept_done(&kept[1]);
+	} else {
+		ck_assert_uint_eq(kept[0].n, 0);
+		ck_assert_uint_eq(fake_kept_count(&kept[0], KEEP_HOST_PROBE), 0);
+		ck_assert_uint_eq(fake_kept_count(&kept[0], KEEP_HOST_FILE), 0);
+	}
+	fake_kept_done(&kept[0]);
+}
+
+static struct device *wanted;		/* NULL: it is not there any more */
+
+static struct device_file *open_again(void *arg, uint64_t keep_id)
+{
+	ck_assert_ptr_eq(arg, &kept);
+	ck_assert_uint_eq(keep_id, device_keep_id(world.d10));
+	return wanted ? open_device(wanted) : NULL;
+}
+
+static void killed(void)
+{
+	fake_kept_killed(&kept[0], &kept[1]);
+	before = files;
+	files = NULL;
+}
+
+static void restored(struct device *device)
+{
+	wanted = device;
+	ck_assert_int_eq(host_files_new(kept[1].keep, &kept[1].fds, &files), 0);
+	ck_assert_int_eq(host_files_restore(files, open_again, &kept), 0);
+}
+
+START_TEST(nothing_is_kept_of_what_was_closed)
+{
+	uint64_t id;
+	int fd = add(world.d10, &id);
+
+	ck_assert_uint_eq(kept[0].n, 1);
+	ck_assert_int_eq(strncmp(kept[0].files[0].name, "host-", 5), 0);
+	ck_assert_uint_eq(fake_kept_count(&kept[0], KEEP_HOST_FILE), 1);
+	close(fd);
+	UNTIL(host_files_count(files) == 0);
+}
+END_TEST
+
+START_TEST(another_process_waits_for_the_close)
+{
+	uint64_t id;
+	int fd = add(world.d10, &id), other;
+	struct stat st;
+	pid_t who;
+	dev_t node;
+
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	killed();
+	restored(world.d10);
+	ck_assert_uint_eq(host_files_count(files), 1);
+	host_files_free(before);
+	before = NULL;
+	host_files_settle(files, world.g1);
+	ck_assert(device_is_open(world.d10));
+	/* It is as if it were ours. */
+	ck_assert(host_files_find(files, world.d10, &who, &node));
+	ck_assert_int_eq(who, 4711);
+	ck_assert_uint_eq(node, st.st_rdev);
+	ck_assert_int_eq(host_files_resume(files), 0);
+	other = add(world.d11, &id);
+	close(fd);
+	UNTIL(!device_is_open(world.d10));
+	UNTIL(host_files_count(files) == 1);
+	ck_assert(device_is_open(world.d11));
+	close(other);
+	UNTIL(host_files_count(files) == 0);
+	ck_assert_int_eq(host_files_new(NULL, NULL, &before), 0);
+}
+END_TEST
+
+/* The thread of the process before gets the lock, in the description that is kept. */
+START_TEST(it_was_closed_while_nobody_was_there)
+{
+	uint64_t id;
+	int fd = add(world.d10, &id);
+
+	killed();
+	close(fd);
+	UNTIL(host_files_count(before) == 0);
+	restored(world.d10);
+	ck_assert(device_is_open(world.d10));
+	host_files_settle(files, world.g1);
+	ck_assert(!device_is_open(world.d10));
+	ck_assert_int_eq(host_files_resume(files), 0);
+	ck_assert_uint_eq(host_files_count(files), 0);
+}
+END_TEST
+
+START_TEST(a_thread_sees_it_too)
+{
+	uint64_t id;
+	int fd = add(world.d10, &id);
+
+	killed();
+	close(fd);
+	UNTIL(host_files_count(before) == 0);
+	restored(world.d10);
+	ck_assert_int_eq(host_files_resume(files), 0);
+	UNTIL(!device_is_open(world.d10));
+	UNTIL(host_files_count(files) == 0);
+}
+END_TEST
+
+START_TEST(a_device_that_has_gone_is_not_watched)
+{
+	uint64_t id;
+	int fd = add(world.d10, &id);
+
+	killed();
+	restored(NULL);
+	ck_assert_uint_eq(host_files_count(files), 0);
+	ck_assert_uint_eq(kept[1].n, 0);
+	close(fd);
+}
+END_TEST
+
+/* Its end without one that goes on after it was restored, and without the record of it. */
+START_TEST(an_end_before_the_beginning)
+{
+	uint64_t id;
+	int fd = add(world.d10, &id);
+
+	killed();
+	restored(world.d10);
+	host_files_free(files);
+	files = NULL;
+	close(fd);
+}
+END_TEST
+
+START_TEST(a_probe_without_a_record)
+{
+	uint64_t id, number = 0;
+	int fd = add(world.d10, &id);
+
+	killed();
+	ck_assert_int_eq(sscanf(kept[1].files[0].name, "host-%" SCNu64, &number), 1);
+	keep_drop(kept[1].keep, KEEP_HOST_FILE, number);
+	restored(world.d10);
+	ck_assert_uint_eq(host_files_count(files), 0);
+	close(fd);
+}
+END_TEST
+
+START_TEST(a_record_that_is_none)
+{
+	uint64_t id, number = 0;
+	int fd = add(world.d10, &id);
+
+	killed();
+	ck_assert_int_eq(sscanf(kept[1].files[0].name, "host-%" SCNu64, &number), 1);
+	keep_put(kept[1].keep, KEEP_HOST_FILE, number, "x", 1);
+	ck_assert_int_eq(host_files_new(kept[1].keep, &kept[1].fds, &files), 0);
+	ck_assert_int_eq(host_files_restore(files, open_again, &kept), -EBADMSG);
+	keep_drop(kept[1].keep, KEEP_HOST_FILE, number);
+	close(fd);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("host_file");
-	TCase *tc = tcase_create("all");
+	TCase *tc = tcase_create("all"), *again = tcase_create("another process");
 	SRunner *runner;
 	int failed;
 
@@ -251,7 +451,18 @@ int main(void)
 	tcase_add_test(tc, as_many_as_there_may_be);
 	tcase_add_test(tc, files_that_cannot_be_watched);
 	tcase_add_test(tc, the_end_waits_for_no_client);
+	tcase_add_checked_fixture(again, setup_kept, teardown_kept);
+	tcase_set_timeout(again, 60);
+	tcase_add_test(again, nothing_is_kept_of_what_was_closed);
+	tcase_add_test(again, another_process_waits_for_the_close);
+	tcase_add_test(again, it_was_closed_while_nobody_was_there);
+	tcase_add_test(again, a_thread_sees_it_too);
+	tcase_add_test(again, a_device_that_has_gone_is_not_watched);
+	tcase_add_test(again, an_end_before_the_beginning);
+	tcase_add_test(again, a_probe_without_a_record);
+	tcase_add_test(again, a_record_that_is_none);
 	suite_add_tcase(suite, tc);
+	suite_add_tcase(suite, again);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
