@@ -129,6 +129,7 @@ struct conf {
 	const struct conf_running *running;	/* for conf_finish(); borrowed */
 	size_t n_running;
 	bool beside;			/* within conf_finish_beside() */
+	bool kept;			/* of a process before: the machine is not asked */
 	int verbose;			/* number of -v */
 	const char *agent_socket;	/* --socket; borrowed; NULL: the default */
 	const char *prefix;		/* --prefix; borrowed; NULL: what the service's key says */

@@ -208,7 +208,7 @@ static int finish_host_groups(struct conf *conf, const char *sysfs, struct cused
 	struct host host;
 	int r = 0;
 
-	if (!has_host_devices(conf))
+	if (!has_host_devices(conf) || conf->kept)
 		return 0;
 	r = host_read(sysfs, &host, err);
 	if (r)

@@ -26,7 +26,7 @@ void conf_keep_device(struct keep *keep, uint64_t id, const struct conf_device *
 	size_t size = 0;
 	FILE *f;
 
-	if (!keep || conf_is_host(device))
+	if (!keep)
 		return;
 	keep_begin(keep, &batch);
 	f = open_memstream(&text, &size);
@@ -118,11 +118,11 @@ static bool is_complete(const struct conf *conf)
 {
 	const struct cused_value *common;
 
-	if (conf->n_devices != 1 || conf_is_host(&conf->devices[0]))
+	if (conf->n_devices != 1)
 		return false;
 	common = conf->devices[0].common;
-	return common[CONF_DEVICE_BDF].set && common[CONF_DEVICE_GROUP].set &&
-	       common[CONF_DEVICE_ID].set;
+	return common[CONF_DEVICE_BDF].set && common[CONF_DEVICE_ID].set &&
+	       (common[CONF_DEVICE_GROUP].set || conf_is_host(&conf->devices[0]));
 }
 
 static int take_device(void *arg, uint64_t id, const void *data, size_t size)
@@ -135,6 +135,7 @@ static int take_device(void *arg, uint64_t id, const void *data, size_t size)
 	if (!text)
 		return cused_error_set(walk->err, -ENOMEM, "out of memory");
 	conf_init(&conf);
+	conf.kept = true;
 	r = conf_parse(&conf, NAME, text, strlen(text), walk->err);
 	if (r == 0 && !is_complete(&conf))
 		r = bad_message(walk->err, "what ought to be a device is not");

@@ -11,8 +11,9 @@
  *   KEEP_SERVICE       the sections [iommu] and [service], which stand for all that clients have
  *                      open, and the highest number of a device so far.
  *
- *   Devices of the machine are not kept: they begin anew. A device that is leaving is kept, and
- *   leaves again, as it is not wanted any more.
+ *   Of a device of the machine, which group it is in is the machine's to say, when it is made again;
+ *   it may be there no more. A device that is leaving is kept, and leaves again, as it is not wanted
+ *   any more.
  */
 #ifndef CONF_KEEP_H
 #define CONF_KEEP_H

@@ -41,12 +41,13 @@ static const struct iommu_driver *const drivers[] = {
 	&iommu_noiommu_driver, &iommu_type1_driver,
 };
 
-static int make_topology(struct instance *instance, struct keep *keep, struct cused_error *err)
+static int make_topology(struct instance *instance, struct keep *keep,
+			 struct backend_files *files, struct cused_error *err)
 {
 	const struct conf *conf = instance->conf;
 	const struct cused_value *common = conf->iommu_common;
 	struct topology_params params = {
-		.iommu = conf->iommu, .keep = keep,
+		.iommu = conf->iommu, .keep = keep, .files = files,
 		.dma_entry_limit = (uint32_t)common[CONF_IOMMU_DMA_ENTRY_LIMIT].number,
 		.unsafe_noiommu = common[CONF_IOMMU_UNSAFE_NOIOMMU].number,
 		.memlock_enforced = !strcmp(common[CONF_IOMMU_MEMLOCK].string, "enforce"),
@@ -168,6 +169,7 @@ int instance_add_device(struct instance *instance, const struct conf_device *dev
 	if (r)
 		return r;
 	if (is_host) {
+		place.host.again = where->again;
 		params.host = &place.host;
 		number = place.host.group;
 	}
@@ -228,8 +230,8 @@ int instance_free_device(struct instance *instance, struct device *device)
 	return r;
 }
 
-int instance_begin(const struct conf *conf, struct keep *keep, struct instance **ret,
-		   struct cused_error *err)
+int instance_begin(const struct conf *conf, struct keep *keep, struct backend_files *files,
+		   struct instance **ret, struct cused_error *err)
 {
 	struct instance *instance = calloc(1, sizeof(*instance));
 	int r;
@@ -239,7 +241,7 @@ int instance_begin(const struct conf *conf, struct keep *keep, struct instance *
 	instance->conf = conf;
 	instance->sysfs = "/sys";
 	instance->dev = "/dev";
-	r = make_topology(instance, keep, err);
+	r = make_topology(instance, keep, files, err);
 	if (r < 0) {
 		instance_free(instance);
 		return r;
@@ -252,7 +254,7 @@ int instance_new(const struct conf *conf, instance_backing_fn backing, void *bac
 		 struct instance **ret, struct cused_error *err)
 {
 	struct instance *instance;
-	int r = instance_begin(conf, NULL, &instance, err);
+	int r = instance_begin(conf, NULL, NULL, &instance, err);
 
 	if (r)
 		return r;

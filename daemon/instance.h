@@ -20,6 +20,7 @@ struct instance_backing {
 	uint64_t offset_base;
 	bool no_mmap;
 	uint64_t keep_id;
+	bool again;		/* a process before had the device */
 };
 
 /*
@@ -40,10 +41,10 @@ typedef int (*instance_backing_fn)(void *arg, unsigned index,
  */
 int instance_new(const struct conf *conf, instance_backing_fn backing, void *backing_arg,
 		 struct instance **ret, struct cused_error *err);
-/* The same without any device yet. @keep: of its topology, or NULL; borrowed. Return: as
+/* The same without any device yet. @keep, @files: of its topology, or NULL; borrowed. Return: as
  * instance_new(). */
-int instance_begin(const struct conf *conf, struct keep *keep, struct instance **ret,
-		   struct cused_error *err);
+int instance_begin(const struct conf *conf, struct keep *keep, struct backend_files *files,
+		   struct instance **ret, struct cused_error *err);
 
 /*
  * instance_add_device - make one more, and its group if there is none.

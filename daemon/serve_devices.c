@@ -51,7 +51,7 @@ int serve_devices_new(const struct conf *conf, struct service *service,
 	list_init(&all->added);
 	list_init(&all->entries);
 	list_init(&all->shown);
-	r = instance_begin(conf, all->keep, &all->instance, err);
+	r = instance_begin(conf, all->keep, service_backend_files(service), &all->instance, err);
 	if (r) {
 		serve_devices_free(all);
 		return r;
@@ -119,7 +119,8 @@ static int make_backed(struct serve_devices *all, struct entry *entry, bool agai
 		       struct cused_error *err)
 {
 	bool can_map = service_can_map(all->service);
-	struct instance_backing where = { .no_mmap = !can_map, .keep_id = entry->keep_id };
+	struct instance_backing where = { .no_mmap = !can_map, .keep_id = entry->keep_id,
+					  .again = again };
 	const char *id = entry->conf->id;
 	int r;
 
@@ -153,7 +154,8 @@ static void entry_keep(struct serve_devices *all, struct entry *entry, bool agai
 {
 	if (!entry->keep_id)
 		return;
-	backing_keep(entry->backing, all->fds, entry->keep_id);
+	if (entry->backing)
+		backing_keep(entry->backing, all->fds, entry->keep_id);
 	if (!again)
 		conf_keep_device(all->keep, entry->keep_id, entry->conf, all->settings);
 }
@@ -184,9 +186,9 @@ int entry_make_numbered(struct serve_devices *all, struct generation *generation
 int entry_make(struct serve_devices *all, struct generation *generation, size_t index,
 	       struct cused_error *err)
 {
-	bool kept = all->keep && !conf_is_host(&generation->conf->devices[index]);
+	uint64_t keep_id = all->keep ? ++all->last_id : 0;
 
-	return entry_make_numbered(all, generation, index, kept ? ++all->last_id : 0, false, err);
+	return entry_make_numbered(all, generation, index, keep_id, false, err);
 }
 
 int serve_devices_make(struct serve_devices *all, struct cused_error *err)

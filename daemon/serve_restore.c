@@ -8,9 +8,21 @@
 #include <core/device.h>
 #include <core/group.h>
 #include <util/cleanup.h>
+#include <util/log.h>
 
 #include "conf_keep.h"
 #include "serve_devices_internal.h"
+
+/* The machine has it no more. Whoever has its file keeps that. */
+static void lost(struct serve_devices *all, const struct conf_device *device, uint64_t id,
+		 const char *why)
+{
+	struct log_about about = { .device = device->bdf };
+
+	log_about(&about, CUSED_LOG_INFO, "serve", "device %s (%s) has left during the restart: %s",
+		  device->id, device->bdf, why);
+	conf_keep_drop(all->keep, id);
+}
 
 static int restore_one(void *arg, uint64_t id, struct conf *conf, struct cused_error *err)
 {
@@ -21,6 +33,10 @@ static int restore_one(void *arg, uint64_t id, struct conf *conf, struct cused_e
 	if (!generation)
 		return cused_error_set(err, -ENOMEM, "out of memory");
 	r = entry_make_numbered(all, generation, 0, id, true, err);
+	if (r && r != -ENOMEM && conf_is_host(&generation->conf->devices[0])) {
+		lost(all, &generation->conf->devices[0], id, err->text);
+		r = 0;
+	}
 	generation_unuse(generation);
 	if (r == 0 && id > all->last_id)
 		all->last_id = id;

@@ -124,7 +124,7 @@ static int process_up(struct process *p, const char *text, struct fake_kept *fil
 	conf_init(&p->conf);
 	ck_assert_msg(conf_add_device(&p->conf, text, &err) == 0, "%s", err.text);
 	ck_assert_msg(conf_finish(&p->conf, "/nonexistent", &err) == 0, "%s", err.text);
-	ck_assert_int_eq(instance_begin(&p->conf, files->keep, &p->instance, &err), 0);
+	ck_assert_int_eq(instance_begin(&p->conf, files->keep, NULL, &p->instance, &err), 0);
 	if (again)
 		ck_assert_int_eq(backing_adopt(0, backing_kept(&files->fds, KEEP_ID), &p->backing,
 					       &err), 0);

@@ -7,9 +7,11 @@
 #include <check.h>
 #include <core/group.h>
 
+#include <conf_keep.h>
 #include <conf_load.h>
 #include <serve_devices.h>
 #include <unit/cuse_rig.h>
+#include <unit/fd_keep_fake.h>
 
 #include "../../backends/device/host/host_device.h"
 #include "unit/host_tree.h"
@@ -380,6 +382,96 @@ START_TEST(numbers_of_groups_that_are_taken)
 }
 END_TEST
 
+/* ---- another process ---- */
+
+static struct fake_kept kept;
+
+static void begin_kept(const char *text)
+{
+	struct serve_devices_keep keep = { .fds = &kept.fds };
+
+	host_machine = &machine;
+	bind_error = 0;
+	fake_kept_init(&kept);
+	keep.keep = kept.keep;
+	rig_begin(false);
+	finish(&first, text, false);
+	ck_assert_int_eq(serve_devices_new(&first, rig.service, &keep, &all, &err), 0);
+	instance_look_at(serve_devices_instance(all), tree_sysfs, tree_dev);
+	ck_assert_msg(serve_devices_make(all, &err) == 0, "%s", err.text);
+	conf_keep_settings(kept.keep, &first, serve_devices_last_id(all), 0);
+}
+
+/* The devices of another process, beside those of the first, which are not served yet. Return:
+ * how many it has. */
+static size_t restored(struct conf *settings, struct serve_devices **ret)
+{
+	struct serve_devices_keep keep = { .keep = kept.keep, .fds = &kept.fds };
+	uint64_t left_at;
+
+	ck_assert_int_eq(conf_kept_settings(kept.keep, settings, &keep.last_id, &left_at, &err),
+			 0);
+	ck_assert_uint_eq(keep.last_id, serve_devices_last_id(all));
+	ck_assert_int_eq(serve_devices_new(settings, rig.service, &keep, ret, &err), 0);
+	instance_look_at(serve_devices_instance(*ret), tree_sysfs, tree_dev);
+	ck_assert_msg(serve_devices_restore(*ret, &err) == 0, "%s", err.text);
+	return serve_devices_count(*ret);
+}
+
+static void end_kept(struct conf *settings, struct serve_devices *after)
+{
+	serve_devices_free(after);
+	conf_done(settings);
+	end();
+	fake_kept_done(&kept);
+}
+
+/* A client has it, so a try to bind it would be refused. */
+START_TEST(another_process_has_it_again)
+{
+	struct serve_devices *after;
+	struct conf settings, wanted;
+	bool changed;
+
+	plug(ONE, "5");
+	bind_it(ONE, "vfio0");
+	begin_kept(WAITS_ONE);
+	bind_error = -EINVAL;
+	ck_assert_uint_eq(restored(&settings, &after), 1);
+	ck_assert_str_eq(serve_devices_id(after, ONE), "one");
+	ck_assert_uint_eq(serve_devices_last_id(after), 1);
+	/* It is what the configuration wants. */
+	finish(&wanted, WAITS_ONE, false);
+	ck_assert_int_eq(serve_devices_want(after, &wanted), 0);
+	ck_assert(!serve_devices_settle(after, &changed));
+	ck_assert(!changed);
+	ck_assert_uint_eq(serve_devices_count(after), 1);
+	conf_done(&wanted);
+	end_kept(&settings, after);
+}
+END_TEST
+
+/* One has left meanwhile, and the other is where it was. */
+START_TEST(one_left_during_the_restart)
+{
+	struct serve_devices *after;
+	struct conf settings;
+
+	plug(ONE, "5");
+	bind_it(ONE, "vfio0");
+	plug(TWO, "6");
+	bind_it(TWO, "vfio1");
+	begin_kept(HAS_ONE WAITS_TWO);
+	ck_assert_uint_eq(fake_kept_count(&kept, KEEP_CONF_DEVICE), 2);
+	unbind(ONE);
+	ck_assert_uint_eq(restored(&settings, &after), 1);
+	ck_assert_str_eq(serve_devices_id(after, TWO), "two");
+	ck_assert_ptr_null(serve_devices_id(after, ONE));
+	ck_assert_uint_eq(fake_kept_count(&kept, KEEP_CONF_DEVICE), 1);
+	end_kept(&settings, after);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("serve_host");
@@ -397,6 +489,8 @@ int main(void)
 	tcase_add_test(tc, by_hand_it_is_followed_too);
 	tcase_add_test(tc, a_new_configuration);
 	tcase_add_test(tc, numbers_of_groups_that_are_taken);
+	tcase_add_test(tc, another_process_has_it_again);
+	tcase_add_test(tc, one_left_during_the_restart);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
