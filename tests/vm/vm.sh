@@ -170,7 +170,9 @@ put_service()
 	for module in "${modprobe[@]}"; do
 		put_module "$module" "$folder/kernel" "$work/modprobe"
 	done
-	cp "$kernel/modules"/modules.{builtin,builtin.modinfo,order} "$folder"
+	# Of a kernel that has all built in there is one of three, and depmod misses the others.
+	touch "$folder"/modules.{order,builtin.modinfo}
+	cp "$kernel/modules"/modules.* "$folder"
 	/sbin/depmod -b "$root/usr" "$(<"$kernel/version")"
 }
 
