@@ -26,10 +26,6 @@
 
 struct call_row {
 	const char *name;
-	enum object_kind object;
-	bool typed;			/* container: for `driver` alone */
-	enum container_driver driver;
-	unsigned cmd;
 	uint16_t min;			/* fixed part, bytes; 0: the argument is a value */
 	bool argsz;			/* starts with argsz and flags: CG-002 */
 	uint32_t flags;			/* those that are known */

@@ -10,20 +10,23 @@
 /* Linux 6.12; not in older headers. */
 #define CALL_BIND_IOMMUFD _IO(VFIO_TYPE, VFIO_BASE + 18)
 
-#define ON_CONTAINER .object = OBJECT_CONTAINER
-#define ON_TYPE1 .object = OBJECT_CONTAINER, .typed = true, .driver = CONTAINER_DRIVER_TYPE1
-#define ON_GROUP .object = OBJECT_GROUP
-#define ON_DEVICE .object = OBJECT_DEVICE
+/* Where rows are. Drivers give one number different meanings. */
+enum table { TABLE_CONTAINER, TABLE_TYPE1, TABLE_GROUP, TABLE_DEVICE, N_TABLES };
+
+#define FIRST _IO(VFIO_TYPE, VFIO_BASE)
+#define NUMBERS 32u
+
+#define AT(table_, cmd_) [TABLE_##table_][(cmd_) - FIRST]
 
 #define BY_VALUE(object_, cmd_, run_, ...) \
-	{ ON_##object_, .name = #cmd_, .cmd = (cmd_), .run = (run_), __VA_ARGS__ },
+	AT(object_, cmd_) = { .name = #cmd_, .run = (run_), __VA_ARGS__ },
 #define POINTER(object_, cmd_, min_, ...) \
-	{ ON_##object_, .name = #cmd_, .cmd = (cmd_), .min = (min_), __VA_ARGS__ },
+	AT(object_, cmd_) = { .name = #cmd_, .min = (min_), __VA_ARGS__ },
 #define ARGSZ(object_, cmd_, min_, flags_, ...) \
-	{ ON_##object_, .name = #cmd_, .cmd = (cmd_), .min = (min_), .argsz = true, \
-	  .flags = (flags_), __VA_ARGS__ },
+	AT(object_, cmd_) = { .name = #cmd_, .min = (min_), .argsz = true, \
+			      .flags = (flags_), __VA_ARGS__ },
 
-static const struct call_row rows[] = {
+static const struct call_row rows[N_TABLES][NUMBERS] = {
 #include <proto/ioctls.def>
 };
 
@@ -36,22 +39,45 @@ enum stage {
 	STAGE_DONE,
 };
 
+/* NULL: there is none. */
+static const struct call_row *row_in(enum table table, unsigned cmd)
+{
+	const struct call_row *row = &rows[table][(cmd - FIRST) % NUMBERS];
+
+	return cmd - FIRST < NUMBERS && row->name ? row : NULL;
+}
+
+/* Whatever driver a container has. */
+static const struct call_row *row_of(enum object_kind kind, unsigned cmd)
+{
+	const struct call_row *row;
+
+	switch (kind) {
+	case OBJECT_CONTAINER:
+		row = row_in(TABLE_CONTAINER, cmd);
+		return row ? row : row_in(TABLE_TYPE1, cmd);
+	case OBJECT_GROUP:
+		return row_in(TABLE_GROUP, cmd);
+	case OBJECT_DEVICE:
+		return row_in(TABLE_DEVICE, cmd);
+	case OBJECT_NONE:
+		break;
+	}
+	return NULL;
+}
+
 bool call_needs_caller(enum object_kind kind, unsigned cmd)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		if (rows[i].cmd == cmd && rows[i].object == kind)
-			return rows[i].caller;
-	}
-	return false;
+	const struct call_row *row = row_of(kind, cmd);
+
+	return row && row->caller;
 }
 
 const char *call_name(enum object_kind kind, unsigned cmd)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		if (rows[i].cmd == cmd && rows[i].object == kind)
-			return rows[i].name;
-	}
-	return NULL;
+	const struct call_row *row = row_of(kind, cmd);
+
+	return row ? row->name : NULL;
 }
 
 void call_init(struct call *call, struct object object, unsigned cmd, uint64_t arg,
@@ -156,29 +182,30 @@ static enum call_want answer(struct call *call, int64_t result)
 }
 
 /* Return: 0 with call->row set, or -errno. */
+static int select_container_row(struct call *call)
+{
+	enum container_driver driver;
+
+	call->row = row_in(TABLE_CONTAINER, call->cmd);
+	if (call->row)
+		return 0;
+	driver = container_driver(call->object.container);
+	if (driver == CONTAINER_DRIVER_TYPE1)
+		call->row = row_in(TABLE_TYPE1, call->cmd);
+	if (call->row)
+		return 0;
+	return driver == CONTAINER_DRIVER_NONE ? -EINVAL :	/* CG-045 */
+						 -ENOTTY;	/* CG-046, CG-047 */
+}
+
 static int select_row(struct call *call)
 {
-	enum container_driver driver = CONTAINER_DRIVER_NONE;
-	bool driver_known = false;
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct call_row *row = &rows[i];
-
-		if (row->cmd != call->cmd || row->object != call->object.kind)
-			continue;
-		if (row->typed && !driver_known) {
-			driver = container_driver(call->object.container);
-			driver_known = true;
-		}
-		if (row->typed && row->driver != driver)
-			continue;
-		call->row = row;
-		return row->object == OBJECT_DEVICE ? device_file_check(call->object.device) : 0;
-	}
-	if (call->object.kind == OBJECT_CONTAINER &&
-	    container_driver(call->object.container) == CONTAINER_DRIVER_NONE)
-		return -EINVAL;		/* CG-045 */
-	return -ENOTTY;			/* CG-046, CG-047, CG-055, PCI-005 */
+	if (call->object.kind == OBJECT_CONTAINER)
+		return select_container_row(call);
+	call->row = row_of(call->object.kind, call->cmd);
+	if (!call->row)
+		return -ENOTTY;		/* CG-055, PCI-005 */
+	return call->object.kind == OBJECT_DEVICE ? device_file_check(call->object.device) : 0;
 }
 
 /* CG-001, CG-002 and the flag mask: T1-015, T1-053, T1-085, PCI-053, PCI-119, PCI-147. */
