@@ -342,11 +342,12 @@ bool replay_is_effect(void)
 
 void replay_reply(const struct iovec *iov, int count)
 {
-	struct answer head = { .kind = ANSWER_REPLY };
 	struct replay *replay = current;
+	struct answer head;
 
 	if (!replay_is_effect())
 		return;
+	head = (struct answer){ .kind = ANSWER_REPLY };
 	for (int i = 0; i < count; i++)
 		head.size += (uint32_t)iov[i].iov_len;
 	put(replay, &head, iov, (size_t)count);

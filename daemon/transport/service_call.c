@@ -46,12 +46,13 @@ struct service_call {
 
 	/* retry */
 	bool retry;
-	struct iovec ranges[RANGES_MAX];
 	unsigned n_ranges;
 	size_t used;			/* of ioctl->in */
 	char *image;			/* the first span bytes of the argument */
 
-	struct call call;		/* last: it is large, and call_init() sets it up */
+	/* Large, and set up where they are used: what is before them is cleared for each call. */
+	struct iovec ranges[RANGES_MAX];
+	struct call call;		/* by call_init() */
 };
 
 /* ---- who calls ---- */
@@ -526,7 +527,7 @@ static int write_out(struct service_call *c)
 		else if (write_pieces(c, &local[n], &remote[n], 1))
 			return -EFAULT;
 	}
-	if (n && !call->grant)
+	if (effect && n && !call->grant)
 		replay_answer((int32_t)call->result, local, remote, n);
 	return write_pieces(c, local, remote, n);
 }
@@ -680,7 +681,7 @@ void service_ioctl(struct service_ioctl *ioctl)
 	uint64_t arg = ioctl->arg;
 	int r;
 
-	memset(&c, 0, offsetof(struct service_call, call));
+	memset(&c, 0, offsetof(struct service_call, ranges));
 	c.ioctl = ioctl;
 	c.retry = ioctl->service->params.retry && ioctl->may_retry;
 	/* The way was chosen at the first round; who has no number can only be so reached. */
@@ -705,10 +706,10 @@ void service_ioctl(struct service_ioctl *ioctl)
 		client_put(c.thread);
 		return;
 	}
-	c.lender = service_lender(ioctl, caller.mm);
-
-	if (c.thread)
+	if (c.thread) {
+		c.lender = service_lender(ioctl, caller.mm);
 		caller.lender = &c.lender.lender;
+	}
 	call_init(&c.call, ioctl->object, cmd, arg, &caller);
 	run(&c, by_token);
 	client_put(c.thread);
