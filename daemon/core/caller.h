@@ -13,8 +13,9 @@ struct domain_record {
 	uint64_t file;			/* of backend_files */
 	uint64_t number;		/* domain_file()'s */
 	uint64_t mm;			/* of the client that it was swapped for */
+	uint32_t group;			/* one behind the same backend */
 	uint8_t swapped;
-	uint8_t pad[7];
+	uint8_t pad[3];
 };
 
 struct caller {

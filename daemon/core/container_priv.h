@@ -47,6 +47,8 @@ struct container {
 /* The last group has left, and the driver may be kept: then the reference of that group is the
  * list's. Return: is it? */
 bool container_keep(struct container *container);
+/* The same of one whose driver is as new: a reference goes to the list. */
+void container_keep_renewed(struct container *container);
 /* A group has come to one that was kept: the reference of the list is the caller's now. */
 void container_unkeep(struct container *container);
 void container_end_driver(struct container *container);

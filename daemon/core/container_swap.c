@@ -17,18 +17,23 @@
  */
 #include <core/container_priv.h>
 
-bool container_keep(struct container *container)
+void container_keep_renewed(struct container *container)
 {
 	struct container_list *all = topology_containers(container->topology);
 
-	if (!container->swapped || atomic_load(&all->ending) ||
-	    !container->driver->renew(container->driver_data))
-		return false;
 	container->kept = true;
 	pthread_mutex_lock(&all->lock);
 	list_push_back(&all->kept, &container->kept_link);
 	all->n_kept++;
 	pthread_mutex_unlock(&all->lock);
+}
+
+bool container_keep(struct container *container)
+{
+	if (!container->swapped || atomic_load(&topology_containers(container->topology)->ending) ||
+	    !container->driver->renew(container->driver_data))
+		return false;
+	container_keep_renewed(container);
 	return true;
 }
 

@@ -152,6 +152,7 @@ static void type1_domain(void *data, struct domain_record *ret)
 	const struct type1 *t = data;
 
 	ret->file = t->file;
+	ret->group = t->file ? t->group_id : 0;
 	if (t->file)
 		t->backend->domain_file(t->domain, &ret->number);
 }

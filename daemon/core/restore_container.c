@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include <core/container_priv.h>
+#include <core/iommu_driver.h>
 #include <core/type1.h>
 
 int container_restore(struct topology *topology, uint64_t id, const void *data, size_t size)
@@ -46,6 +47,31 @@ struct container *container_restored(struct topology *topology, uint64_t id)
 	return walk.found;
 }
 
+/* Its client has a file in its place, and no group is in it. The reference is that of the list of
+ * those kept. Return: 0, also if it cannot be had; -ENOMEM. */
+static int restore_kept(struct container *container, const struct caller *caller, struct mm *mm)
+{
+	const struct container_record rec = container->record;
+	void *data;
+	int r = iommu_type1_driver.open(container->topology, caller, rec.driver, &data);
+
+	if (r == 0) {
+		r = type1_restore_domain(data, &rec.domain);
+		if (r)
+			iommu_type1_driver.release(data);
+	}
+	if (r) {
+		container_record_driver(container, 0);
+		return r == -ENOMEM ? r : 0;
+	}
+	container->driver = &iommu_type1_driver;
+	container->driver_data = data;
+	container->swapped = true;
+	container->mm = mm_ref(mm);
+	container_keep_renewed(container_ref(container));
+	return 0;
+}
+
 int container_restore_driver(struct container *container, const struct caller *caller,
 			     struct mm *swapped_for)
 {
@@ -55,6 +81,8 @@ int container_restore_driver(struct container *container, const struct caller *c
 
 	if (!rec.driver)
 		return 0;
+	if (list_empty(&container->groups) && rec.domain.swapped && swapped_for)
+		return restore_kept(container, caller, swapped_for);
 	if (list_empty(&container->groups)) {
 		container_record_driver(container, 0);
 		return 0;

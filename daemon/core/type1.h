@@ -45,6 +45,7 @@ struct type1 {
 	void *domain;
 	uint64_t file;			/* the domain's, of backend_files; 0: none */
 	void *kept;			/* it */
+	unsigned group_id;		/* of the group that was attached last */
 	struct type1_layout layout;
 	struct ioas *ioas;
 	uint32_t dma_avail;
@@ -105,6 +106,9 @@ void type1_layout_none(struct type1_layout *ret);
 int type1_attach_group(void *data, struct group *group, const struct caller *caller);
 void type1_detach_group(void *data, struct group *group);
 void type1_domain_free(struct type1 *t);	/* there is one */
+/* The domain of a container whose client has a file in its place, and that no group is in.
+ * Return: 0; -ENOENT it is not to be had, -ENOMEM. Nobody else is there. */
+int type1_restore_domain(struct type1 *t, const struct domain_record *was);
 
 /* ---- type1_dirty.c ---- */
 

@@ -237,6 +237,22 @@ static int domain_restore(struct type1 *t, const struct domain_record *was)
 	return 0;
 }
 
+int type1_restore_domain(struct type1 *t, const struct domain_record *was)
+{
+	struct group *group = topology_find_group(t->topology, was->group, false);
+	int r;
+
+	if (!group || group_kind(group) != GROUP_REAL)
+		return -ENOENT;
+	t->backend = group_iommu(group, &t->backend_state);
+	t->group_id = was->group;
+	t->swapped = was->swapped;
+	r = domain_restore(t, was);
+	if (r)
+		t->backend = NULL;
+	return r;
+}
+
 static int domain_new(struct type1 *t)
 {
 	struct backend_files *files = topology_params(t->topology)->files;
@@ -277,6 +293,7 @@ static int attach_real(struct type1 *t, struct type1_group *g, const struct call
 	if (r)
 		goto err_detach;
 	t->n_real++;
+	t->group_id = id;
 	return 0;
 
 err_detach:

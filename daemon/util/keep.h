@@ -41,7 +41,7 @@
 /* Of one record. */
 #define KEEP_RECORD_MAX (1u << 20)
 /* Of the format, the kinds and what records of them hold: files of another one are refused. */
-#define KEEP_VERSION 2u
+#define KEEP_VERSION 3u
 
 /* Whose record it is; the struct is where it is put. */
 enum keep_kind {

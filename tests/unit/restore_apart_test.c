@@ -10,7 +10,7 @@
 /* The kernel's. */
 static struct {
 	unsigned groups;		/* mask of those attached */
-	unsigned maps, unmaps, again, renewals;
+	unsigned maps, unmaps, again, renewals;	/* renewals: by the process after */
 	struct cused_range unmapped;	/* the last */
 } kernel[DOMAINS];
 static unsigned domains;
@@ -88,6 +88,7 @@ static int hardware_swap(void *domain, struct cused_lender *lender, unsigned ver
 
 static int hardware_renew(void *domain)
 {
+	kernel[((struct hardware *)domain)->index].renewals += restored > 0;
 	((struct hardware *)domain)->number++;
 	return 0;
 }
@@ -329,11 +330,53 @@ START_TEST(a_swapped_container_of_nobody)
 }
 END_TEST
 
+START_TEST(a_swapped_container_without_groups)
+{
+	struct container_arg arg = { 0 };
+	struct container_status s;
+	struct container *it;
+
+	swapped();
+	side_close(&before);
+	another(true);
+	restore();
+	restore_end();
+	it = container_of_file(after.topology, TOKEN);
+	ck_assert_ptr_nonnull(it);
+	container_get_status(it, &s);
+	ck_assert(s.kept && s.swapped && !s.file_open);
+	ck_assert_ptr_eq(it->mm, &after.mms[0].mm);
+	ck_assert_uint_eq(it->record.domain.number, 6);
+	ck_assert_uint_eq(kernel[0].renewals, 0);
+	/* A group comes by the file, and leaves. */
+	arg.container = it;
+	ck_assert_int_eq(group_open(after.groups[1], &after.callers[0]), 0);
+	after.group_open[1] = true;
+	ck_assert_int_eq(group_set_container(after.groups[1], &after.callers[0], &arg), 0);
+	ck_assert_uint_eq(kernel[0].groups, 1u << 2);
+	container_get_status(it, &s);
+	ck_assert(!s.kept);
+	ck_assert_uint_eq(domains, 1);
+	side_close(&after);
+	container_get_status(it, &s);
+	ck_assert(s.kept);
+	container_put(it);
+	ck_assert_uint_eq(n_dropped, 0);
+	containers_end(after.topology);
+	ck_assert_uint_eq(n_dropped, 1);
+	ck_assert_int_eq(keep_get(after.keep, KEEP_CONTAINER, 1, NULL, 0), -ENOENT);
+	side_down(&after);
+	containers_end(before.topology);
+}
+END_TEST
+
+/* _i: its group has left the machine; its file was not kept */
 START_TEST(one_without_groups_is_forgotten)
 {
 	swapped();
 	side_close(&before);
-	another(true);
+	another(_i != 0);
+	lost = _i == 1;
 	restore();
 	restore_end();
 	ck_assert_ptr_null(container_of_file(after.topology, TOKEN));
@@ -435,7 +478,8 @@ int main(void)
 	tcase_add_test(cases, and_on);
 	tcase_add_test(cases, a_swapped_container_is_found_by_its_file);
 	tcase_add_test(cases, a_swapped_container_of_nobody);
-	tcase_add_test(cases, one_without_groups_is_forgotten);
+	tcase_add_test(cases, a_swapped_container_without_groups);
+	tcase_add_loop_test(cases, one_without_groups_is_forgotten, 0, 2);
 	tcase_add_test(cases, a_domain_that_was_not_kept);
 	tcase_add_test(cases, memory_runs_out);
 	tcase_add_test(cases, another_kind_of_group_has_its_number);

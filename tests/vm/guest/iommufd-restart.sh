@@ -162,6 +162,17 @@ for how in kill systemctl; do
 	expect wrong A dma 0 0 1
 	ok A map 0 1 private
 done
+# All groups leave, and the client keeps its iommufd over a restart.
+ok A close device 0
+ok A unset 0
+nothing_left "the groups have left"
+restart kill
+ok A attach 0 0
+ok A iommu 0
+ok A device 0 0 "$ONE"
+ok A map 0 0 private
+ok A map 0 1 private
+ok A dma 0 0 1
 # Another group comes by the iommufd.
 ok A group 1 "$TWO"
 ok A attach 1 0
