@@ -371,10 +371,12 @@ bool server_is_busy(struct server *server)
 
 unsigned server_stalled(struct server *server)
 {
-	uint64_t now = thread_now_ns();
+	uint64_t now;
 	unsigned n = 0;
 
 	pthread_mutex_lock(&server->lock);
+	/* With the lock, so that it is not before the watch has seen a request. */
+	now = thread_now_ns();
 	list_for_each(it, &server->requests) {
 		struct request *request = container_of(it, struct request, item);
 
