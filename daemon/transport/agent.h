@@ -137,9 +137,15 @@ int agent_deliver_copy(struct agent *agent, pid_t tid, pid_t from, dev_t node,
  */
 struct agent_lending;
 
-/* @armed: as agent_deliver(). Return: 0 after armed(); -ENOMEM; as agent_deliver(). Waits. */
-int agent_lend_begin(struct agent *agent, pid_t tid, void (*armed)(void *arg), void *arg,
-		     struct agent_lending **ret);
+/*
+ * If this process ends before agent_lend_end(), the thread asks whoever serves its file then, by
+ * SERVICE_IOC_LENT: its call returns what that tells, or is made again.
+ * @node: number of the device that the file of the thread's call is; @call: what it asks with
+ * @armed: as agent_deliver()
+ * Return: 0 after armed(); -ENOMEM; as agent_deliver(). Waits.
+ */
+int agent_lend_begin(struct agent *agent, pid_t tid, dev_t node, uint64_t call,
+		     void (*armed)(void *arg), void *arg, struct agent_lending **ret);
 /*
  * @arg: @len bytes, at most CUSED_LENDER_ARG, copied to the client and back
  * @ret_result: what the ioctl returned, or its -errno
@@ -257,7 +263,8 @@ struct agent_job {
 	uint32_t kind;
 	int32_t tid;
 	int32_t from;			/* of a copy */
-	uint32_t major, minor, n;
+	uint32_t major, minor, n;	/* of a node: of a copy, of who is lent out */
+	uint64_t call;			/* of who is lent out: for SERVICE_IOC_LENT */
 	uint32_t iommu_major, iommu_minor;	/* of a look; 0: not asked for */
 	uint8_t token[SERVICE_TOKEN_SIZE];
 	struct {

@@ -459,10 +459,11 @@ struct agent_lending {
 	bool over;			/* it has given up */
 };
 
-int agent_lend_begin(struct agent *agent, pid_t tid, void (*armed)(void *arg), void *arg,
-		     struct agent_lending **ret)
+int agent_lend_begin(struct agent *agent, pid_t tid, dev_t node, uint64_t call,
+		     void (*armed)(void *arg), void *arg, struct agent_lending **ret)
 {
-	const struct agent_job job = { .kind = AGENT_JOB_LEND, .tid = tid };
+	const struct agent_job job = { .kind = AGENT_JOB_LEND, .tid = tid, .call = call,
+				       .major = major(node), .minor = minor(node) };
 	struct agent_lending *lending = calloc(1, sizeof(*lending));
 	struct agent_result result;
 	unsigned attempt = 0;

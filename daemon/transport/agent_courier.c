@@ -22,6 +22,9 @@
 
 #define COURIER_LIFE_S 60
 #define LEND_WORD_MS 10000		/* for the service to say what comes next */
+/* For a service that was killed to be there again. */
+#define LEND_ASK_MS 600000
+#define LEND_ASK_LIFE_S (COURIER_LIFE_S + LEND_ASK_MS / 1000)
 
 static int device_open_token(const uint8_t token[SERVICE_TOKEN_SIZE])
 {
@@ -83,6 +86,7 @@ struct delivery {
 	int file;
 	int parent;			/* a pipe's end: it ends when the agent has no copy;
 					 * -1: it never has one */
+	const struct agent_job *job;
 };
 
 static int armed(void *arg)
@@ -136,7 +140,7 @@ static int file_for(const struct agent_job *job, struct clients *clients, int fi
 static int deliver(const struct agent_job *job, struct clients *clients, int socket, int file,
 		   int parent)
 {
-	struct delivery delivery = { socket, file_for(job, clients, file), parent };
+	struct delivery delivery = { socket, file_for(job, clients, file), parent, job };
 	struct courier_job courier = { .tid = job->tid, .fd = delivery.file,
 				       .cloexec = true,	/* CG-102 */
 				       .deadline_ms = COURIER_DEADLINE_MS, .armed = armed,
@@ -172,6 +176,23 @@ static bool lend_call(struct courier *courier, struct agent_word *word, int fd, 
 	return fd_message_send(socket, &result, sizeof(result), NULL, 0) == 0;
 }
 
+/* The service has gone before it said what the thread's call returns: that has had its effect, or
+ * none. Whoever serves now knows. */
+static int lend_ask(struct courier *courier, const struct agent_job *job)
+{
+	int result, r;
+
+	end_in_time(LEND_ASK_LIFE_S);
+	r = courier_ask(courier, makedev(job->major, job->minor), SERVICE_IOC_LENT, job->call,
+			LEND_ASK_MS, &result);
+	if (r == 0 && result > 0)
+		return 1 - result;
+	end_in_time(COURIER_LIFE_S);
+	if (courier_swap_back(courier, LEND_SWAP_MS) || r)
+		return -EIO;
+	return COURIER_AGAIN;
+}
+
 static int lend_work(struct courier *courier, void *arg)
 {
 	const struct delivery *delivery = arg;
@@ -183,23 +204,24 @@ static int lend_work(struct courier *courier, void *arg)
 		size_t n = 1;
 		int fd = -1;
 
-		if (poll(&p, 1, LEND_WORD_MS) <= 0 ||
-		    fd_message_receive(delivery->socket, &word, sizeof(word), &fd, &n) !=
-			    (int)sizeof(word))
-			return -EIO;	/* the service has gone, or is stuck */
+		if (poll(&p, 1, LEND_WORD_MS) <= 0)
+			return -EIO;	/* it is stuck */
+		if (fd_message_receive(delivery->socket, &word, sizeof(word), &fd, &n) !=
+		    (int)sizeof(word))
+			break;
 		if (word.kind == AGENT_WORD_END)
 			return word.result;
 		goes_on = lend_call(courier, &word, n ? fd : -1, delivery->socket);
 		if (n)
 			close(fd);
 	}
-	return -EIO;
+	return lend_ask(courier, delivery->job);
 }
 
 /* As deliver(). */
 static int lend(const struct agent_job *job, int socket)
 {
-	struct delivery delivery = { .socket = socket, .file = -1 };
+	struct delivery delivery = { .socket = socket, .file = -1, .job = job };
 	struct courier_job courier = { .tid = job->tid, .fd = -1,
 				       .deadline_ms = COURIER_DEADLINE_MS, .armed = armed,
 				       .work = lend_work, .arg = &delivery };

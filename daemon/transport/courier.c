@@ -33,7 +33,8 @@
  *   Lending. Instead of an fd that stays, the client can be given a file for the length of a
  *   call that it makes for us, as nobody else can make it: courier_ioctl(). All as above,
  *   but between recvmsg() and the end there are ioctl() and close(). Whoever ordered the
- *   calls decides what the client's own ioctl returns.
+ *   calls decides what the client's own ioctl returns. He may also have it made again, by the
+ *   registers that the kernel itself restarts a call with: for one that had no effect.
  *
  *   Limits. The client has to have room for the fd alone, but socketpair() wants two
  *   numbers, and mmap() may meet limits of memory: if so, the limit is raised for the
@@ -546,6 +547,9 @@ static int work(struct courier *c)
 {
 	int r = c->job->work(c, c->job->arg);
 
+	/* Before the thread can close its own copy, or another courier looks for copies. */
+	if (c->before >= 0)
+		close(steal_fd(&c->before));
 	c->end = courier_now() + c->job->deadline_ms * NS_PER_MS;
 	return c->lost ? c->lost : r;
 }
@@ -691,8 +695,13 @@ static int finish(struct courier *c, int result)
 	struct courier_regs regs = c->saved;
 	int status;
 
+	if (result == COURIER_AGAIN && c->abi && !c->abi->set_again)
+		result = -EIO;
 	if (c->abi) {
-		c->abi->set_result(&regs, result);
+		if (result == COURIER_AGAIN)
+			c->abi->set_again(&regs);
+		else
+			c->abi->set_result(&regs, result);
 		set_regs(c, &regs);
 	}
 	if (c->job->leaving)
@@ -737,7 +746,7 @@ int courier_deliver(const struct courier_job *job)
 {
 	const struct sigaction standard = { .sa_handler = SIG_DFL };
 	struct courier c = { .job = job, .fd = job->fd, .cloexec = job->cloexec,
-			     .tid = job->tid };
+			     .tid = job->tid, .before = -1 };
 	struct sigaction action_before;
 	sigset_t chld, mask_before;
 	int r;

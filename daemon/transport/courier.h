@@ -21,11 +21,15 @@
 #ifndef TRANSPORT_COURIER_H
 #define TRANSPORT_COURIER_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct courier;
+
+#define COURIER_AGAIN INT_MIN	/* the thread makes its ioctl again, as if it had not yet made it */
 
 struct courier_job {
 	pid_t tid;			/* the thread that waits in ioctl() */
@@ -47,7 +51,7 @@ struct courier_job {
 	/*
 	 * Not NULL: there is no fd to be delivered. Called while the thread is in our hands, to
 	 * have it make calls by courier_ioctl(); what it returns is the result of the client's
-	 * own ioctl. The thread is stopped for as long as this takes.
+	 * own ioctl, or COURIER_AGAIN. The thread is stopped for as long as this takes.
 	 */
 	int (*work)(struct courier *courier, void *arg);
 	void *arg;
@@ -64,7 +68,8 @@ struct courier_job {
  *   -EMFILE     it has no free number
  *   -ETIMEDOUT  it did not come out of the call, or was too slow; or another thread of it
  *               is about to execute a program, for which this one has to end first
- *   -EIO        it is not in an ioctl, or not of a kind we know, or played tricks
+ *   -EIO        it is not in an ioctl, or not of a kind we know, or played tricks; or on this
+ *               processor nothing is made again
  *   others      of armed(), or of a call that the client made for us
  * After an error before armed() the client is untouched, and the call is still to be
  * answered. After one that came later, the ioctl returns the same error if it can be made
@@ -107,5 +112,26 @@ int courier_ioctl(struct courier *courier, int fd, unsigned long cmd, void *arg,
  * Locks: none.
  */
 int courier_swap(struct courier *courier, int fd, dev_t node, unsigned deadline_ms);
+
+/*
+ * From inside of work(): the file that the thread's ioctl is on, be it swapped or not, is made an
+ * ioctl of our own by the thread.
+ * @node: number of the device that it is on
+ * @cmd, @value: of the ioctl; what it reads or writes in memory is not there
+ * @deadline_ms: for all of it
+ * @ret_result: what the ioctl returned, or its -errno
+ * Return: as courier_ioctl(); -EBADF it is no file of @node any more; -EOPNOTSUPP also on a
+ * processor that hides the fd.
+ * Locks: none.
+ */
+int courier_ask(struct courier *courier, dev_t node, unsigned long cmd, uint64_t value,
+		unsigned deadline_ms, int *ret_result);
+
+/*
+ * From inside of work(): the client gets its file back in place of what courier_swap() has given
+ * it, if it has.
+ * Return: 0; as courier_swap(): then it has it in some of its fds.
+ */
+int courier_swap_back(struct courier *courier, unsigned deadline_ms);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <transport/client_copies.h>
 #include <transport/courier.h>
 #include <transport/courier_regs.h>
 
@@ -29,6 +30,11 @@ struct courier {
 	const struct courier_abi *abi;
 	struct courier_regs saved;
 	uint64_t page;			/* address in the client */
+
+	/* Of a swap, until it cannot be taken back: all fds of the thread's file, which is
+	 * @before. */
+	int copies[CLIENT_COPIES_MAX], n_copies;
+	int before;			/* a copy of ours, or -1 */
 };
 
 int64_t courier_now(void);		/* CLOCK_MONOTONIC, ns */

@@ -6,40 +6,94 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <transport/client.h>
 #include <transport/client_copies.h>
 #include <transport/courier_internal.h>
 
-int courier_ioctl(struct courier *c, int fd, unsigned long cmd, void *arg, size_t len,
-		  unsigned deadline_ms, int *ret_result)
+/* Bring a file of ours to the client, for what follows. Return: its number; an error. */
+static int bring(struct courier *c, int fd, unsigned deadline_ms)
 {
-	uint64_t args[COURIER_ARGS] = { 0, cmd, c->page + COURIER_ARG_AT };
-	int64_t value = 0;
-	int theirs, r;
-
-	if (len > COURIER_ARG_MAX)
-		return -E2BIG;
 	if (c->late)
 		return -ETIMEDOUT;
 	c->end = courier_now() + deadline_ms * NS_PER_MS;
 	c->fd = fd;
 	c->cloexec = true;
-	theirs = courier_carry(c);
+	return courier_carry(c);
+}
+
+static int make_ioctl(struct courier *c, int theirs, unsigned long cmd, uint64_t arg,
+		      int *ret_result)
+{
+	const uint64_t args[COURIER_ARGS] = { (uint32_t)theirs, cmd, arg };
+	int64_t value = 0;
+	int r = c->abi->narrow ? courier_make_wide(c, args, &value) :
+				 courier_make(c, COURIER_IOCTL, args, &value);
+
+	*ret_result = value <= -512 && value >= -516 ? -EINTR : (int)value;
+	return r;
+}
+
+int courier_ioctl(struct courier *c, int fd, unsigned long cmd, void *arg, size_t len,
+		  unsigned deadline_ms, int *ret_result)
+{
+	uint64_t at = c->page + COURIER_ARG_AT;
+	int theirs, r;
+
+	if (len > COURIER_ARG_MAX)
+		return -E2BIG;
+	theirs = bring(c, fd, deadline_ms);
 	if (theirs < 0)
 		return theirs;
-	args[0] = (uint32_t)theirs;
-	r = client_write(c->tid, c->page + COURIER_ARG_AT, arg, len);
+	r = client_write(c->tid, at, arg, len);
 	if (r == 0)
-		r = c->abi->narrow ? courier_make_wide(c, args, &value) :
-				     courier_make(c, COURIER_IOCTL, args, &value);
+		r = make_ioctl(c, theirs, cmd, at, ret_result);
 	if (r == 0)
-		r = client_read(c->tid, c->page + COURIER_ARG_AT, arg, len);
+		r = client_read(c->tid, at, arg, len);
 	courier_close(c, theirs);
-	if (r)
-		return r;
-	*ret_result = value <= -512 && value >= -516 ? -EINTR : (int)value;
-	return c->lost;
+	return r ? r : c->lost;
+}
+
+/* ---- its own file ---- */
+
+/* Return: a copy of the file that its ioctl is on; -EBADF it is no file of @node; -EOPNOTSUPP. */
+static int own_file(const struct courier *c, dev_t node)
+{
+	struct statx st;
+	int copy;
+
+	if (!c->abi->ioctl_fd)
+		return -EOPNOTSUPP;
+	copy = (int)syscall(SYS_pidfd_getfd, c->pidfd, c->abi->ioctl_fd(&c->saved), 0);
+	if (copy < 0)
+		return -errno;
+	/* Another thread may have put another file there; that is not asked for anything. */
+	if (statx(copy, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0 &&
+	    makedev(st.stx_rdev_major, st.stx_rdev_minor) == node)
+		return copy;
+	close(copy);
+	return -EBADF;
+}
+
+int courier_ask(struct courier *c, dev_t node, unsigned long cmd, uint64_t value,
+		unsigned deadline_ms, int *ret_result)
+{
+	int theirs, r;
+
+	if (c->before < 0)
+		c->before = own_file(c, node);
+	if (c->before < 0)
+		return c->before;
+	theirs = bring(c, c->before, deadline_ms);
+	if (theirs < 0)
+		return theirs;
+	r = make_ioctl(c, theirs, cmd, value, ret_result);
+	courier_close(c, theirs);
+	return r ? r : c->lost;
 }
 
 /* ---- another file in all its fds ---- */
@@ -89,24 +143,45 @@ static int replace(struct courier *c, int theirs, const int *copies, int n)
 	return r;
 }
 
+/* All that are there become copies of @fd. */
+static int replace_all(struct courier *c, int fd, unsigned deadline_ms)
+{
+	int theirs = bring(c, fd, deadline_ms), r;
+
+	if (theirs < 0)
+		return c->lost ? -ESRCH : theirs;
+	r = replace(c, theirs, c->copies, c->n_copies);
+	courier_close(c, theirs);
+	return c->lost ? -ESRCH : r;
+}
+
 int courier_swap(struct courier *c, int fd, dev_t node, unsigned deadline_ms)
 {
-	int copies[CLIENT_COPIES_MAX], n, theirs, r;
+	int n, r;
 
 	if (c->abi->narrow || !c->abi->ioctl_fd)
 		return -EOPNOTSUPP;
 	if (c->late)
 		return -ETIMEDOUT;
 	c->end = courier_now() + deadline_ms * NS_PER_MS;
-	n = client_copies(c->tid, c->abi->ioctl_fd(&c->saved), node, c->end, copies);
+	n = client_copies(c->tid, c->abi->ioctl_fd(&c->saved), node, c->end, c->copies);
 	if (n < 0)
 		return n;
-	c->fd = fd;
-	c->cloexec = true;
-	theirs = courier_carry(c);
-	if (theirs < 0)
-		return c->lost ? -ESRCH : theirs;
-	r = replace(c, theirs, copies, n);
-	courier_close(c, theirs);
-	return c->lost ? -ESRCH : r;
+	c->before = own_file(c, node);
+	if (c->before < 0)
+		return c->before;
+	c->n_copies = n;
+	r = replace_all(c, fd, deadline_ms);
+	if (r)
+		c->n_copies = 0;
+	return r;
+}
+
+int courier_swap_back(struct courier *c, unsigned deadline_ms)
+{
+	int r = c->n_copies ? replace_all(c, c->before, deadline_ms) : 0;
+
+	if (r == 0)
+		c->n_copies = 0;
+	return r;
 }

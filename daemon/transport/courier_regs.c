@@ -48,11 +48,24 @@ static void x86_64_set_result(struct courier_regs *regs, int64_t value)
 	regs->x86_64.orig_rax = UINT64_MAX;
 }
 
+/* But for the result, a call leaves its registers as they were. */
+static void x86_64_set_again(struct courier_regs *regs)
+{
+	regs->x86_64.rax = regs->x86_64.orig_rax;
+	regs->x86_64.rip -= 2;
+	regs->x86_64.orig_rax = UINT64_MAX;
+}
+
 /* ---- 32-bit calls from 64-bit code ---- */
 
 static bool x86_64_int80_in_ioctl(const struct courier_regs *regs)
 {
 	return regs->x86_64.orig_rax == I386_IOCTL;
+}
+
+static int x86_64_int80_ioctl_fd(const struct courier_regs *regs)
+{
+	return (int)regs->x86_64.rbx;
 }
 
 static void x86_64_int80_set_call(struct courier_regs *regs, long nr,
@@ -78,6 +91,11 @@ static bool i386_in_ioctl(const struct courier_regs *regs)
 	return regs->i386.orig_eax == I386_IOCTL;
 }
 
+static int i386_ioctl_fd(const struct courier_regs *regs)
+{
+	return (int)regs->i386.ebx;
+}
+
 static void i386_set_call(struct courier_regs *regs, long nr,
 			  const uint64_t args[COURIER_ARGS])
 {
@@ -97,6 +115,13 @@ static void i386_set_call(struct courier_regs *regs, long nr,
 static void i386_set_result(struct courier_regs *regs, int64_t value)
 {
 	regs->i386.eax = (uint32_t)value;
+	regs->i386.orig_eax = UINT32_MAX;
+}
+
+static void i386_set_again(struct courier_regs *regs)
+{
+	regs->i386.eax = regs->i386.orig_eax;
+	regs->i386.eip -= 2;
 	regs->i386.orig_eax = UINT32_MAX;
 }
 
@@ -147,6 +172,7 @@ static const struct courier_abi abis[] = {
 		.ioctl_fd = x86_64_ioctl_fd,
 		.set_call = x86_64_set_call,
 		.set_result = x86_64_set_result,
+		.set_again = x86_64_set_again,
 	},
 	{
 		.name = "x86-64/32",
@@ -155,8 +181,10 @@ static const struct courier_abi abis[] = {
 		.narrow = true,
 		.nr = I386_CALLS,
 		.in_ioctl = x86_64_int80_in_ioctl,
+		.ioctl_fd = x86_64_int80_ioctl_fd,
 		.set_call = x86_64_int80_set_call,
 		.set_result = x86_64_set_result,
+		.set_again = x86_64_set_again,
 	},
 	{
 		.name = "i386",
@@ -165,8 +193,10 @@ static const struct courier_abi abis[] = {
 		.narrow = true,
 		.nr = I386_CALLS,
 		.in_ioctl = i386_in_ioctl,
+		.ioctl_fd = i386_ioctl_fd,
 		.set_call = i386_set_call,
 		.set_result = i386_set_result,
+		.set_again = i386_set_again,
 	},
 	{
 		.name = "aarch64",

@@ -64,7 +64,7 @@ struct courier_abi {
 	/* Is it (still) in ioctl()? */
 	bool (*in_ioctl)(const struct courier_regs *regs);
 	/* The fd that it called ioctl() with. NULL: the processor keeps it
-	 * nowhere, or nobody asks (32-bit calls). */
+	 * nowhere. */
 	int (*ioctl_fd)(const struct courier_regs *regs);
 	/* Make the thread go back to the instruction and call @nr; no restart of the call
 	 * that it was in. */
@@ -72,6 +72,9 @@ struct courier_abi {
 			 const uint64_t args[COURIER_ARGS]);
 	/* Make the call that it was in return @value, and never be restarted. */
 	void (*set_result)(struct courier_regs *regs, int64_t value);
+	/* Make the thread go back to the instruction, for the call that it was in. NULL: what it
+	 * takes is kept nowhere. */
+	void (*set_again)(struct courier_regs *regs);
 };
 
 /* Return: 0; -EIO no variant has registers of this length. */

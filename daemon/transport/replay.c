@@ -3,13 +3,19 @@
 #include <errno.h>
 #include <linux/fuse.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <transport/replay.h>
 #include <util/list.h>
 
-enum answer_kind { ANSWER_REPLY = 1, ANSWER_NOTE };
+enum answer_kind { ANSWER_REPLY = 1, ANSWER_NOTE, ANSWER_LENT };
+
+/* What stands in one of ANSWER_LENT. */
+struct lent {
+	int32_t tid, result;
+};
 
 /* A record of KEEP_ANSWER. The bytes of the pieces follow, then those of the reply or note. */
 struct answer {
@@ -27,7 +33,7 @@ struct answer {
 static_assert(sizeof(struct answer) == 72, "layout of a record");
 
 struct old_answer {
-	struct list item;		/* replays->old */
+	struct list item;		/* replays->old or ->lent */
 	uint64_t number;		/* of the record */
 	bool matched;			/* its request has come */
 	struct answer head;
@@ -38,6 +44,7 @@ struct replays {
 	struct keep *keep;
 	pthread_mutex_t lock;		/* all below */
 	struct list old;
+	struct list lent;		/* ANSWER_LENT, for who asks */
 	uint64_t *numbers;		/* bits: of records in use */
 	size_t n_words;
 };
@@ -120,8 +127,23 @@ static bool is_answer(const struct answer *head, size_t size)
 	}
 	if (outs != head->outs_size)
 		return false;
-	return head->kind == ANSWER_NOTE ||
-	       (head->kind == ANSWER_REPLY && head->size >= sizeof(struct fuse_out_header));
+	switch (head->kind) {
+	case ANSWER_REPLY:
+		return head->size >= sizeof(struct fuse_out_header);
+	case ANSWER_LENT:
+		return head->size == sizeof(struct lent) && head->n_outs == 0;
+	default:
+		return head->kind == ANSWER_NOTE;
+	}
+}
+
+/* A thread that has ended does not ask. */
+static bool is_asked_for(const struct old_answer *old)
+{
+	struct lent lent;
+
+	memcpy(&lent, old->bytes, sizeof(lent));
+	return lent.tid > 0 && (kill(lent.tid, 0) == 0 || errno != ESRCH);
 }
 
 static int load(void *arg, uint64_t number, const void *data, size_t size)
@@ -145,7 +167,13 @@ static int load(void *arg, uint64_t number, const void *data, size_t size)
 	}
 	old->number = number;
 	replays->numbers[(number - 1) / 64] |= 1ull << (number - 1) % 64;
-	list_push_back(&replays->old, &old->item);
+	if (old->head.kind != ANSWER_LENT) {
+		list_push_back(&replays->old, &old->item);
+		return 0;
+	}
+	list_push_back(&replays->lent, &old->item);
+	if (!is_asked_for(old))
+		old_drop(replays, old);
 	return 0;
 }
 
@@ -162,6 +190,7 @@ int replays_new(struct keep *keep, struct replays **ret)
 		return -ENOMEM;
 	replays->keep = keep;
 	list_init(&replays->old);
+	list_init(&replays->lent);
 	pthread_mutex_init(&replays->lock, NULL);
 	r = keep_each(keep, KEEP_ANSWER, load, replays);
 	if (r) {
@@ -177,6 +206,8 @@ void replays_free(struct replays *replays)
 	if (!replays)
 		return;
 	list_for_each_safe(it, tmp, &replays->old)
+		free(container_of(it, struct old_answer, item));
+	list_for_each_safe(it, tmp, &replays->lent)
 		free(container_of(it, struct old_answer, item));
 	pthread_mutex_destroy(&replays->lock);
 	free(replays->numbers);
@@ -238,6 +269,7 @@ bool replay_begin(struct replay *replay, struct replays *replays, uint32_t chann
 		  uint64_t unique)
 {
 	replay->replays = replays;
+	replay->lends = false;
 	replay->old = NULL;
 	if (!replays)
 		return false;
@@ -345,7 +377,7 @@ void replay_reply(const struct iovec *iov, int count)
 	struct replay *replay = current;
 	struct answer head;
 
-	if (!replay_is_effect())
+	if (!replay_is_effect() || replay->lends)
 		return;
 	head = (struct answer){ .kind = ANSWER_REPLY };
 	for (int i = 0; i < count; i++)
@@ -372,7 +404,7 @@ void replay_answer(int32_t result, const struct iovec *local, const struct iovec
 		struct fuse_ioctl_out out;
 	} reply = { .header = { .len = sizeof(reply) }, .out = { .result = result } };
 
-	if (!replay_is_effect())
+	if (!replay_is_effect() || replay->lends)
 		return;
 	for (size_t i = 0; i < n; i++) {
 		head.outs[i].addr = (uintptr_t)remote[i].iov_base;
@@ -403,4 +435,61 @@ size_t replay_noted(void *ret, size_t size)
 		return 0;
 	memcpy(ret, old->bytes, size < old->head.size ? size : old->head.size);
 	return old->head.size;
+}
+
+/* ---- callers that are lent out ---- */
+
+uint64_t replay_number(void)
+{
+	return current ? current->unique : 0;
+}
+
+void replay_lend(void)
+{
+	if (current)
+		current->lends = true;
+}
+
+void replay_lent(pid_t tid, int32_t result)
+{
+	const struct lent lent = { tid, result };
+	struct answer head = { .kind = ANSWER_LENT, .size = sizeof(lent) };
+	struct iovec piece = { (void *)(uintptr_t)&lent, sizeof(lent) };
+
+	if (replay_is_effect())
+		put(current, &head, &piece, 1);
+	else if (current)
+		current->lends = false;
+}
+
+void replay_told(void)
+{
+	if (current && current->lends)
+		keep_drop(current->replays->keep, KEEP_ANSWER, own_number);
+}
+
+bool replay_ask(pid_t tid, uint64_t call, int32_t *ret_result)
+{
+	struct replay *replay = current;
+	struct old_answer *old = NULL;
+	struct lent lent;
+
+	if (!replay)
+		return false;
+	pthread_mutex_lock(&replay->replays->lock);
+	list_for_each(it, &replay->replays->lent) {
+		struct old_answer *one = container_of(it, struct old_answer, item);
+
+		memcpy(&lent, one->bytes, sizeof(lent));
+		if (one->head.channel == replay->channel && one->head.unique == call &&
+		    lent.tid == tid)
+			old = one;
+	}
+	if (old) {
+		memcpy(&lent, old->bytes, sizeof(lent));
+		*ret_result = lent.result;
+		old_drop(replay->replays, old);
+	}
+	pthread_mutex_unlock(&replay->replays->lock);
+	return old;
 }

@@ -22,6 +22,13 @@
  *   overwrites an answer when that has been given. What the process before has left is kept
  *   until it was given, or until it is known that its request does not come.
  *
+ *   A request whose caller is lent out (courier_lend.c) was answered by what nobody is to see, and
+ *   the kernel does not send it again. It has an answer of its own kind, that the courier asks for
+ *   if the process ends before it has told the courier; and if there is none, the call is made
+ *   again. So what stands between the two processes and the courier is exact:
+ *
+ *       effect ─ replay_lent(): it and its answer count ─ the courier is told ─ replay_told()
+ *
  *   Without records (a keep of NULL) nothing happens here. Which request it is about, is the
  *   one that the calling thread serves.
  *
@@ -71,6 +78,7 @@ struct replay {
 	uint32_t channel;
 	uint64_t unique;		/* without the mark */
 	bool again;
+	bool lends;			/* no reply is its answer */
 	struct old_answer *old;		/* of the process before; or NULL */
 	struct keep_batch batch;
 };
@@ -106,5 +114,19 @@ void replay_answer(int32_t result, const struct iovec *local, const struct iovec
 void replay_note(const void *note, size_t size);
 /* Was there one? Return: its size, of which @size bytes are copied; 0. */
 size_t replay_noted(void *ret, size_t size);
+
+/* ---- callers that are lent out ---- */
+
+/* By which replay_ask() will find the answer. Return: 0: there are no records. */
+uint64_t replay_number(void);
+/* The caller of the request is lent out: what it is replied does not count. */
+void replay_lend(void);
+/* What it has done counts now, and @result is its answer, which replay_ask() gives. */
+void replay_lent(pid_t tid, int32_t result);
+/* Who has the caller knows that. */
+void replay_told(void);
+/* What did the process before answer to the @call of thread @tid? Return: false: it had no effect,
+ * or this is known to be told. It is forgotten when the request that asks was replied to. */
+bool replay_ask(pid_t tid, uint64_t call, int32_t *ret_result);
 
 #endif

@@ -33,6 +33,14 @@
  * waited for then, as that of a client is. */
 #define SERVICE_IOC_UNDELIVERED	 _IO(0xC5, 3)	/* no argument */
 
+/*
+ * By a courier whose service has gone before it said what the thread's call returns (courier.h),
+ * through that thread, to whoever serves now: what came of it? Result: 1 less the call's result,
+ * which is 0 or an errno below 0; or what the kernel has for unknown commands: there was no effect,
+ * or the thread has heard of it.
+ */
+#define SERVICE_IOC_LENT	 _IO(0xC5, 5)	/* arg: agent_job.call, by value */
+
 #define SERVICE_TOKEN_SIZE 16
 
 /* VFIO_GROUP_GET_DEVICE_FD whose answer is a token instead of an fd.

@@ -606,7 +606,7 @@ static void run(struct service_call *c, bool by_token)
 	call_done(&c->call);
 	held_put(c);
 	if (c->lender.lending)
-		agent_lend_end(c->lender.lending, (int)result);
+		service_lend_end(&c->lender, (int)result);
 	else if (!done)
 		;
 	else if (grant)
@@ -670,7 +670,7 @@ static int read_token_arg(struct service_call *c, uint64_t *ret_name)
 	return 0;
 }
 
-void service_ioctl(struct service_ioctl *ioctl)
+static void call_ioctl(struct service_ioctl *ioctl)
 {
 	struct service_call c;
 	bool by_token = (ioctl->cmd == SERVICE_IOC_DEVICE_TOKEN ||
@@ -713,4 +713,17 @@ void service_ioctl(struct service_ioctl *ioctl)
 	call_init(&c.call, ioctl->object, cmd, arg, &caller);
 	run(&c, by_token);
 	client_put(c.thread);
+}
+
+void service_ioctl(struct service_ioctl *ioctl)
+{
+	struct request *request = ioctl->request;
+	int32_t result;
+
+	/* A courier of the process before has the thread, and did not hear what it is to return. */
+	if (ioctl->cmd != SERVICE_IOC_LENT || !ioctl->file ||
+	    !replay_ask(request->tid, ioctl->arg, &result))
+		call_ioctl(ioctl);
+	else if (request_take(request))
+		fuse_reply_ioctl(request->fuse, 1 - result, NULL, 0);
 }

@@ -202,10 +202,12 @@ struct service_lender {
 	struct cused_lender lender;	/* first */
 	struct service_ioctl *ioctl;
 	struct mm *mm;			/* the caller's; borrowed */
-	struct agent_lending *lending;	/* by the courier, who has the thread: then agent_lend_end()
-					 * answers the call */
+	struct agent_lending *lending;	/* by the courier, who has the thread: then
+					 * service_lend_end() answers the call */
 };
 struct service_lender service_lender(struct service_ioctl *ioctl, struct mm *mm);
+/* What was done counts, and the call of a thread that is lent out returns @result. */
+void service_lend_end(struct service_lender *lender, int result);
 /* For couriers: the thread will stop. @arg: the request, which is answered by what its client
  * sees if the courier dies half-way. */
 void service_armed(void *arg);

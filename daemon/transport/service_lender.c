@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <transport/client_mm.h>
+#include <transport/replay.h>
 #include <transport/service_internal.h>
 #include <util/log.h>
 
@@ -12,6 +13,20 @@ void service_armed(void *arg)
 {
 	/* What the client sees if the courier dies half-way. */
 	request_error(arg, EIO);
+}
+
+/* The same, but if this process dies half-way the courier asks the next what came of it. */
+static void lent_out(void *arg)
+{
+	replay_lend();
+	service_armed(arg);
+}
+
+void service_lend_end(struct service_lender *l, int result)
+{
+	replay_lent(l->ioctl->request->tid, result);
+	agent_lend_end(l->lending, result);
+	replay_told();
 }
 
 void service_tell_courier(const struct service_ioctl *ioctl, int r)
@@ -44,8 +59,9 @@ static int lender_begin(struct service_lender *l)
 	server_will_wait();
 	if (l->lending)
 		return 0;
-	r = agent_lend_begin(ioctl->service->agent, ioctl->request->tid, service_armed,
-			     ioctl->request, &l->lending);
+	r = agent_lend_begin(ioctl->service->agent, ioctl->request->tid,
+			     ioctl->file ? ioctl->file->node->number : 0, replay_number(),
+			     lent_out, ioctl->request, &l->lending);
 	if (r)
 		service_tell_courier(ioctl, r);
 	return r == -EPERM ? -EOPNOTSUPP : r;

@@ -835,7 +835,7 @@ static void lend(struct request *request)
 
 	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
 	ck_assert_int_eq(write(ends[1], "12345", LENT_BYTES), LENT_BYTES);
-	r = agent_lend_begin(agent, request->tid, armed, request, &lending);
+	r = agent_lend_begin(agent, request->tid, 0, 0, armed, request, &lending);
 	delivered = r;
 	for (unsigned i = 0; r == 0 && i < 3; i++) {
 		int arg = -1, result = -1;
@@ -891,7 +891,7 @@ static void lend_much(struct request *request)
 
 	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
 	memset(arg, 0x5a, sizeof(arg));
-	r = agent_lend_begin(agent, request->tid, armed, request, &lending);
+	r = agent_lend_begin(agent, request->tid, 0, 0, armed, request, &lending);
 	ck_assert_int_eq(r, 0);
 	beyond_limit = agent_lend_call(lending, ends[0], FIONREAD, arg, sizeof(arg), &result);
 	at_limit = agent_lend_call(lending, ends[0], FIONREAD, arg, CUSED_LENDER_ARG, &result);
@@ -983,7 +983,7 @@ static void swap(struct request *request)
 	struct agent_lending *lending;
 
 	ck_assert_int_eq(write(memfd, SWAPPED, sizeof(SWAPPED)), sizeof(SWAPPED));
-	ck_assert_int_eq(agent_lend_begin(agent, request->tid, armed, request, &lending), 0);
+	ck_assert_int_eq(agent_lend_begin(agent, request->tid, 0, 0, armed, request, &lending), 0);
 	swap_result = agent_lend_swap(lending, memfd, swap_node);
 	close(memfd);
 	agent_lend_end(lending, LENT_RESULT);
@@ -1123,6 +1123,174 @@ START_TEST(a_client_is_killed_as_its_file_is_swapped)
 }
 END_TEST
 
+/* ---- a service that ends as it lends ---- */
+
+#define CALL 0x123456789abcull
+#define TOLD (1 - RIG_RESULT)		/* what it is that RIG_RESULT tells */
+
+static bool swaps;
+static atomic_uint calls;		/* as deliveries, but as they begin */
+
+static bool is_socket(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+/* What the courier sees of the end of the service's process. */
+static void vanish(const bool before[256])
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 256; fd++) {
+		if (is_socket(fd) && !before[fd])
+			n += shutdown(fd, SHUT_RDWR) == 0;
+	}
+	ck_assert_uint_eq(n, 1);
+}
+
+/* The first call is lent out, and gets no end; another is answered. */
+static void lend_without_end(struct request *request)
+{
+	int memfd = memfd_create("lent", MFD_CLOEXEC), arg = 0, result = -1;
+	struct agent_lending *lending;
+	bool before[256];
+
+	if (calls++) {
+		if (request_take(request))
+			fuse_reply_ioctl(request->fuse, LENT_RESULT, NULL, 0);
+		deliveries++;
+		close(memfd);
+		return;
+	}
+	for (int fd = 0; fd < 256; fd++)
+		before[fd] = is_socket(fd);
+	ck_assert_int_eq(write(memfd, SWAPPED, sizeof(SWAPPED)), sizeof(SWAPPED));
+	ck_assert_int_eq(agent_lend_begin(agent, request->tid, 0, CALL, armed, request, &lending),
+			 0);
+	if (swaps)
+		swap_result = agent_lend_swap(lending, memfd, 0);
+	else
+		lent_r[0] = agent_lend_call(lending, memfd, 0x5401, &arg, sizeof(arg), &result);
+	close(memfd);
+	vanish(before);
+	agent_lend_end(lending, LENT_RESULT);
+	deliveries++;
+}
+
+/* @lent: an errno; 0: there is an answer. Return: the client's result. */
+static long without_end(int fd, bool swap_first, int lent)
+{
+	swaps = swap_first;
+	rig.lent = lent;
+	swap_result = lent_r[0] = -1;
+	calls = 0;
+	return remote_ioctl(0, fd, RIG_HOOK);
+}
+
+START_TEST(what_came_of_a_call_is_asked_for)
+{
+	int fd = hook_setup(lend_without_end);
+	long lowest = remote_call(0, SYS_dup, 0);
+
+	remote_call(0, SYS_close, lowest);
+	for (unsigned i = 0; i < 5; i++) {
+		ck_assert_int_eq(without_end(fd, false, 0), TOLD);
+		ck_assert_int_eq(lent_r[0], 0);
+		ck_assert_uint_eq(calls, 1);
+		ck_assert_uint_eq(rig.cmd, SERVICE_IOC_LENT);
+		ck_assert_uint_eq(rig.arg, CALL);
+		UNTIL(deliveries == i + 1);
+		ck_assert_int_eq(remote_call(0, SYS_dup, 0), lowest);
+		remote_call(0, SYS_close, lowest);
+	}
+}
+END_TEST
+
+START_TEST(a_call_without_effect_is_made_again)
+{
+	int fd = hook_setup(lend_without_end);
+	long lowest = remote_call(0, SYS_dup, 0);
+
+	remote_call(0, SYS_close, lowest);
+	for (unsigned i = 0; i < 5; i++) {
+		ck_assert_int_eq(without_end(fd, false, ENOTTY), LENT_RESULT);
+		ck_assert_uint_eq(calls, 2);
+		UNTIL(deliveries == 2 * (i + 1));
+		ck_assert_int_eq(remote_call(0, SYS_dup, 0), lowest);
+		remote_call(0, SYS_close, lowest);
+	}
+	/* The courier has no copy of the file left. */
+	ck_assert_int_eq(remote_call(0, SYS_close, fd), 0);
+	devfs_settle(rig.devfs, NULL);
+	ck_assert(!device_is_open(rig.device));
+}
+END_TEST
+
+START_TEST(a_swap_that_had_its_effect_stays)
+{
+	int fd = hook_setup(lend_without_end);
+	long copy = remote_call(0, SYS_dup, fd);
+
+	ck_assert_int_eq(without_end(fd, true, 0), TOLD);
+	ck_assert_int_eq(swap_result, 0);
+	ck_assert_uint_eq(rig.arg, CALL);
+	ck_assert(is_swapped(0, fd) && is_swapped(0, copy));
+	devfs_settle(rig.devfs, NULL);
+	ck_assert(!device_is_open(rig.device));
+	UNTIL(deliveries == 1);
+}
+END_TEST
+
+START_TEST(a_swap_without_effect_is_taken_back)
+{
+	int fd = hook_setup(lend_without_end);
+	long copy = remote_call(0, SYS_fcntl, fd, F_DUPFD_CLOEXEC, 500);
+	long lowest = remote_call(0, SYS_dup, 0);
+
+	remote_call(0, SYS_close, lowest);
+	ck_assert_int_eq(remote_call(0, SYS_fcntl, fd, F_SETFD, 0), 0);
+	ck_assert_int_eq(without_end(fd, true, ENOTTY), LENT_RESULT);
+	ck_assert_int_eq(swap_result, 0);
+	ck_assert_uint_eq(calls, 2);
+	UNTIL(deliveries == 2);
+	ck_assert_int_eq(remote_ioctl(0, fd, RIG_RECORD, 1), RIG_RESULT);
+	ck_assert_int_eq(remote_ioctl(0, (int)copy, RIG_RECORD, 1), RIG_RESULT);
+	ck_assert_int_eq(remote_call(0, SYS_fcntl, fd, F_GETFD), 0);
+	ck_assert_int_eq(remote_call(0, SYS_fcntl, copy, F_GETFD), FD_CLOEXEC);
+	ck_assert_int_eq(remote_call(0, SYS_dup, 0), lowest);
+	/* It can be swapped again: nobody else has a copy. */
+	ck_assert_int_eq(without_end(fd, true, 0), TOLD);
+	ck_assert_int_eq(swap_result, 0);
+	ck_assert(is_swapped(0, fd));
+}
+END_TEST
+
+/* Nobody serves; and then the client gives up. */
+START_TEST(a_client_is_killed_as_it_asks)
+{
+	int fd = hook_setup(lend_without_end);
+	unsigned before;
+
+	rig.lent = 0;
+	for (unsigned i = 0; i < 2; i++) {
+		remote_fork(0, 1);
+		calls = 0;
+		swaps = i;
+		rig.stalls_lent = true;
+		before = rig.entered;
+		remote_begin(1, SYS_ioctl, i ? rig_file(1, rig.device) : fd, RIG_HOOK);
+		UNTIL(rig.entered == before + 1);
+		remote_kill(1);
+		rig.stalls_lent = false;
+		rig_let_pass();
+		UNTIL(deliveries == i + 1);
+	}
+	ck_assert_int_eq(without_end(fd, false, ENOTTY), LENT_RESULT);
+}
+END_TEST
+
 START_TEST(an_iommufd_is_copied_if_it_is_asked_for)
 {
 	long null = remote_call(0, SYS_openat, AT_FDCWD, remote_string("/dev/null"), O_RDWR);
@@ -1207,6 +1375,11 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, arguments_have_a_limit);
 	tcase_add_test(tc, a_client_is_killed_as_it_makes_ioctls);
 	tcase_add_test(tc, lending_outlives_the_agent);
+	tcase_add_test(tc, what_came_of_a_call_is_asked_for);
+	tcase_add_test(tc, a_call_without_effect_is_made_again);
+	tcase_add_test(tc, a_swap_that_had_its_effect_stays);
+	tcase_add_test(tc, a_swap_without_effect_is_taken_back);
+	tcase_add_test(tc, a_client_is_killed_as_it_asks);
 	tcase_add_test(tc, a_debugged_client_makes_no_ioctl);
 	tcase_add_test(tc, a_file_is_swapped);
 	tcase_add_test(tc, a_file_of_two_processes_is_not_swapped);

@@ -106,6 +106,15 @@ START_TEST(x86_64_calls)
 	e->rax = (uint64_t)-EMFILE;
 	e->orig_rax = UINT64_MAX;
 	ck_assert_mem_eq(&regs, &expected, sizeof(regs));
+
+	regs = expected = filled(sizeof(struct courier_regs_x86_64));
+	x86_64()->set_again(&regs);
+	e->rax = e->orig_rax;
+	e->orig_rax = UINT64_MAX;
+	e->rip -= 2;
+	ck_assert_mem_eq(&regs, &expected, sizeof(regs));
+	ck_assert_int_eq(x86_64()->ioctl_fd(&expected), (int)e->rdi);
+	ck_assert_int_eq(x86_64_int80()->ioctl_fd(&expected), (int)e->rbx);
 }
 END_TEST
 
@@ -152,6 +161,14 @@ START_TEST(i386_calls)
 	e->eax = (uint32_t)-EMFILE;
 	e->orig_eax = UINT32_MAX;
 	ck_assert_mem_eq(&regs, &expected, sizeof(regs));
+
+	regs = expected = filled(sizeof(struct courier_regs_i386));
+	i386()->set_again(&regs);
+	e->eax = e->orig_eax;
+	e->orig_eax = UINT32_MAX;
+	e->eip -= 2;
+	ck_assert_mem_eq(&regs, &expected, sizeof(regs));
+	ck_assert_int_eq(i386()->ioctl_fd(&expected), (int)e->ebx);
 }
 END_TEST
 

@@ -143,6 +143,56 @@ START_TEST(a_32_bit_client_makes_64_bit_ioctls)
 }
 END_TEST
 
+/* ---- a call that is made again ---- */
+
+static int again(struct courier *courier, void *arg)
+{
+	return COURIER_AGAIN;
+}
+
+static void then_deliver(struct rig *of, pid_t courier)
+{
+	of->work = NULL;
+}
+
+/* The client sees one call, with the registers that it gave it. */
+START_TEST(a_call_is_made_again)
+{
+#ifdef __x86_64__
+	static const char *const kinds[] = { "0", "1" };
+
+	for (int i = 0; i < (has_int80() ? 2 : 1); i++) {
+		rig.delivered = rig.failed = 0;
+		rig.work = again;
+		rig.on_ioctl = then_deliver;
+		rig_run(&rig, CLIENT("registers", kinds[i]));
+		ck_assert_uint_eq(rig.delivered, 1);
+		ck_assert_uint_eq(rig.failed, 1);
+	}
+#endif
+}
+END_TEST
+
+static int again_or_value(struct courier *courier, void *arg)
+{
+	return works % 2 ? 4 + works / 2 : COURIER_AGAIN;
+}
+
+START_TEST(calls_of_a_32_bit_client_are_made_again)
+{
+#ifdef __x86_64__
+	if (access(COURIER_CLIENT32, X_OK) || !has_int80())
+		return;
+	rig.work = again_or_value;
+	rig.on_ioctl = count_works;
+	works = 0;
+	rig_run(&rig, (const char *[]){ COURIER_CLIENT32, "work", NULL });
+	ck_assert_uint_eq(rig.delivered, 2);
+	ck_assert_uint_eq(rig.failed, 2);
+#endif
+}
+END_TEST
+
 /* ---- signals, stops, deaths ---- */
 
 START_TEST(no_signal_is_lost_or_early)
@@ -569,6 +619,8 @@ int main(void)
 	tcase_add_test(tc, a_32_bit_call_of_a_64_bit_client);
 	tcase_add_test(tc, a_32_bit_client);
 	tcase_add_test(tc, a_32_bit_client_makes_64_bit_ioctls);
+	tcase_add_test(tc, a_call_is_made_again);
+	tcase_add_test(tc, calls_of_a_32_bit_client_are_made_again);
 	tcase_add_test(tc, no_signal_is_lost_or_early);
 	tcase_add_test(tc, stops_stop_and_continuations_continue);
 	tcase_add_test(tc, a_client_that_is_killed_leaves_nothing);

@@ -50,6 +50,8 @@ struct rig {
 	struct devfs *devfs;
 	int mount;			/* number in remote 0 and its copies */
 	void (*hook)(struct request *request);
+	atomic_bool stalls_lent;	/* SERVICE_IOC_LENT is as RIG_STALL */
+	atomic_int lent;		/* an errno, for SERVICE_IOC_LENT; 0: it is recorded */
 	unsigned threads;		/* of this process before there was a server */
 	struct fake_kept kept[3];	/* of processes, one after the other */
 	unsigned process;
@@ -165,7 +167,11 @@ static inline void rig_ioctl(void *arg, struct request *request, struct device_f
 		rig.hook(request);
 		return;
 	}
-	if (cmd == RIG_STALL) {
+	if (cmd == SERVICE_IOC_LENT && rig.lent) {
+		request_error(request, rig.lent);
+		return;
+	}
+	if (cmd == RIG_STALL || (cmd == SERVICE_IOC_LENT && rig.stalls_lent)) {
 		rig_stall(arg64);
 	} else {
 		rig.cmd = cmd;

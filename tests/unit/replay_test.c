@@ -4,6 +4,8 @@
  */
 #include <linux/fuse.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <transport/replay.h>
 #include <unit/fd_keep_fake.h>
@@ -250,6 +252,131 @@ START_TEST(a_note_is_no_answer)
 }
 END_TEST
 
+#define TID getpid()
+
+/* A call whose caller is lent out, and that the courier was told of, or not. @at_work: stays open */
+static void serve_lent(struct replay *at_work, uint64_t unique, bool has_effect, bool told)
+{
+	unsigned before = answers();
+
+	replay_begin(at_work, replays, CHANNEL, unique);
+	if (has_effect)
+		effect(unique);
+	ck_assert_uint_eq(replay_number(), unique);
+	replay_lend();
+	reply(unique, 5);
+	ck_assert_uint_eq(answers(), before);
+	if (has_effect)
+		ck_assert_uint_ne(effect_kept(), unique);
+	replay_lent(TID, -7);
+	if (told)
+		replay_told();
+}
+
+/* By a request of its own. Return: its answer; 1: there is none. */
+static int32_t ask(uint32_t channel, pid_t tid, uint64_t call)
+{
+	struct replay replay;
+	int32_t result = 1;
+
+	ck_assert(!replay_begin(&replay, replays, channel, 1000));
+	ck_assert_int_eq(replay_ask(tid, call, &result), result != 1);
+	reply(1000, 5);
+	replay_end(&replay);
+	return result;
+}
+
+START_TEST(who_is_lent_out_is_answered_later)
+{
+	struct replay replay;
+
+	serve_lent(&replay, 2, true, false);
+	ck_assert_uint_eq(effect_kept(), 2);
+	restart_in(&replay);
+	/* The kernel knows nothing of it, so requests without a mark do not end it. */
+	ck_assert(!replays_wait(replays, CHANNEL));
+	replays_seen(replays, CHANNEL, 6);
+	ck_assert(!is_answered(2, 5));
+	/* And the next process dies, too. */
+	restart();
+	ck_assert_int_eq(ask(CHANNEL + 1, TID, 2), 1);
+	ck_assert_int_eq(ask(CHANNEL, TID + 1, 2), 1);
+	ck_assert_int_eq(ask(CHANNEL, TID, 4), 1);
+	ck_assert_int_eq(ask(CHANNEL, TID, 2), -7);
+	/* It was told, by an answer that comes again. */
+	ck_assert_int_eq(ask(CHANNEL, TID, 2), 1);
+	restart();
+	ck_assert_int_eq(ask(CHANNEL, TID, 2), 1);
+}
+END_TEST
+
+START_TEST(who_asks_as_the_process_dies_asks_again)
+{
+	struct replay replay;
+	int32_t result;
+
+	serve_lent(&replay, 2, true, false);
+	restart_in(&replay);
+	replay_begin(&replay, replays, CHANNEL, 1000);
+	ck_assert(replay_ask(TID, 2, &result));
+	restart_in(&replay);
+	ck_assert_int_eq(ask(CHANNEL, TID, 2), -7);
+	restart();
+	ck_assert(is_answered(1000, 5));
+}
+END_TEST
+
+START_TEST(what_was_told_is_not_asked_for)
+{
+	struct replay replay;
+
+	serve_lent(&replay, 2, true, true);
+	replay_end(&replay);
+	ck_assert_uint_eq(answers(), 0);
+	restart();
+	ck_assert_uint_eq(effect_kept(), 2);
+	ck_assert_int_eq(ask(CHANNEL, TID, 2), 1);
+}
+END_TEST
+
+START_TEST(who_is_lent_out_without_effect_has_no_answer)
+{
+	struct replay replay;
+
+	serve_lent(&replay, 2, false, false);
+	ck_assert_uint_eq(answers(), 0);
+	restart_in(&replay);
+	ck_assert_int_eq(ask(CHANNEL, TID, 2), 1);
+	/* What is told is dropped, not what an effect before has left. */
+	serve(4, 5);
+	serve_lent(&replay, 6, false, true);
+	replay_end(&replay);
+	ck_assert_uint_eq(answers(), 1);
+}
+END_TEST
+
+/* Nobody would ever ask. */
+START_TEST(answers_of_threads_that_ended_go)
+{
+	pid_t child = fork();
+	struct replay replay;
+
+	if (child == 0)
+		_exit(0);
+	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+	replay_begin(&replay, replays, CHANNEL, 2);
+	effect(5);
+	replay_lend();
+	replay_lent(child, 0);
+	restart_in(&replay);
+	ck_assert_uint_eq(answers(), 0);
+	ck_assert_int_eq(ask(CHANNEL, child, 2), 1);
+	/* Its number is another's now. */
+	serve(4, 5);
+	ck_assert_uint_eq(answers(), 1);
+}
+END_TEST
+
 START_TEST(a_commit_is_no_answer)
 {
 	struct replay replay;
@@ -359,7 +486,8 @@ START_TEST(records_that_are_none)
 		size_t at;
 		uint8_t value;
 	} changes[] = {
-		{ 12, 3 },			/* the kind: a byte each */
+		{ 12, 4 },			/* the kind: a byte each */
+		{ 12, 3 },			/* one that has another size */
 		{ 14, REPLAY_OUTS_MAX + 1 },	/* how many pieces */
 		{ 14, 1 },			/* a piece without bytes: an address less */
 		{ 16, 1 },			/* size of the reply */
@@ -391,13 +519,19 @@ START_TEST(without_records)
 {
 	struct replays *none;
 	struct replay replay;
+	int32_t result;
 
 	ck_assert_int_eq(replays_new(NULL, &none), 0);
 	ck_assert_ptr_null(none);
 	ck_assert(!replay_begin(&replay, none, CHANNEL, 2 | REPLAY_MARK));
 	replay_note("x", 1);
 	replay_commit();
+	ck_assert_uint_eq(replay_number(), 0);
+	replay_lend();
 	reply(2, 1);
+	replay_lent(TID, 0);
+	replay_told();
+	ck_assert(!replay_ask(TID, 0, &result));
 	ck_assert(!replay_is_effect());
 	replay_end(&replay);
 	ck_assert(!replays_wait(none, CHANNEL));
@@ -422,11 +556,16 @@ int main(void)
 	tcase_add_loop_test(tcase, pieces_of_memory, 0, REPLAY_OUTS_MAX + 1);
 	tcase_add_test(tcase, a_note_is_no_answer);
 	tcase_add_test(tcase, a_commit_is_no_answer);
+	tcase_add_test(tcase, who_is_lent_out_is_answered_later);
+	tcase_add_test(tcase, who_asks_as_the_process_dies_asks_again);
+	tcase_add_test(tcase, what_was_told_is_not_asked_for);
+	tcase_add_test(tcase, who_is_lent_out_without_effect_has_no_answer);
+	tcase_add_test(tcase, answers_of_threads_that_ended_go);
 	tcase_add_test(tcase, answers_wait_for_their_requests);
 	tcase_add_test(tcase, answers_that_were_given_go);
 	tcase_add_test(tcase, numbers_of_threads_are_used_again);
 	tcase_add_test(tcase, threads_have_numbers_of_their_own);
-	tcase_add_loop_test(tcase, records_that_are_none, 0, 6);
+	tcase_add_loop_test(tcase, records_that_are_none, 0, 7);
 	tcase_add_test(tcase, without_records);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

@@ -478,6 +478,45 @@ START_TEST(a_token_comes_once)
 }
 END_TEST
 
+/* The service has done a call of @minor's, whose caller is lent out, and is killed before it says
+ * so. */
+static void die_before_the_end(uint32_t minor, uint64_t call, int32_t result)
+{
+	struct cused_error err;
+	struct replays *replays;
+	struct replay replay;
+
+	restart_kill();
+	ck_assert_int_eq(replays_new(rig.keep, &replays), 0);
+	replay_begin(&replay, replays, minor, call);
+	keep_drop(rig.keep, KEEP_MAPPING, UINT64_MAX);	/* an effect */
+	replay_lend();
+	replay_lent(rig.tid, result);
+	replay_end(&replay);
+	replays_thread_end(replays);
+	replays_free(replays);
+	ck_assert_int_eq(restart_take_over(&err), 0);
+	rig_add_groups();
+}
+
+/* For its courier; for anybody else, and another time, it is a command like any unknown one. */
+START_TEST(what_came_of_a_lent_call_is_told_once)
+{
+	int container, group, unknown;
+
+	restart_start(false);
+	attach(&container, &group);
+	unknown = rig_ioctl(container, SERVICE_IOC_LENT, 100);
+	ck_assert_int_lt(unknown, 0);
+	die_before_the_end(RIG_CONTAINER, 100, _i ? -ENOSPC : 0);
+	ck_assert_int_eq(rig_ioctl(container, SERVICE_IOC_LENT, 102), unknown);
+	ck_assert_int_lt(rig_ioctl(group, SERVICE_IOC_LENT, 100), 0);
+	ck_assert_int_eq(rig_ioctl(container, SERVICE_IOC_LENT, 100), _i ? 1 + ENOSPC : 1);
+	ck_assert_int_eq(rig_ioctl(container, SERVICE_IOC_LENT, 100), unknown);
+	end();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("restart");
@@ -502,6 +541,7 @@ int main(void)
 	tcase_add_test(tcase, a_close_that_was_answered);
 	tcase_add_loop_test(tcase, a_device_comes_once, 0, 2);
 	tcase_add_loop_test(tcase, a_token_comes_once, 0, 3);
+	tcase_add_loop_test(tcase, what_came_of_a_lent_call_is_told_once, 0, 2);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
