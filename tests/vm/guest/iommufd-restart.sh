@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Restart without loss with devices of the machine: by SIGKILL and by systemctl in turn, while
 # clients have devices open, or have only mapped memory, by file and by courier, or have swapped
-# their container for an iommufd; and while one of them ends. What is mapped is there for the
-# device before and after, and nothing stays pinned. $ONE and $TWO are edu devices, alone in their
-# groups.
+# their container for an iommufd; and while one of them ends. Then SIGKILL at random moments, while a
+# client is at work. What is mapped is there for the device before and after, and nothing stays
+# pinned. $ONE and $TWO are edu devices, alone in their groups.
 # shellcheck source=unit-lib.sh
 . /vm/unit-lib.sh
 # shellcheck source=actors.sh
 . /vm/actors.sh
-: "${ONE:?}" "${TWO:?}"
+: "${ONE:?}" "${TWO:?}" "${RESTART_SEED:?}" "${RESTART_KILLS:?}"
 kinds=(shared private)			# of areas 0 and 1
 
 # configure [LINE…]: both devices, and lines of [service]
@@ -38,6 +38,56 @@ restart()
 	wait_for 60 restarted "$old" || fail "after $1 it is not there again"
 	journalctl -o cat -b -u $unit _PID="$(main_pid)" | grep -q 'taken over from the process' ||
 		fail "after $1 it begins afresh"
+}
+
+# Main is killed at random moments, $RESTART_KILLS times, while the client does all that it can. Time itself
+# is what is waited for.
+killer()
+{
+	local n=0 old
+
+	while ((n < RESTART_KILLS)); do
+		read -rt "$((RANDOM % 3)).$((RANDOM % 900 + 100))" <>/tmp/never || :
+		old=$(main_pid)
+		kill -KILL "$old" 2>/dev/null || continue
+		n=$((n + 1))
+		wait_for 60 restarted "$old" || break
+	done
+	echo "$n" >/tmp/killed
+}
+
+# under_kills: A has neither container nor group
+under_kills()
+{
+	local rounds=0 killer area
+
+	rm -f /tmp/killed /tmp/never
+	mkfifo /tmp/never
+	RANDOM=$RESTART_SEED
+	killer &
+	killer=$!
+	while [[ ! -e /tmp/killed ]]; do
+		takes A "$ONE"
+		for area in 0 1; do
+			ok A map 0 $area ${kinds[(area + rounds) % 2]}
+		done
+		ok A dma 0 0 1
+		ok A unmap 0 1
+		expect wrong A dma 0 0 1
+		ok A map 0 1 shared
+		ok A dma 0 0 1
+		ok A close device 0
+		ok A unset 0
+		ok A close group 0
+		ok A close container 0
+		rounds=$((rounds + 1))
+	done
+	wait $killer
+	echo "$(</tmp/killed) kills in $rounds rounds, seed $RESTART_SEED"
+	(($(</tmp/killed) == RESTART_KILLS)) ||
+		fail "it was not killed $RESTART_KILLS times"
+	nothing_left "kills at random"
+	! journalctl -o cat -b -u $unit | grep 'begins afresh' || fail "see above"
 }
 
 nothing_left()
@@ -145,6 +195,11 @@ ok A dma 0 0 1
 ends A
 nothing_left "another one has ended"
 
+step "a client that is at work while main is killed"
+actor A
+under_kills
+ends A
+
 step "containers that are iommufds"
 configure 'dma = swap'
 systemctl stop $unit
@@ -180,6 +235,11 @@ ok A device 1 1 "$TWO"
 ok A dma 1 0 1
 ends A
 nothing_left "the client with an iommufd has ended"
+
+step "a client with iommufds that is at work while main is killed"
+actor A
+under_kills
+ends A
 
 systemctl stop $unit || fail "it cannot be stopped"
 [[ $(show NFileDescriptorStore) == 0 ]] || fail "files are kept after the stop"
