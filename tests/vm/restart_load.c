@@ -9,6 +9,7 @@
  *   nvme=BDF            has a drive
  *   open=BDF            opens and closes a group, container and device
  *   containers          opens, asks and closes containers
+ *   WORKER@SHARE        makes that many times as many requests as one without, in each thread
  *
  *   --rate N        requests a second, over all threads (1000)
  *   --seconds N     how long (else until SIGTERM or SIGINT)
@@ -36,6 +37,7 @@
 #include <unistd.h>
 
 #define LOOK_MS 100
+#define LOAD_SHARE_MAX 1000u
 #define END_MS 5000	/* for a killed worker to go */
 
 struct shared {
@@ -47,6 +49,7 @@ struct worker {
 	const char *name;	/* as given */
 	char bdf[32];
 	unsigned first, threads;	/* of the statistics */
+	unsigned share;	/* of the rate, of each thread; in n_shares */
 	pid_t pid;	/* 0: has ended */
 	char error[64];	/* how it ended, if it should not have */
 };
@@ -60,7 +63,7 @@ struct options {
 
 static struct shared *shared;
 static struct worker workers[LOAD_THREADS_MAX];
-static unsigned n_workers, n_threads;
+static unsigned n_workers, n_threads, n_shares;
 
 static int usage(const char *what)
 {
@@ -81,10 +84,10 @@ static bool starts(const char *text, const char *with, const char **rest)
 static bool worker_add(const char *text)
 {
 	struct worker *w = &workers[n_workers];
-	unsigned threads = 1;
-	const char *bdf, *comma;
+	unsigned threads = 1, share = 1;
+	const char *bdf, *comma, *at = strchr(text, '@');
 
-	if (strcmp(text, "containers") == 0)
+	if (strcspn(text, "@") == strlen("containers") && starts(text, "containers", &bdf))
 		bdf = "";
 	else if (!starts(text, "edu=", &bdf) && !starts(text, "nvme=", &bdf) &&
 		 !starts(text, "open=", &bdf))
@@ -92,14 +95,18 @@ static bool worker_add(const char *text)
 	comma = strchr(bdf, ',');
 	if (comma)
 		threads = (unsigned)atoi(comma + 1);
-	if (!threads || n_threads + threads > LOAD_THREADS_MAX ||
-	    strcspn(bdf, ",") >= sizeof(w->bdf))
+	if (at)
+		share = (unsigned)atoi(at + 1);
+	if (!threads || n_threads + threads > LOAD_THREADS_MAX || !share ||
+	    share > LOAD_SHARE_MAX || strcspn(bdf, ",@") >= sizeof(w->bdf))
 		return false;
-	memcpy(w->bdf, bdf, strcspn(bdf, ","));
+	memcpy(w->bdf, bdf, strcspn(bdf, ",@"));
 	w->name = text;
 	w->first = n_threads;
 	w->threads = threads;
+	w->share = share;
 	n_threads += threads;
+	n_shares += threads * share;
 	n_workers++;
 	return true;
 }
@@ -152,7 +159,7 @@ _Noreturn static void work(const struct worker *w, const struct options *o)
 			.name = w->name,
 			.stop = &shared->stop,
 			.began_ns = vc_now_ns(),
-			.interval_ns = 1000000000ull * n_threads / o->rate,
+			.interval_ns = 1000000000ull * n_shares / o->rate / w->share,
 			.seed = o->seed * LOAD_THREADS_MAX + w->first + i,
 			.patience_ms = o->patience_ms,
 			.fault = o->fault,

@@ -11,6 +11,7 @@
 # shellcheck source=unit-lib.sh
 . /vm/unit-lib.sh
 : "${RESTART_RATE:=1000}" "${RESTART_ROUNDS:=10}" "${RESTART_KILL_SECONDS:=15}" "${RESTART_SEED:=1}"
+: "${RESTART_PAUSE:=0}"
 dropin=/run/systemd/system/$unit.d
 images=/var/lib/vfio-cused
 # Where the load's workers have their devices.
@@ -75,22 +76,22 @@ loads_run()
 	((value == workers && exec_value == 1))
 }
 
-# start_load RATE [OPTION…]: nine tenths of it for clients whose device files come by courier, and
-# one for one that runs under exec. They come after the service where the processor is not
-# enough for all.
+# start_load RATE [OPTION…]: most of it for clients that have what they need, some for those that
+# open and close all the time: by courier, and one in twenty under exec. They come after the service
+# where the processor is not enough for all.
 start_load()
 {
 	rate=$1
 	shift
 	workers=9	# threads
 	rm -f $load_status $exec_status
-	nice -n 15 "${user[@]}" vm-restart-load --rate $((rate * 9 / 10)) --status $load_status \
+	nice -n 15 "${user[@]}" vm-restart-load --rate $((rate * 19 / 20)) --status $load_status \
 		--seed "$RESTART_SEED" "$@" \
-		"edu=${edus[0]},3" "edu=${edus[1]}" "nvme=$drive" "nvme=$memory_drive" "open=${edus[2]}" \
-		containers containers \
+		"edu=${edus[0]},3@6" "edu=${edus[1]}@6" "nvme=$drive@2" "nvme=$memory_drive@2" \
+		"open=${edus[2]}" containers containers \
 		>$load_out 2>&1 &
 	load=$!
-	nice -n 15 "${user[@]}" vfio-cused exec -- vm-restart-load --rate $((rate / 10)) \
+	nice -n 15 "${user[@]}" vfio-cused exec -- vm-restart-load --rate $((rate / 20)) \
 		--status $exec_status --seed "$RESTART_SEED" "$@" "open=${edus[3]}" >$exec_out 2>&1 &
 	exec_load=$!
 	wait_for 60 loads_run || fail_load "not all clients have begun"
@@ -126,7 +127,7 @@ load_made()
 {
 	errors && return
 	fields requests
-	((value >= marked + $1 * 9 / 10 && exec_value >= exec_marked + $1 / 10))
+	((value >= marked + $1 * 19 / 20 && exec_value >= exec_marked + $1 / 20))
 }
 
 errors()
@@ -306,6 +307,7 @@ restart_rounds()
 			systemctl restart $unit || fail_load "$what: systemctl fails"
 		fi
 		after_restart "$what"
+		((RESTART_PAUSE == 0)) || pause "$RESTART_PAUSE"
 		((n != 2)) || first=$(measure)
 	done
 	(($1 < 3)) || last=$(measure)
