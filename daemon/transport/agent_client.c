@@ -545,8 +545,8 @@ void agent_lend_end(struct agent_lending *lending, int result)
 {
 	const struct agent_word word = { .result = result };
 
-	if (!lending->over)
-		fd_message_send(lending->socket, &word, sizeof(word), NULL, 0);
+	/* Also to one that was too late: without a word it takes us for dead. */
+	fd_message_send(lending->socket, &word, sizeof(word), NULL, 0);
 	close(lending->socket);
 	free(lending);
 }

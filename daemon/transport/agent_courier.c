@@ -164,16 +164,16 @@ static int lend_result(struct courier *courier, struct agent_word *word, int fd,
 			     ret_call);
 }
 
-/* One ioctl of the client, or a swap, as the service has ordered. Return: false: it does not
- * listen. */
-static bool lend_call(struct courier *courier, struct agent_word *word, int fd, int socket)
+/* One ioctl of the client, or a swap, as the service has ordered. If it does not listen any more,
+ * that is found when its next word is taken. */
+static void lend_call(struct courier *courier, struct agent_word *word, int fd, int socket)
 {
 	struct agent_result result = { .stage = AGENT_CALLED };
 
 	end_in_time(COURIER_LIFE_S);
 	result.result = lend_result(courier, word, fd, &result.call_result);
 	memcpy(result.arg, word->arg, sizeof(result.arg));
-	return fd_message_send(socket, &result, sizeof(result), NULL, 0) == 0;
+	fd_message_send(socket, &result, sizeof(result), NULL, 0);
 }
 
 /* The service has gone before it said what the thread's call returns: that has had its effect, or
@@ -198,9 +198,8 @@ static int lend_work(struct courier *courier, void *arg)
 	const struct delivery *delivery = arg;
 	struct pollfd p = { .fd = delivery->socket, .events = POLLIN };
 	struct agent_word word;
-	bool goes_on = true;
 
-	while (goes_on) {
+	for (;;) {
 		size_t n = 1;
 		int fd = -1;
 
@@ -208,14 +207,13 @@ static int lend_work(struct courier *courier, void *arg)
 			return -EIO;	/* it is stuck */
 		if (fd_message_receive(delivery->socket, &word, sizeof(word), &fd, &n) !=
 		    (int)sizeof(word))
-			break;
+			return lend_ask(courier, delivery->job);
 		if (word.kind == AGENT_WORD_END)
 			return word.result;
-		goes_on = lend_call(courier, &word, n ? fd : -1, delivery->socket);
+		lend_call(courier, &word, n ? fd : -1, delivery->socket);
 		if (n)
 			close(fd);
 	}
-	return lend_ask(courier, delivery->job);
 }
 
 /* As deliver(). */
