@@ -112,6 +112,17 @@ kill -9 "$(agent_pids "/usr/bin/vfio-cused agent")"
 use_drive
 one_agent || fail "there are $(agents) agents"
 
+step "the clock jumps"
+main=$(main_pid)
+for by in 86400 -172800 86400; do
+	hold
+	date -s "@$(($(date +%s) + by))" >/dev/null || fail "the clock cannot be set"
+	client_sees 0 0
+	client_ends
+	use_drive
+done
+[[ $(main_pid) == "$main" ]] || fail "a jump of the clock ended it"
+
 step "main hangs"
 mkdir -p /run/systemd/system/$unit.d
 printf '[Service]\nWatchdogSec=3\n' >/run/systemd/system/$unit.d/watchdog.conf
