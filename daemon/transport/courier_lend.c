@@ -15,12 +15,18 @@
 #include <transport/client_copies.h>
 #include <transport/courier_internal.h>
 
-/* Bring a file of ours to the client, for what follows. Return: its number; an error. */
-static int bring(struct courier *c, int fd, unsigned deadline_ms)
+/* Of all that one function does. Return: 0; -ETIMEDOUT it is too late for more. */
+static int begin(struct courier *c, unsigned deadline_ms)
 {
 	if (c->late)
 		return -ETIMEDOUT;
 	c->end = courier_now() + deadline_ms * NS_PER_MS;
+	return 0;
+}
+
+/* Bring a file of ours to the client, for what follows. Return: its number; an error. */
+static int bring(struct courier *c, int fd)
+{
 	c->fd = fd;
 	c->cloexec = true;
 	return courier_carry(c);
@@ -46,7 +52,8 @@ int courier_ioctl(struct courier *c, int fd, unsigned long cmd, void *arg, size_
 
 	if (len > COURIER_ARG_MAX)
 		return -E2BIG;
-	theirs = bring(c, fd, deadline_ms);
+	r = begin(c, deadline_ms);
+	theirs = r ? r : bring(c, fd);
 	if (theirs < 0)
 		return theirs;
 	r = client_write(c->tid, at, arg, len);
@@ -88,7 +95,8 @@ int courier_ask(struct courier *c, dev_t node, unsigned long cmd, uint64_t value
 		c->before = own_file(c, node);
 	if (c->before < 0)
 		return c->before;
-	theirs = bring(c, c->before, deadline_ms);
+	r = begin(c, deadline_ms);
+	theirs = r ? r : bring(c, c->before);
 	if (theirs < 0)
 		return theirs;
 	r = make_ioctl(c, theirs, cmd, value, ret_result);
@@ -144,9 +152,9 @@ static int replace(struct courier *c, int theirs, const int *copies, int n)
 }
 
 /* All that are there become copies of @fd. */
-static int replace_all(struct courier *c, int fd, unsigned deadline_ms)
+static int replace_all(struct courier *c, int fd)
 {
-	int theirs = bring(c, fd, deadline_ms), r;
+	int theirs = bring(c, fd), r;
 
 	if (theirs < 0)
 		return c->lost ? -ESRCH : theirs;
@@ -161,9 +169,9 @@ int courier_swap(struct courier *c, int fd, dev_t node, unsigned deadline_ms)
 
 	if (c->abi->narrow || !c->abi->ioctl_fd)
 		return -EOPNOTSUPP;
-	if (c->late)
-		return -ETIMEDOUT;
-	c->end = courier_now() + deadline_ms * NS_PER_MS;
+	r = begin(c, deadline_ms);
+	if (r)
+		return r;
 	n = client_copies(c->tid, c->abi->ioctl_fd(&c->saved), node, c->end, c->copies);
 	if (n < 0)
 		return n;
@@ -171,7 +179,7 @@ int courier_swap(struct courier *c, int fd, dev_t node, unsigned deadline_ms)
 	if (c->before < 0)
 		return c->before;
 	c->n_copies = n;
-	r = replace_all(c, fd, deadline_ms);
+	r = replace_all(c, fd);
 	if (r)
 		c->n_copies = 0;
 	return r;
@@ -179,8 +187,13 @@ int courier_swap(struct courier *c, int fd, dev_t node, unsigned deadline_ms)
 
 int courier_swap_back(struct courier *c, unsigned deadline_ms)
 {
-	int r = c->n_copies ? replace_all(c, c->before, deadline_ms) : 0;
+	int r;
 
+	if (c->n_copies == 0)
+		return 0;
+	r = begin(c, deadline_ms);
+	if (r == 0)
+		r = replace_all(c, c->before);
 	if (r == 0)
 		c->n_copies = 0;
 	return r;
