@@ -137,12 +137,19 @@ static bool is_answer(const struct answer *head, size_t size)
 	}
 }
 
-/* A thread that has ended does not ask. */
-static bool is_asked_for(const struct old_answer *old)
+static struct lent lent_of(const struct old_answer *old)
 {
 	struct lent lent;
 
 	memcpy(&lent, old->bytes, sizeof(lent));
+	return lent;
+}
+
+/* A thread that has ended does not ask. */
+static bool is_asked_for(const struct old_answer *old)
+{
+	struct lent lent = lent_of(old);
+
 	return lent.tid > 0 && (kill(lent.tid, 0) == 0 || errno != ESRCH);
 }
 
@@ -472,7 +479,6 @@ bool replay_ask(pid_t tid, uint64_t call, int32_t *ret_result)
 {
 	struct replay *replay = current;
 	struct old_answer *old = NULL;
-	struct lent lent;
 
 	if (!replay)
 		return false;
@@ -480,14 +486,12 @@ bool replay_ask(pid_t tid, uint64_t call, int32_t *ret_result)
 	list_for_each(it, &replay->replays->lent) {
 		struct old_answer *one = container_of(it, struct old_answer, item);
 
-		memcpy(&lent, one->bytes, sizeof(lent));
 		if (one->head.channel == replay->channel && one->head.unique == call &&
-		    lent.tid == tid)
+		    lent_of(one).tid == tid)
 			old = one;
 	}
 	if (old) {
-		memcpy(&lent, old->bytes, sizeof(lent));
-		*ret_result = lent.result;
+		*ret_result = lent_of(old).result;
 		old_drop(replay->replays, old);
 	}
 	pthread_mutex_unlock(&replay->replays->lock);
