@@ -40,8 +40,8 @@ restart()
 		fail "after $1 it begins afresh"
 }
 
-# Main is killed at random moments, $RESTART_KILLS times, while the client does all that it can. Time itself
-# is what is waited for.
+# Main is killed at random moments, $RESTART_KILLS times, while the client does all that it can. Time
+# itself is what is waited for.
 killer()
 {
 	local n=0 old
