@@ -502,7 +502,7 @@ START_TEST(a_client_is_killed_as_it_gets_a_file)
 		remote_kill(1);
 		UNTIL(!device_is_open(rig.plain));
 	}
-	ck_assert_uint_eq(devfs_count(rig.devfs), 1);
+	UNTIL(devfs_count(rig.devfs) == 1);
 	ck_assert_int_gt(remote_ioctl(0, fd, RIG_HOOK), fd);
 }
 END_TEST
