@@ -46,7 +46,6 @@ struct host_files {
 	atomic_bool stop;
 	struct keep *keep;
 	struct kept_files *probes;
-	struct list restored;		/* struct probe, until host_files_restore() */
 };
 
 /* A record of KEEP_HOST_FILE. */
@@ -56,38 +55,6 @@ struct record {
 	int64_t client;
 };
 
-/* Of a process before. */
-struct probe {
-	struct list item;
-	struct kept *kept;
-	uint64_t id;
-	int fd;
-};
-
-static void drop_probes(struct host_files *files)
-{
-	list_for_each_safe(it, tmp, &files->restored) {
-		struct probe *probe = container_of(it, struct probe, item);
-
-		list_remove(&probe->item);
-		kept_drop(files->probes, probe->kept);
-		close(probe->fd);
-		free(probe);
-	}
-}
-
-static int restore_probe(void *arg, struct kept *kept, uint64_t id, int fd, uint64_t word)
-{
-	struct host_files *files = arg;
-	struct probe *probe = calloc(1, sizeof(*probe));
-
-	if (!probe)
-		return -ENOMEM;
-	*probe = (struct probe){ .kept = kept, .id = id, .fd = fd };
-	list_push_back(&files->restored, &probe->item);
-	return 0;
-}
-
 int host_files_new(struct keep *keep, struct fd_keep *fds, struct host_files **ret)
 {
 	struct host_files *files = calloc(1, sizeof(*files));
@@ -96,12 +63,11 @@ int host_files_new(struct keep *keep, struct fd_keep *fds, struct host_files **r
 	if (!files)
 		return -ENOMEM;
 	files->keep = keep;
-	list_init(&files->restored);
 	r = kept_files_new(KEEP_HOST_PROBE, "host", NULL, keep, fds, &files->probes);
 	if (r == 0)
-		r = kept_restore(files->probes, restore_probe, files);
+		r = kept_restore_all(files->probes);
 	if (r) {
-		drop_probes(files);
+		kept_drop_untaken(files->probes);
 		kept_files_unref(files->probes);
 		free(files);
 		return r;
@@ -352,43 +318,37 @@ struct restoring {
 	void *arg;
 };
 
-/* Taken off the list. NULL: it was not kept. */
-static struct probe *take_probe(struct host_files *files, uint64_t id)
+/* Return: whether there is something to watch, and what to watch it through. */
+static bool restore_watch(const struct restoring *restoring, const struct record *record,
+			  uint64_t id, struct host_file *ret)
 {
-	list_for_each(it, &files->restored) {
-		struct probe *probe = container_of(it, struct probe, item);
+	struct host_files *files = restoring->files;
+	int probe;
+	struct kept *kept = kept_take(files->probes, id, &probe);
+	struct device_file *device =
+		kept ? restoring->find(restoring->arg, record->device) : NULL;
 
-		if (probe->id == id) {
-			list_remove(&probe->item);
-			return probe;
-		}
+	if (!device) {
+		if (kept)
+			close(probe);
+		kept_drop(files->probes, kept);
+		return false;
 	}
-	return NULL;
-}
-
-static void restore_watch(struct host_files *files, struct host_file *file,
-			  struct device_file *device, struct probe *probe,
-			  const struct record *record)
-{
-	*file = (struct host_file){
+	*ret = (struct host_file){
 		.files = files, .device = device, .client = (pid_t)record->client,
 		.group = device_group(device_file_device(device)),
 		.id = ++files->last_id, .node = (dev_t)record->node,
-		.probe = probe->fd, .kept = probe->kept, .keep_id = probe->id,
+		.probe = probe, .kept = kept, .keep_id = id,
 		.waited = true,		/* until there is a waiter */
 	};
-	list_push_back(&files->open, &file->item);
-	files->count++;
-	free(probe);
+	return true;
 }
 
 static int restore_file(void *arg, uint64_t id, const void *data, size_t size)
 {
 	const struct restoring *restoring = arg;
 	struct host_files *files = restoring->files;
-	struct device_file *device = NULL;
 	struct host_file *file;
-	struct probe *probe;
 	struct record record;
 
 	if (size != sizeof(record))
@@ -397,17 +357,13 @@ static int restore_file(void *arg, uint64_t id, const void *data, size_t size)
 	file = calloc(1, sizeof(*file));
 	if (!file)
 		return -ENOMEM;
-	probe = take_probe(files, id);
-	if (probe)
-		device = restoring->find(restoring->arg, record.device);
-	if (device) {
-		restore_watch(files, file, device, probe, &record);
-		return 0;
+	if (restore_watch(restoring, &record, id, file)) {
+		list_push_back(&files->open, &file->item);
+		files->count++;
+	} else {
+		free(file);
+		keep_drop(files->keep, KEEP_HOST_FILE, id);
 	}
-	free(file);
-	if (probe)
-		list_push_back(&files->restored, &probe->item);
-	keep_drop(files->keep, KEEP_HOST_FILE, id);
 	return 0;
 }
 
@@ -416,7 +372,7 @@ int host_files_restore(struct host_files *files, host_files_fn *find, void *arg)
 	struct restoring restoring = { files, find, arg };
 	int r = keep_each(files->keep, KEEP_HOST_FILE, restore_file, &restoring);
 
-	drop_probes(files);
+	kept_drop_untaken(files->probes);
 	return r;
 }
 
@@ -487,7 +443,7 @@ void host_files_free(struct host_files *files)
 		pthread_cond_timedwait(&files->changed, &files->lock, &until);
 	}
 	pthread_mutex_unlock(&files->lock);
-	drop_probes(files);
+	kept_drop_untaken(files->probes);
 	kept_files_unref(files->probes);
 	pthread_cond_destroy(&files->changed);
 	pthread_mutex_destroy(&files->lock);

@@ -23,9 +23,10 @@ struct file {
 };
 
 struct kept {
-	struct list item;		/* files->dropped, once it is */
+	struct list item;		/* files->restored, or files->dropped, once it is */
 	uint64_t id;
 	struct file *file;
+	int fd;				/* while on files->restored */
 };
 
 struct kept_files {
@@ -39,6 +40,7 @@ struct kept_files {
 	uint64_t last_id;
 	struct list files;
 	struct list dropped;		/* the record may still be in the log */
+	struct list restored;		/* nobody has taken them yet */
 };
 
 /* What the record holds. */
@@ -66,6 +68,7 @@ int kept_files_new(enum keep_kind kind, const char *name, int (*key)(int fd, uin
 	files->last_id = thread_now_ns();
 	list_init(&files->files);
 	list_init(&files->dropped);
+	list_init(&files->restored);
 	pthread_mutex_init(&files->lock, NULL);
 	*ret = files;
 	return 0;
@@ -210,14 +213,19 @@ uint64_t kept_put(struct kept_files *files, struct kept **kept, uint64_t *id, in
 	return r;
 }
 
+static void drop_locked(struct kept_files *files, struct kept *kept)
+{
+	keep_drop(files->keep, files->kind, kept->id);
+	list_push_back(&files->dropped, &kept->item);
+	sweep(files, false);
+}
+
 void kept_drop(struct kept_files *files, struct kept *kept)
 {
 	if (!kept)
 		return;
 	pthread_mutex_lock(&files->lock);
-	keep_drop(files->keep, files->kind, kept->id);
-	list_push_back(&files->dropped, &kept->item);
-	sweep(files, false);
+	drop_locked(files, kept);
 	pthread_mutex_unlock(&files->lock);
 }
 
@@ -316,4 +324,56 @@ int kept_restore(struct kept_files *files, kept_fn *fn, void *arg)
 	}
 	pthread_mutex_unlock(&files->lock);
 	return r;
+}
+
+static int leave_to_take(void *arg, struct kept *kept, uint64_t id, int fd, uint64_t word)
+{
+	struct kept_files *files = arg;
+
+	kept->fd = fd;
+	list_push_back(&files->restored, &kept->item);
+	return 0;
+}
+
+int kept_restore_all(struct kept_files *files)
+{
+	return kept_restore(files, leave_to_take, files);
+}
+
+struct kept *kept_take(struct kept_files *files, uint64_t id, int *ret_fd)
+{
+	struct kept *ret = NULL;
+
+	if (!files)
+		return NULL;
+	pthread_mutex_lock(&files->lock);
+	list_for_each(it, &files->restored) {
+		struct kept *kept = container_of(it, struct kept, item);
+
+		if (kept->id == id) {
+			ret = kept;
+			break;
+		}
+	}
+	if (ret) {
+		list_remove(&ret->item);
+		*ret_fd = ret->fd;
+	}
+	pthread_mutex_unlock(&files->lock);
+	return ret;
+}
+
+void kept_drop_untaken(struct kept_files *files)
+{
+	if (!files)
+		return;
+	pthread_mutex_lock(&files->lock);
+	list_for_each_safe(it, tmp, &files->restored) {
+		struct kept *kept = container_of(it, struct kept, item);
+
+		list_remove(&kept->item);
+		close(kept->fd);
+		drop_locked(files, kept);
+	}
+	pthread_mutex_unlock(&files->lock);
 }

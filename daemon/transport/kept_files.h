@@ -67,4 +67,12 @@ void kept_drop(struct kept_files *files, struct kept *kept);
 typedef int kept_fn(void *arg, struct kept *kept, uint64_t id, int fd, uint64_t word);
 int kept_restore(struct kept_files *files, kept_fn *fn, void *arg);
 
+/* For who makes them one by one, as other records speak of them: they wait to be taken.
+ * Return: as kept_restore(). */
+int kept_restore_all(struct kept_files *files);
+/* @ret_fd: the caller's from now on. Return: the caller's; NULL: it was not kept, or is taken. */
+struct kept *kept_take(struct kept_files *files, uint64_t id, int *ret_fd);
+/* Drop those that nobody has taken. Before the last reference goes. */
+void kept_drop_untaken(struct kept_files *files);
+
 #endif
