@@ -21,10 +21,10 @@
 #include <vfio-cused/log.h>
 
 #define COURIER_LIFE_S 60
-#define LEND_WORD_MS 10000		/* for the service to say what comes next */
-/* For a service that was killed to be there again. */
-#define LEND_ASK_MS 600000
-#define LEND_ASK_LIFE_S (COURIER_LIFE_S + LEND_ASK_MS / 1000)
+/* For the service to say what comes next, or to be there again. One that hangs is killed by the
+ * watchdog long before. */
+#define LEND_WAIT_MS 600000
+#define LEND_WAIT_LIFE_S (COURIER_LIFE_S + LEND_WAIT_MS / 1000)
 
 static int device_open_token(const uint8_t token[SERVICE_TOKEN_SIZE])
 {
@@ -170,7 +170,6 @@ static void lend_call(struct courier *courier, struct agent_word *word, int fd, 
 {
 	struct agent_result result = { .stage = AGENT_CALLED };
 
-	end_in_time(COURIER_LIFE_S);
 	result.result = lend_result(courier, word, fd, &result.call_result);
 	memcpy(result.arg, word->arg, sizeof(result.arg));
 	fd_message_send(socket, &result, sizeof(result), NULL, 0);
@@ -182,9 +181,9 @@ static int lend_ask(struct courier *courier, const struct agent_job *job)
 {
 	int result, r;
 
-	end_in_time(LEND_ASK_LIFE_S);
+	end_in_time(LEND_WAIT_LIFE_S);
 	r = courier_ask(courier, makedev(job->major, job->minor), SERVICE_IOC_LENT, job->call,
-			LEND_ASK_MS, &result);
+			LEND_WAIT_MS, &result);
 	if (r == 0 && result > 0)
 		return 1 - result;
 	end_in_time(COURIER_LIFE_S);
@@ -201,10 +200,13 @@ static int lend_work(struct courier *courier, void *arg)
 
 	for (;;) {
 		size_t n = 1;
-		int fd = -1;
+		int fd = -1, r;
 
-		if (poll(&p, 1, LEND_WORD_MS) <= 0)
-			return -EIO;	/* it is stuck */
+		end_in_time(LEND_WAIT_LIFE_S);
+		r = poll(&p, 1, LEND_WAIT_MS);
+		end_in_time(COURIER_LIFE_S);
+		if (r <= 0)
+			return -EIO;	/* it is stuck, and nobody ends it */
 		if (fd_message_receive(delivery->socket, &word, sizeof(word), &fd, &n) !=
 		    (int)sizeof(word))
 			return lend_ask(courier, delivery->job);
