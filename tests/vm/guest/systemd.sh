@@ -30,6 +30,17 @@ configure()
 	[[ $# == 0 ]] || printf '%s\n' "$@" >>$conf
 }
 
+# How often the journal tells of a mistake in the configuration
+complaints()
+{
+	journalctl -o cat -u $unit | grep -c 'stays as it was' || :
+}
+
+complained()
+{
+	[[ $(complaints) -gt $1 ]]
+}
+
 use_drive()
 {
 	as_user qemu-img info "nvme://$NVME/1" >/tmp/info 2>&1 || { cat /tmp/info; fail "qemu-img info"; }
@@ -122,6 +133,38 @@ for by in 86400 -172800 86400; do
 	use_drive
 done
 [[ $(main_pid) == "$main" ]] || fail "a jump of the clock ended it"
+
+step "the journal is full"
+journal=$(systemctl show -P MainPID systemd-journald)
+kill -STOP "$journal"
+# A sender may have some hundred entries under way; so it is full for one that has none.
+perl -MSocket -e '
+	for (1..64) {
+		my ($socket, $n) = (undef, 0);
+		socket($socket, PF_UNIX, SOCK_DGRAM, 0) or die $!;
+		connect($socket, sockaddr_un("/run/systemd/journal/socket")) or die $!;
+		$n++ while defined send($socket, "MESSAGE=full\n", MSG_DONTWAIT);
+		exit 0 if $n == 0;
+	}
+	exit 1' || fail "the journal takes whatever comes"
+hold
+# It has something to say about each of these.
+echo nonsense >>$conf
+systemctl reload $unit
+configure '[device "two"]' 'backend = edu' "bdf = $EDU" 'group = 8'
+reload "/dev/vfio/vfio, 2 groups, 2 devices"
+configure
+reload "/dev/vfio/vfio, 1 group, 1 device"
+vfio-cused ctl status >/dev/null || fail "it cannot be asked while the journal is full"
+client_sees 0 0
+client_ends
+use_drive
+[[ $(systemctl show -P MainPID systemd-journald) == "$journal" ]] &&
+	grep -q '^State:.T' "/proc/$journal/status" || fail "somebody else has read the journal"
+said=$(complaints)
+kill -CONT "$journal"
+wait_for 20 complained "$said" || fail "what it said while the journal was full is lost"
+[[ $(main_pid) == "$main" ]] || fail "a full journal ended it"
 
 step "main hangs"
 mkdir -p /run/systemd/system/$unit.d
