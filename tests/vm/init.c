@@ -6,7 +6,8 @@
  * tests that /vm/tests lists ("SECONDS NAME": /vm/t/NAME), one after the other. What a
  * test prints goes to the virtio port "vm.out" of all tests together; for each there is a
  * line "test NAME STATUS BYTES MILLISECONDS" on the port "vm.end", where BYTES says how
- * much of vm.out is its own. STATUS is 128 + N after signal N, 124 after the deadline.
+ * much of vm.out is its own. STATUS is 128 + N after signal N, 124 after the deadline; then
+ * what each thread of the guest waits for is printed as well.
  * When the first process of a test is gone, so is every process that it left. If the kernel
  * dies, what a test had just printed may be lost with it. The last
  * line is "end TAINT" (/proc/sys/kernel/tainted); then the guest is switched off. Lines
@@ -246,6 +247,70 @@ static void kill_all(pid_t test)
 	kill(is_service ? -test : -1, SIGKILL);
 }
 
+/* ---- who hangs ---- */
+
+/* A file of /proc in one line. */
+static void read_line(const char *dir, const char *name, char ret[512])
+{
+	char path[64];
+	ssize_t n = -1;
+	int fd = -1;
+
+	if (snprintf(path, sizeof(path), "%s/%s", dir, name) < (int)sizeof(path))
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, ret, 511);
+		close(fd);
+	}
+	ret[n < 0 ? 0 : n] = 0;
+	for (char *c = ret; *c; c++)
+		*c = *c == '\n' ? ' ' : *c;
+}
+
+static void tell_thread(const char *dir, unsigned long long *bytes)
+{
+	static const char *const files[] = { "comm", "stat", "syscall", "stack" };
+	char text[4][512], line[2800], *state;
+	int n;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		read_line(dir, files[i], text[i]);
+	state = strrchr(text[1], ')');
+	n = snprintf(line, sizeof(line), "%s %s%.2s; %s; %s\n", dir, text[0],
+		     state ? state + 1 : "", text[2], text[3]);
+	write_all(out_fd, line, (size_t)n);
+	*bytes += (unsigned long long)n;
+}
+
+/* @dir: in /proc, of entries that are numbers */
+static void each_number(const char *dir, void (*fn)(const char *path, unsigned long long *bytes),
+			unsigned long long *bytes)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	char path[64];
+
+	while (d && (e = readdir(d))) {
+		if (e->d_name[0] < '1' || e->d_name[0] > '9')
+			continue;
+		if (snprintf(path, sizeof(path), "%s/%s", dir, e->d_name) < (int)sizeof(path))
+			fn(path, bytes);
+	}
+	if (d)
+		closedir(d);
+}
+
+static void tell_process(const char *dir, unsigned long long *bytes)
+{
+	char command[512], tasks[64];
+
+	read_line(dir, "cmdline", command);
+	if (!*command)		/* a thread of the kernel, or dead */
+		return;
+	if (snprintf(tasks, sizeof(tasks), "%s/task", dir) < (int)sizeof(tasks))
+		each_number(tasks, tell_thread, bytes);
+}
+
 /* Return: status of the test. Output of what it left running is cut off. */
 static int watch(pid_t pid, int fd, int signals, long long deadline, unsigned long long *bytes)
 {
@@ -257,6 +322,7 @@ static int watch(pid_t pid, int fd, int signals, long long deadline, unsigned lo
 		long long left = deadline - now_ms();
 
 		if (left <= 0) {
+			each_number("/proc", tell_process, bytes);
 			kill_all(pid);
 			return 124;
 		}

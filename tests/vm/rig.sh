@@ -28,6 +28,8 @@ status hangs 124
 has results/rig-good.out "vfio-cused" "to standard error"
 has results/rig-fails.out "this one fails"
 has results/rig-hangs.out "this one hangs"
+# And where.
+has results/rig-hangs.out " tail  S; "
 
 expect 1 vm --seconds 60 "$vm_dir/guest/rig-panic.sh" "$vm_dir/guest/rig-alone.sh"
 has out "the guest ended in rig-panic" "sysrq triggered crash"
