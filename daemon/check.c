@@ -161,10 +161,8 @@ static int check_forwarding(const char *device)
 	struct cused_error err;
 	unsigned missing;
 
-	if (check_iommufd(&roots, device, print_iommufd, NULL, &missing, &err) < 0) {
-		fprintf(stderr, "vfio-cused: check iommufd: %s\n", err.text);
-		return CLI_FAILURE;
-	}
+	if (check_iommufd(&roots, device, print_iommufd, NULL, &missing, &err) < 0)
+		return cli_complain("check iommufd: %s", err.text);
 	return print_verdict("forwarding to iommufd", missing);
 }
 
@@ -198,15 +196,10 @@ int check_command(const struct conf *conf, char **args)
 	const struct section *section = find_section(args[0]);
 
 	(void)conf;
-	if (!section && !forwarding) {
-		fprintf(stderr, "vfio-cused: check %s: known are run, serve and iommufd\n",
-			args[0]);
-		return CLI_FAILURE;
-	}
-	if (args[0] && args[1] && !forwarding) {
-		fprintf(stderr, "vfio-cused: check %s: what is %s? Only check iommufd takes an "
-			"address\n", args[0], args[1]);
-		return CLI_FAILURE;
-	}
+	if (!section && !forwarding)
+		return cli_complain("check %s: known are run, serve and iommufd", args[0]);
+	if (args[0] && args[1] && !forwarding)
+		return cli_complain("check %s: what is %s? Only check iommufd takes an address",
+				    args[0], args[1]);
 	return forwarding ? check_forwarding(args[1]) : check_section(section);
 }

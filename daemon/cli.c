@@ -110,8 +110,7 @@ struct cli {
 	const char *print;	/* "help" or "version" */
 };
 
-__attribute__((format(printf, 1, 2)))
-static int complain(const char *fmt, ...)
+int cli_complain(const char *fmt, ...)
 {
 	va_list ap;
 
@@ -131,7 +130,7 @@ static int unknown_option(const char *word)
 	for (const struct cli_option *o = cli_options; o->name && at < sizeof(known); o++)
 		at += (size_t)snprintf(known + at, sizeof(known) - at, "%s--%s",
 				       at ? ", " : "", o->name);
-	return complain("unknown option %s; known are %s", word, known);
+	return cli_complain("unknown option %s; known are %s", word, known);
 }
 
 static int collect(struct cli *cli, int (*take)(struct conf *conf, const char *text,
@@ -142,7 +141,7 @@ static int collect(struct cli *cli, int (*take)(struct conf *conf, const char *t
 					    (source->n_options + 1) * sizeof(*grown));
 
 	if (!grown)
-		return complain("out of memory");
+		return cli_complain("out of memory");
 	source->options = grown;
 	grown[source->n_options++] = (struct conf_option){ take, optarg };
 	return 0;
@@ -203,9 +202,9 @@ static int take_option(struct cli *cli, int letter, const char *word)
 		cli->print = "version";
 		break;
 	case ':':
-		return complain("%s needs an argument; see vfio-cused --help", word);
+		return cli_complain("%s needs an argument; see vfio-cused --help", word);
 	case 'n':
-		return complain("%s takes no argument; leave out what follows it", word);
+		return cli_complain("%s takes no argument; leave out what follows it", word);
 	default:
 		return unknown_option(word);
 	}
@@ -272,9 +271,9 @@ static int unknown_command(const char *name)
 		at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s", at ? ", " : "",
 				       c->name);
 	if (!name)
-		return complain("no command; known are %s, and vfio-cused --help tells more",
-				known);
-	return complain("unknown command %s; known are %s", name, known);
+		return cli_complain("no command; known are %s, and vfio-cused --help tells more",
+				    known);
+	return cli_complain("unknown command %s; known are %s", name, known);
 }
 
 static int load_conf(struct cli *cli, const struct cli_command *command)
@@ -287,7 +286,7 @@ static int load_conf(struct cli *cli, const struct cli_command *command)
 	}
 	cli->conf.source = &cli->source;
 	if (conf_load(&cli->conf, &cli->source, &err) < 0)
-		return complain("%s", err.text);
+		return cli_complain("%s", err.text);
 	conf_log_apply(&cli->conf, CUSED_LOG_WARNING);
 	return 0;
 }
@@ -297,7 +296,7 @@ static int finish_conf(struct cli *cli)
 	struct cused_error err;
 
 	if (conf_finish(&cli->conf, cli->conf.sysfs ? cli->conf.sysfs : "/sys", &err) < 0)
-		return complain("%s", err.text);
+		return cli_complain("%s", err.text);
 	return 0;
 }
 
@@ -309,22 +308,23 @@ static int do_command(struct cli *cli, const struct cli_command *command, char *
 	while (argv[n])
 		n++;
 	if (cli->conf_given && !command->takes_conf)
-		return complain("%s takes neither --config nor --device nor --iommu nor "
-				"--log nor --dump-config; leave them out", command->name);
+		return cli_complain("%s takes neither --config nor --device nor --iommu nor "
+				    "--log nor --dump-config; leave them out", command->name);
 	if (cli->conf.agent_socket && command->run != exec_command &&
 	    command->run != serve_command && command->run != ctl_command)
-		return complain("%s takes no --socket; leave it out", command->name);
+		return cli_complain("%s takes no --socket; leave it out", command->name);
 	if (cli->serve_given && command->run != serve_command)
-		return complain("%s takes no %s; leave it out", command->name, cli->serve_given);
+		return cli_complain("%s takes no %s; leave it out", command->name,
+				    cli->serve_given);
 	if (cli->ctl_given && command->run != ctl_command)
-		return complain("%s takes neither --json nor --revoke; leave them out",
-				command->name);
+		return cli_complain("%s takes neither --json nor --revoke; leave them out",
+				    command->name);
 	if (n < command->min_args && !cli->dump)
-		return complain("%s: no command to run; write vfio-cused %s %s", command->name,
-				command->name, command->arguments);
+		return cli_complain("%s: no command to run; write vfio-cused %s %s", command->name,
+				    command->name, command->arguments);
 	if (n > command->max_args)
-		return complain("%s: what is %s? Write vfio-cused %s %s", command->name,
-				argv[command->max_args], command->name, command->arguments);
+		return cli_complain("%s: what is %s? Write vfio-cused %s %s", command->name,
+				    argv[command->max_args], command->name, command->arguments);
 	if (command->takes_conf && load_conf(cli, command))
 		return CLI_FAILURE;
 	if (command->prepare && !cli->dump) {
@@ -340,8 +340,8 @@ static int do_command(struct cli *cli, const struct cli_command *command, char *
 		return 0;
 	}
 	if (command->run == run_command && cli->conf.n_devices == 0)
-		return complain("run: no device: %s has none; add a section [device \"ID\"], or "
-				"give --device", cli->source.file);
+		return cli_complain("run: no device: %s has none; add a section [device \"ID\"], "
+				    "or give --device", cli->source.file);
 	return command->run(&cli->conf, argv);
 }
 
@@ -416,6 +416,6 @@ int cli_main(int argc, char **argv)
 	free(cli.source.options);
 	/* Text that could not be written is a failure, unless the command decided. */
 	if (fflush(stdout) != 0 && r == 0)
-		r = complain("cannot write to standard output: %s", strerror(errno));
+		r = cli_complain("cannot write to standard output: %s", strerror(errno));
 	return r;
 }

@@ -42,6 +42,10 @@ extern const struct cli_command cli_commands[];
 /* The whole program. Return: its exit status. */
 int cli_main(int argc, char **argv);
 
+/* On standard error, "vfio-cused: …". Return: CLI_FAILURE. */
+__attribute__((format(printf, 1, 2)))
+int cli_complain(const char *fmt, ...);
+
 /* ---- commands besides run (run.h) and exec (exec.h); each returns an exit status ---- */
 
 /* check.c: 0 if `run`, or what args[0] names, would work here, else 1. */

@@ -48,19 +48,6 @@ struct asking {
 	json_t *answer;
 };
 
-__attribute__((format(printf, 1, 2)))
-static int complain(const char *fmt, ...)
-{
-	va_list ap;
-
-	fputs("vfio-cused: ctl: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	return CLI_FAILURE;
-}
-
 static int unknown_word(const char *word)
 {
 	char known[128];
@@ -70,8 +57,8 @@ static int unknown_word(const char *word)
 		at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s", at ? ", " : "",
 				       words[i].name);
 	if (!word)
-		return complain("what? Known are %s", known);
-	return complain("unknown command %s; known are %s", word, known);
+		return cli_complain("ctl: what? Known are %s", known);
+	return cli_complain("ctl: unknown command %s; known are %s", word, known);
 }
 
 /* ---- the wire ---- */
@@ -84,8 +71,8 @@ static int send_line(struct asking *a, json_t *request)
 
 	json_decref(request);
 	if (!text)
-		return complain("the request cannot be written as JSON: an argument is not "
-				"UTF-8");
+		return cli_complain("ctl: the request cannot be written as JSON: an argument is "
+				    "not UTF-8");
 	text[n] = '\n';		/* instead of the NUL */
 	while (sent <= n && r > 0) {
 		r = send(a->fd, text + sent, n + 1 - sent, MSG_NOSIGNAL);
@@ -94,7 +81,7 @@ static int send_line(struct asking *a, json_t *request)
 	free(text);
 	/* One that is turned away is told why: the answer is there. */
 	return r > 0 || errno == EPIPE || errno == ECONNRESET ? 0 :
-		complain("cannot write to %s: %s", a->path, strerror(errno));
+		cli_complain("ctl: cannot write to %s: %s", a->path, strerror(errno));
 }
 
 /* Until something is there to read. Return: 0; -ETIMEDOUT; -errno. */
@@ -106,8 +93,8 @@ static int wait_readable(struct asking *a)
 	do {
 		n = poll(&fd, 1, timeout);
 		if (n == 0 && a->word->waits && timeout == NOTICE_MS) {
-			fprintf(stderr, "vfio-cused: ctl: %s waits until clients have closed "
-				"their devices; --revoke does not\n", a->word->name);
+			cli_complain("ctl: %s waits until clients have closed their devices; "
+				     "--revoke does not", a->word->name);
 			timeout = -1;
 		} else if (n == 0) {
 			return -ETIMEDOUT;
@@ -159,17 +146,18 @@ static int ask(struct asking *a, json_t *request)
 		return r;
 	r = receive_line(a);
 	if (r == -ECONNRESET)
-		return complain("%s: the other end closed without an answer; has it ended?",
-				a->path);
+		return cli_complain("ctl: %s: the other end closed without an answer; has it "
+				    "ended?", a->path);
 	if (r == -ETIMEDOUT)
-		return complain("%s: no answer in %d s; try again", a->path, ANSWER_MS / 1000);
+		return cli_complain("ctl: %s: no answer in %d s; try again", a->path,
+				    ANSWER_MS / 1000);
 	if (r)
-		return complain("%s: cannot read the answer: %s", a->path, strerror(-r));
+		return cli_complain("ctl: %s: cannot read the answer: %s", a->path, strerror(-r));
 	json_decref(a->answer);
 	a->answer = json_loads(a->line, 0, NULL);
 	if (!json_is_object(a->answer) || !json_is_boolean(json_object_get(a->answer, "ok")))
-		return complain("%s: the answer is none of vfio-cused's; is it its control "
-				"socket?", a->path);
+		return cli_complain("ctl: %s: the answer is none of vfio-cused's; is it its "
+				    "control socket?", a->path);
 	return 0;
 }
 
@@ -181,7 +169,7 @@ static int was_refused(const struct asking *a)
 
 	if (json_is_true(json_object_get(a->answer, "ok")))
 		return 0;
-	complain("%s: %s", a->word->name, text ? text : "refused");
+	cli_complain("ctl: %s: %s", a->word->name, text ? text : "refused");
 	return CTL_REFUSED;
 }
 
@@ -228,7 +216,7 @@ static int watch(struct asking *a)
 		if (r)
 			return r;
 		if (poll(&fd, 1, WATCH_MS) > 0) {
-			fprintf(stderr, "vfio-cused: ctl: %s has ended\n", a->path);
+			cli_complain("ctl: %s has ended", a->path);
 			return 0;
 		}
 	}
@@ -304,18 +292,18 @@ int ctl_command(const struct conf *conf, char **args)
 	if (!a.word)
 		return unknown_word(args[0]);
 	if (a.word->argument && !args[1])
-		return complain("%s what? Write vfio-cused ctl %s %s", args[0], args[0],
-				a.word->argument);
+		return cli_complain("ctl: %s what? Write vfio-cused ctl %s %s", args[0], args[0],
+				    a.word->argument);
 	if (args[1] && (!a.word->argument || args[2]))
-		return complain("%s: what is %s? Leave it out", args[0],
-				a.word->argument ? args[2] : args[1]);
+		return cli_complain("ctl: %s: what is %s? Leave it out", args[0],
+				    a.word->argument ? args[2] : args[1]);
 	if (conf->revoke && !a.word->revokes)
-		return complain("%s takes no --revoke; leave it out", args[0]);
+		return cli_complain("ctl: %s takes no --revoke; leave it out", args[0]);
 	a.path = conf->agent_socket ? conf->agent_socket : getenv(CTL_ENVIRONMENT);
 	if (!a.path)
 		a.path = CTL_SOCKET;
 	if (ctl_connect(a.path, &a.fd, &err))
-		return complain("%s", err.text);
+		return cli_complain("ctl: %s", err.text);
 	r = carry_out(&a, args[1], conf->revoke);
 	close(a.fd);
 	free(a.line);

@@ -98,10 +98,8 @@ static int list_host(void)
 	struct pci_access *names;
 	struct host host;
 
-	if (host_read("/sys", &host, &err) < 0) {
-		fprintf(stderr, "vfio-cused: list: %s\n", err.text);
-		return CLI_FAILURE;
-	}
+	if (host_read("/sys", &host, &err) < 0)
+		return cli_complain("list: %s", err.text);
 	names = pci_alloc();
 	names->error = pci_fatal;
 	names->warning = pci_quiet;

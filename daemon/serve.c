@@ -36,12 +36,6 @@
 
 /* ---- before the configuration ---- */
 
-static int complain(const char *text)
-{
-	fprintf(stderr, "vfio-cused: serve: %s\n", text);
-	return CLI_FAILURE;
-}
-
 static enum confine_who who(const struct conf *conf)
 {
 	return serve_agent_connect(conf) ? CONFINE_SERVICE : CONFINE_SERVICE_AND_AGENT;
@@ -55,17 +49,17 @@ int serve_prepare(struct conf *conf)
 	struct cused_error err;
 
 	if (geteuid() != 0)
-		return complain("it makes character devices for the whole machine, which takes "
-				"root; without root, use vfio-cused run");
+		return cli_complain("serve: it makes character devices for the whole machine, "
+				    "which takes root; without root, use vfio-cused run");
 	if (serve_lock_take(&err))
-		return complain(err.text);
+		return cli_complain("serve: %s", err.text);
 	serve_kept_open(&kept_state, conf);
 	if (kept_state.sysfs.fd >= 0) {
 		conf->sysfs = kept_state.sysfs.path;
 		return 0;
 	}
 	if (serve_sysfs_clear(conf, &err))
-		return complain(err.text);
+		return cli_complain("serve: %s", err.text);
 	if (!kept_state.again)
 		devnode_recover("");
 	return 0;
@@ -468,7 +462,7 @@ static int stop(struct serve *serve)
 	/* First: nobody else may have a file of a device that is to go. */
 	serve_kept_drop(serve->kept);
 	if (serve->plan && service_sysfs(serve->service, NULL, NULL, SERVE_SYSFS, &err))
-		status = complain(err.text);
+		status = cli_complain("serve: %s", err.text);
 	sysfs_plan_free(serve->plan);
 	/* Who revokes a device has its group, which the release of open files wants, too. */
 	stalled = stalled || serve_devices_end(serve->devices);

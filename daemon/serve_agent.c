@@ -130,7 +130,5 @@ int agent_command(const struct conf *conf, char **args)
 	}
 	if (agent_serve(service_gone) == 0)
 		return 0;
-	fputs("vfio-cused: agent: this command is started by vfio-cused serve, not by hand\n",
-	      stderr);
-	return CLI_FAILURE;
+	return cli_complain("agent: this command is started by vfio-cused serve, not by hand");
 }
