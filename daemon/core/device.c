@@ -211,9 +211,7 @@ static void last_close(struct device *device)
 	device_lock(device);
 	irq_off(device);
 	ioeventfd_remove_all(device);
-	event_unref(device->wakeup);
-	device->wakeup = NULL;
-	atomic_store(&device->low_power, false);
+	device_leave_low_power(device);
 	if (device->restoring)
 		device->restoring = false;	/* the model knows of nothing */
 	else if (device->ops->close)

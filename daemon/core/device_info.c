@@ -84,9 +84,7 @@ static int leave_low_power(struct device *device)
 
 	if (r)
 		return r;
-	event_unref(device->wakeup);
-	device->wakeup = NULL;
-	atomic_store(&device->low_power, false);
+	device_leave_low_power(device);
 	device_record_config(device);
 	device_unlock(device);
 	poller_kick(device);

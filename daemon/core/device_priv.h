@@ -207,6 +207,8 @@ bool device_record_bars(struct device *device, uint64_t ret_bars[CFG_BARS]);
 void device_record_files(struct device *device);
 /* Configuration space or power state have changed. Locks: device lock held, also below. */
 void device_record_config(struct device *device);
+/* With what was to wake its client. The record is the caller's. Locks: the device's held. */
+void device_leave_low_power(struct device *device);
 void device_record_timers(struct device *device);
 void device_record_closed(struct device *device);	/* drops all but files and addresses */
 /* The services of that name; @data NULL: forget. */

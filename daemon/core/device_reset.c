@@ -12,6 +12,13 @@ bool device_is_awake(const struct device *device)
 	       !atomic_load_explicit(&device->low_power, memory_order_relaxed);
 }
 
+void device_leave_low_power(struct device *device)
+{
+	event_unref(device->wakeup);
+	device->wakeup = NULL;
+	atomic_store(&device->low_power, false);
+}
+
 /* The client's accesses bring the device back for as long as they take; only with an
  * eventfd does it stay awake. */
 void device_wake(struct device *device)
@@ -22,9 +29,7 @@ void device_wake(struct device *device)
 	if (atomic_load(&device->low_power) && device->wakeup &&
 	    !atomic_load(&device->revoked)) {
 		device->wakeup->ops->signal(device->wakeup);
-		event_unref(device->wakeup);
-		device->wakeup = NULL;
-		atomic_store(&device->low_power, false);
+		device_leave_low_power(device);
 		device_record_config(device);
 	}
 	device_unlock(device);

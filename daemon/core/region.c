@@ -361,20 +361,29 @@ ssize_t device_rw_check(struct device_file *file, uint64_t pos, size_t count, bo
 	return (ssize_t)count;
 }
 
-int device_read(struct device_file *file, uint64_t pos, void *buf, size_t len)
+/* Return: 1: there is something to do, and the device is locked; 0: nothing; -errno. */
+static int rw_begin(struct device_file *file, uint64_t pos, size_t len, bool write)
 {
-	struct device *device = file->device;
-	ssize_t n = device_rw_check(file, pos, len, false);
-	uint64_t off = pos & REGION_MASK;
-	int r = 0;
+	ssize_t n = device_rw_check(file, pos, len, write);
+	int r;
 
 	if (n < 0 || (size_t)n != len)
 		return n < 0 ? (int)n : -EINVAL;
 	if (!len)
 		return 0;
-	r = device_lock_alive(device);
-	if (r)
+	r = device_lock_alive(file->device);
+	return r ? r : 1;
+}
+
+int device_read(struct device_file *file, uint64_t pos, void *buf, size_t len)
+{
+	struct device *device = file->device;
+	uint64_t off = pos & REGION_MASK;
+	int r = rw_begin(file, pos, len, false);
+
+	if (r <= 0)
 		return r;
+	r = 0;
 	switch (index_of(pos)) {
 	case VFIO_PCI_CONFIG_REGION_INDEX:
 		config_read(device, off, buf, len);
@@ -392,17 +401,12 @@ int device_read(struct device_file *file, uint64_t pos, void *buf, size_t len)
 int device_write(struct device_file *file, uint64_t pos, const void *buf, size_t len)
 {
 	struct device *device = file->device;
-	ssize_t n = device_rw_check(file, pos, len, true);
 	uint64_t off = pos & REGION_MASK;
-	int r = 0;
+	int r = rw_begin(file, pos, len, true);
 
-	if (n < 0 || (size_t)n != len)
-		return n < 0 ? (int)n : -EINVAL;
-	if (!len)
-		return 0;
-	r = device_lock_alive(device);
-	if (r)
+	if (r <= 0)
 		return r;
+	r = 0;
 	if (index_of(pos) == VFIO_PCI_CONFIG_REGION_INDEX)
 		config_write(device, off, buf, len);
 	else
