@@ -30,7 +30,10 @@ const struct sysfs_node *sysfs_find_child(const struct sysfs_node *dir, const ch
  * Return: 0; -errno with m->err set. */
 int sysfs_show(struct sysfs_mounting *m, int real, int dir, const struct sysfs_node *node);
 
-/* The flags of our mounts. */
-#define SYSFS_MOUNT_FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+/* Whether the file system of ours at m->path can be written to. It cannot be made read-only while
+ * somebody has a file open to write, who opened it when that was possible; this waits for them, a
+ * second at most.
+ * Return: 0; -errno with m->err set. */
+int sysfs_remount(struct sysfs_mounting *m, bool writable);
 
 #endif

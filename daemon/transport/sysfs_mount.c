@@ -28,6 +28,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,6 +42,10 @@
 /* Enough for the links and small files of CONF_DEVICES_MAX devices; sparse files do not
  * count. */
 #define TMPFS_OPTIONS "mode=0755,size=64m"
+/* Without times of access, which a reader would write: the file system cannot be made read-only at
+ * that moment. */
+#define MOUNT_FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME)
+#define REMOUNT_TRIES 200		/* of 5 ms, while somebody writes */
 
 int sysfs_fail(struct sysfs_mounting *m, const char *what, const char *name)
 {
@@ -207,6 +212,18 @@ static int fill(struct sysfs_mounting *m, int real, int dir, const struct sysfs_
 	return r;
 }
 
+int sysfs_remount(struct sysfs_mounting *m, bool writable)
+{
+	unsigned long flags = MS_REMOUNT | MOUNT_FLAGS | (writable ? 0 : MS_RDONLY);
+
+	for (unsigned i = 0; mount(NULL, m->path, NULL, flags, NULL) < 0; i++) {
+		if (errno != EBUSY || i == REMOUNT_TRIES)
+			return sysfs_fail(m, writable ? "make writable" : "make read-only", ".");
+		poll(NULL, 0, 5);
+	}
+	return 0;
+}
+
 /* Cover m->path, which is open as @real, with a tmpfs. */
 static int mirror(struct sysfs_mounting *m, int real, const struct sysfs_node *node)
 {
@@ -214,19 +231,13 @@ static int mirror(struct sysfs_mounting *m, int real, const struct sysfs_node *n
 	int r;
 
 	/* CAP_SYS_ADMIN: mounts over /sys; the agent's. */
-	if (mount(SYSFS_MOUNT_SOURCE, m->path, "tmpfs", SYSFS_MOUNT_FLAGS,
-		  TMPFS_OPTIONS) < 0)
+	if (mount(SYSFS_MOUNT_SOURCE, m->path, "tmpfs", MOUNT_FLAGS, TMPFS_OPTIONS) < 0)
 		return sysfs_fail(m, "mount a tmpfs on", ".");
 	dir = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return sysfs_fail(m, "open", ".");
 	r = fill(m, real, dir, node);
-	if (r < 0)
-		return r;
-	if (mount(NULL, m->path, NULL, MS_REMOUNT | MS_RDONLY | SYSFS_MOUNT_FLAGS,
-		  NULL) < 0)
-		return sysfs_fail(m, "make read-only", ".");
-	return 0;
+	return r < 0 ? r : sysfs_remount(m, false);
 }
 
 /* Does the plan add anything right here, or only further down? */

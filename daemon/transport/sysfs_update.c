@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -127,14 +126,6 @@ static int update_inside(struct update *u, int dir, const struct sysfs_node *old
 	return r;
 }
 
-static int make_writable(struct update *u, bool on)
-{
-	if (mount(NULL, u->m.path, NULL,
-		  MS_REMOUNT | SYSFS_MOUNT_FLAGS | (on ? 0 : MS_RDONLY), NULL) < 0)
-		return sysfs_fail(&u->m, on ? "make writable" : "make read-only", ".");
-	return 0;
-}
-
 /* ---- on the way to those ---- */
 
 /* Is the directory @fd the root of a file system of ours, whose parent is on @parent? */
@@ -161,11 +152,11 @@ static int update_outside(struct update *u, dev_t parent, const struct sysfs_nod
 	if (fd < 0 || fstat(fd, &st))
 		return sysfs_fail(&u->m, "open", ".");
 	if (is_ours(fd, parent)) {
-		r = make_writable(u, true);
+		r = sysfs_remount(&u->m, true);
 		if (r)
 			return r;
 		r = update_inside(u, fd, old, new);
-		r2 = make_writable(u, false);
+		r2 = sysfs_remount(&u->m, false);
 		return r ? r : r2;
 	}
 	for (const struct sysfs_node *child = new->children; r == 0 && child;

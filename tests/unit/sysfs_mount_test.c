@@ -482,6 +482,49 @@ START_TEST(what_is_in_both_plans_is_always_there)
 }
 END_TEST
 
+#define OF_ALL "/sys/devices/pci0000:c1/" BDF "/vendor"
+
+/* A file of ours, open to write, as somebody may open one while an update makes entries. */
+static int open_to_write(void)
+{
+	int fd;
+
+	ck_assert_int_eq(mount(NULL, "/sys/devices", NULL, MS_REMOUNT | MS_NOATIME, NULL), 0);
+	fd = open(OF_ALL, O_WRONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+START_TEST(who_writes_is_waited_for)
+{
+	struct sysfs_plan *small = plan_of(1);
+	int fd, status;
+	pid_t writer;
+
+	ck_assert_int_eq(sysfs_mount(small, "/sys", &err), 0);
+	fd = open_to_write();
+	writer = fork();
+	if (writer == 0) {
+		/* Until the update has come to where it makes the file system read-only. */
+		while (access("/sys/devices/pci0000:c1/0000:c1:00.1/vendor", F_OK))
+			sched_yield();
+		_exit(0);
+	}
+	ck_assert_int_gt(writer, 0);
+	close(fd);
+	update(small, plan, "/sys");
+	ck_assert_int_eq(waitpid(writer, &status, 0), writer);
+	ck_assert_int_lt(open(OF_ALL, O_WRONLY), 0);
+	ck_assert_int_eq(errno, EROFS);
+	/* Not for ever. */
+	fd = open_to_write();
+	ck_assert_int_eq(sysfs_update(plan, small, "/sys", &err), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(err.text, "read-only /sys/devices"));
+	close(fd);
+	sysfs_plan_free(small);
+}
+END_TEST
+
 START_TEST(updates_that_cannot_be)
 {
 	struct sysfs_plan *none = plan_of(0), *small = plan_of(1);
@@ -714,6 +757,7 @@ int main(void)
 	tcase_add_test(tc, unmount_takes_all_away);
 	tcase_add_test(tc, an_update_gives_what_a_new_mount_gives);
 	tcase_add_test(tc, what_is_in_both_plans_is_always_there);
+	tcase_add_test(tc, who_writes_is_waited_for);
 	tcase_add_test(tc, updates_that_cannot_be);
 	tcase_add_test(tc, unmount_leaves_others_alone);
 	tcase_add_test(tc, unmount_leaves_shared_originals);
