@@ -979,14 +979,17 @@ static _Atomic dev_t swap_node;	/* what the file is said to be; those of the rig
 
 static void swap(struct request *request)
 {
-	int memfd = memfd_create("swapped", MFD_CLOEXEC);
+	int memfd = memfd_create("swapped", MFD_CLOEXEC), r;
 	struct agent_lending *lending;
 
 	ck_assert_int_eq(write(memfd, SWAPPED, sizeof(SWAPPED)), sizeof(SWAPPED));
-	ck_assert_int_eq(agent_lend_begin(agent, request->tid, 0, 0, armed, request, &lending), 0);
-	swap_result = agent_lend_swap(lending, memfd, swap_node);
+	r = agent_lend_begin(agent, request->tid, 0, 0, armed, request, &lending);
+	swap_result = r ? r : agent_lend_swap(lending, memfd, swap_node);
 	close(memfd);
-	agent_lend_end(lending, LENT_RESULT);
+	if (r)			/* the client was killed before */
+		request_error(request, -r);
+	else
+		agent_lend_end(lending, LENT_RESULT);
 	deliveries++;
 }
 
