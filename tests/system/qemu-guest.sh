@@ -61,14 +61,19 @@ $bb mount -t sysfs sys /sys
 $bb mount -t devtmpfs dev /dev
 say() { echo "guest: $*"; }
 stop() { say "$*"; $bb sync; $bb poweroff -f; }
+# The kernel says when the drive is there.
+$bb mkfifo /there
+exec 3<>/there
+$bb uevent /event &
 for module in $($bb cat /modules/order); do
 	$bb insmod "/modules/$module.ko" || say "insmod $module: $?"
 done
 tries=0
 until [ -b /dev/nvme0n1 ]; do
 	tries=$((tries + 1))
-	[ $tries -lt 200 ] || stop "no drive"
-	$bb usleep 100000
+	[ $tries -le 20 ] || stop "no drive"
+	# One second, as what it said before uevent listened is not heard.
+	read -r -t 1 _ <&3
 done
 say "drive $($bb cat /sys/block/nvme0n1/size) sectors, $($bb cat /sys/class/nvme/nvme0/model)"
 /bin/mke2fs -q -t ext4 -F /dev/nvme0n1 || stop "mke2fs: $?"
@@ -91,7 +96,11 @@ $bb umount /mnt || stop "second umount: $?"
 $bb grep nvme /proc/interrupts
 stop "done"
 INIT
-chmod +x "$root/init"
+cat >"$root/event" <<'EVENT'
+#!/bin/busybox sh
+[ "$ACTION $DEVNAME" != "add nvme0n1" ] || echo there >/there
+EVENT
+chmod +x "$root/init" "$root/event"
 (cd "$root" && find . | cpio -o -H newc 2>/dev/null | gzip -1) >"$work/initrd"
 
 truncate -s 64M "$work/drive.img"
